@@ -1,0 +1,5 @@
+"""The kept tokens of keys and values, moved together."""
+
+from kernels_pallas.compact.api import compact
+
+__all__ = ["compact"]
