@@ -13,10 +13,9 @@ def select_lowest(
 ) -> jax.Array:
     """Return the positions ``[..., k]`` of the `k` lowest of ``scores [..., T]``: int32, ascending.
 
-    Of equal scores the lowest position wins; -0.0 equals +0.0; NaN is higher than all numbers;
-    numbers below 2**-126 count as zero on backends that flush them. Scores are
-    floats of at most 32 bits, `k` is static. With similarities as scores these are the tokens World
-    Compression keeps.
+    Of equal scores the lowest position wins; -0.0 equals +0.0; NaN is higher than all numbers.
+    Numbers closer to zero than 2**-126 count as zero on backends that flush them. Scores are floats of at
+    most 32 bits, `k` is static. With similarities as scores these are the tokens World Compression keeps.
 
     `implementation` is static: None, "xla", "triton", or several in order of preference. `interpret` runs a
     Pallas version in the interpreter. Raises ValueError for a `k` outside 1..T, a dtype or name that does not
