@@ -1,0 +1,81 @@
+"""Weights of the demo world: one safetensors file that holds codec, model and its sizes."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ports.demo_world.codec import Codec
+from ports.demo_world.model import DemoConfig, DemoDiT
+
+_CODEC, _MODEL = "codec.", "model."
+
+
+def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> None:
+    """Write codec (float32) and model (float16) to one file; the file appears only when complete."""
+    tensors = {_CODEC + name: np.asarray(value) for name, value in codec._asdict().items()}
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(params))[0]:
+        tensors[_MODEL + ".".join(str(k.key) for k in keys)] = np.asarray(leaf, np.float16)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"config": json.dumps(dataclasses.asdict(config))})
+    partial.replace(path)
+
+
+def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
+    """Read what `save_weights` wrote, as float32.
+
+    Returns:
+        The model's sizes, the codec, and the parameters as a pure dictionary.
+
+    Raises:
+        ValueError: the file is damaged or is not a demo world's; every wrong tensor is named.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            config = DemoConfig(**json.loads((file.metadata() or {})["config"]))
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            expected, abstract = _expected(config)
+            problems = [f"missing {n}" for n in sorted(expected.keys() - found.keys())]
+            problems += [f"unexpected {n}" for n in sorted(found.keys() - expected.keys())]
+            problems += [
+                f"{n} has shape {tuple(found[n])}, expected {expected[n]}"
+                for n in sorted(expected.keys() & found.keys())
+                if tuple(found[n]) != expected[n]
+            ]
+            if problems:
+                raise ValueError("\n  ".join([f"{path} is not a demo world checkpoint:", *problems]))
+            tensors = {n: jnp.asarray(file.get_tensor(n), jnp.float32) for n in expected}
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); reinstall worldkv-jax or train it again: "
+            "python -m ports.demo_world.train --out DIR"
+        ) from error
+    if not all(bool(jnp.isfinite(t).all()) for t in tensors.values()):
+        raise ValueError(f"{path} is damaged: it holds values that are not finite; reinstall worldkv-jax")
+    codec = Codec(**{name: tensors[_CODEC + name] for name in Codec._fields})
+    params = jax.tree_util.tree_map_with_path(lambda keys, _: tensors[_name(keys)], abstract)
+    return config, codec, params
+
+
+def _name(keys) -> str:
+    return _MODEL + ".".join(str(k.key) for k in keys)
+
+
+def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
+    """Names and shapes of all tensors, and the abstract parameters, without allocating any."""
+    model = nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0)))
+    abstract = nnx.to_pure_dict(nnx.split(model)[1])
+    shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
+    from ports.demo_world.codec import CHANNELS, PATCH
+
+    pixels = 3 * PATCH**2
+    for name, shape in {"mean": (pixels,), "basis": (pixels, CHANNELS), "scale": (CHANNELS,)}.items():
+        shapes[_CODEC + name] = shape
+    return shapes, abstract
