@@ -1,0 +1,63 @@
+"""Rotation matrices: nearest, mean, and the angle between two; NumPy on the host, JAX under jit and vmap."""
+
+from worldkv_jax.cameras._namespace import as_float, namespace, product
+
+
+def nearest_rotation(matrices):
+    """Project matrices on the rotations SO(3), nearest in the Frobenius norm.
+
+    Args:
+        matrices: ``[..., 3, 3]``, NumPy or JAX. Where the smallest singular value is zero (the mean of
+            opposite rotations) several rotations are equally near and one of them is returned.
+
+    Returns:
+        Rotations ``[..., 3, 3]`` with determinant +1; float64 for NumPy input, float32 for JAX.
+    """
+    xp = namespace(matrices)
+    (matrices,) = as_float(xp, matrices)
+    u, _, vt = xp.linalg.svd(matrices)
+    # U V^T may be a reflection; turning the axis of the smallest singular value makes the nearest rotation.
+    flip = xp.where(xp.linalg.det(product(u, vt)) < 0, -1.0, 1.0).astype(u.dtype)
+    signs = xp.stack([xp.ones_like(flip), xp.ones_like(flip), flip], axis=-1)
+    return product(u * signs[..., None, :], vt)
+
+
+def mean_rotation(rotations, axis: int = 0):
+    """Average rotations: the rotation nearest to their element-wise mean (the chordal L2 mean).
+
+    The published WorldKV code stops at the element-wise mean, which is no rotation, so that a chunk that
+    turns looks far from itself; the projection mends that.
+
+    Args:
+        rotations: ``[..., n, ..., 3, 3]``, NumPy or JAX.
+        axis: the axis to average over, one of those before the last two.
+
+    Returns:
+        Rotations without that axis, ``[..., 3, 3]``.
+    """
+    (rotations,) = as_float(namespace(rotations), rotations)
+    return nearest_rotation(rotations.mean(axis))
+
+
+def rotation_angle(a, b):
+    """Measure the angle that turns rotation ``a`` into rotation ``b``.
+
+    From both sine and cosine, so it is as exact near 0 and pi as in between (an arc cosine alone loses half
+    of the digits there).
+
+    Args:
+        a: rotations ``[..., 3, 3]``, NumPy or JAX.
+        b: rotations ``[..., 3, 3]``; leading axes broadcast against those of ``a``.
+
+    Returns:
+        Angles ``[...]`` in radians, in [0, pi].
+    """
+    xp = namespace(a, b)
+    a, b = as_float(xp, a, b)
+    turn = product(xp.swapaxes(a, -1, -2), b)
+    x = turn[..., 2, 1] - turn[..., 1, 2]
+    y = turn[..., 0, 2] - turn[..., 2, 0]
+    z = turn[..., 1, 0] - turn[..., 0, 1]
+    twice_sine = xp.sqrt(x * x + y * y + z * z)
+    twice_cosine = turn[..., 0, 0] + turn[..., 1, 1] + turn[..., 2, 2] - 1
+    return xp.arctan2(twice_sine, twice_cosine)
