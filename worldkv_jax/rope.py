@@ -84,22 +84,18 @@ class Rope:
 
         Args:
             keys: ``[..., tokens, N, H]`` keys after RoPE.
-            frames: int32, broadcastable to the leading axes ``[...]`` of ``keys``.
+            frames: int32, broadcastable to ``[..., tokens]``.
 
         Returns:
             Keys as if their tokens stood ``frames`` later; the rotation is done in float32.
         """
         n = 2 * self.pairs[0]
-        cos, sin = (a[..., None, None, :] for a in self.time(frames))
-        return jnp.concatenate([_rotate_pairs(keys[..., :n], cos, sin), keys[..., n:]], axis=-1)
+        return jnp.concatenate([rotate(keys[..., :n], *self.time(frames)), keys[..., n:]], axis=-1)
 
 
 def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     """Rotate the channel pairs of ``x [..., T, N, H]`` by the angles of ``cos, sin [..., T, H / 2]``."""
-    return _rotate_pairs(x, cos[..., None, :], sin[..., None, :])
-
-
-def _rotate_pairs(x, cos, sin):
+    cos, sin = cos[..., None, :], sin[..., None, :]
     a, b = jnp.moveaxis(x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2), -1, 0)
     return jnp.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape).astype(x.dtype)
 

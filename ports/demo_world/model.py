@@ -9,7 +9,7 @@ from flax import nnx
 
 from ports.demo_world import codec, renderer
 from ports.wan.attention import attention
-from ports.wan.dit import MLP, CameraFiLM, DiTBlock, Head, TimeEmbedding
+from ports.wan.dit import MLP, DiTBlock, Head, TimeEmbedding
 from ports.wan.layers import Linear
 from worldkv_jax.rope import Rope
 

@@ -23,7 +23,9 @@ class Batch(NamedTuple):
     visible: jax.Array  # [B, N, N] bool: may chunk i see chunk j
 
 
-def sample_batch(key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, size: int, chunks: int) -> Batch:
+def sample_batch(
+    key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, size: int, chunks: int
+) -> Batch:
     """Draw a batch.
 
     Each chunk is at random clean or noisy, and sees itself and the clean chunks before it: that is
@@ -62,7 +64,7 @@ def sample_batch(key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, 
 
 def random_walk(key: jax.Array, chunks: int) -> jax.Array:
     """Draw poses ``[3 * chunks, 4, 4]``: pans that reverse, steady loops or jumps, while drifting about."""
-    keys = iter(jax.random.split(key, 9))
+    keys = iter(jax.random.split(key, 10))
     frames = chunks * CHUNK_FRAMES
     sign = jnp.where(jax.random.bernoulli(next(keys)), 1.0, -1.0)
     speed = jnp.deg2rad(jax.random.uniform(next(keys), (chunks,), minval=4.0, maxval=16.0))
@@ -77,7 +79,9 @@ def random_walk(key: jax.Array, chunks: int) -> jax.Array:
     yaw = yaw + jax.random.uniform(next(keys), maxval=2 * jnp.pi)
     pace = jax.random.uniform(next(keys), (2,), minval=0.03, maxval=0.25)
     phase = jax.random.uniform(next(keys), (2,), maxval=2 * jnp.pi)
-    ground = _WALK * jnp.sin(pace * jnp.arange(frames)[:, None] + phase)
+    # Half of the walks only turn: matching directions is learned first, and parallax on top of it.
+    reach = _WALK * jnp.maximum(0.0, 2 * jax.random.uniform(next(keys)) - 1)
+    ground = reach * jnp.sin(pace * jnp.arange(frames)[:, None] + phase)
     return level_poses(yaw, ground)
 
 

@@ -1,0 +1,53 @@
+"""World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
+
+from worldkv_jax.memory.bank import Picks
+from worldkv_jax.memory.compression import compress, kept_tokens
+from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, PROFILES, profile
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes
+from worldkv_jax.memory.retrieval import RULES, AttentionScore, CameraDistance, Rule, ViewOverlap
+from worldkv_jax.memory.spans import KVSpan, KVSpec
+from worldkv_jax.memory.world_memory import (
+    Context,
+    Fetched,
+    WorldMemory,
+    check_room,
+    prefetch,
+    recall,
+    remember,
+)
+
+__all__ = [
+    "DEFAULT",
+    "OFFICIAL",
+    "PAPER",
+    "PROFILES",
+    "RULES",
+    "AttentionScore",
+    "BankConfig",
+    "CameraDistance",
+    "CompressionConfig",
+    "Context",
+    "Fetched",
+    "KVSpan",
+    "KVSpec",
+    "Layout",
+    "MemoryConfig",
+    "Picks",
+    "RetrievalConfig",
+    "Rule",
+    "ViewOverlap",
+    "WorldMemory",
+    "attended_tokens",
+    "bytes_by_tier",
+    "capacity_by_tier",
+    "check_room",
+    "compress",
+    "format_bytes",
+    "kept_tokens",
+    "prefetch",
+    "profile",
+    "recall",
+    "remember",
+]

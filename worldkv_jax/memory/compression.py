@@ -1,0 +1,83 @@
+"""World Compression: which tokens of a chunk are worth keeping."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, cosine
+from kernels_pallas.compact import compact
+from kernels_pallas.select_lowest import select_lowest
+from worldkv_jax.memory.config import CompressionConfig
+from worldkv_jax.memory.spans import KVSpan
+
+
+def kept_tokens(
+    keys: jax.Array,
+    *,
+    frames: int,
+    kept: int,
+    anchor: int = 0,
+    pooled: bool = True,
+    similarity: Literal["centroid", "per_key"] = "per_key",
+    keep: Literal["novel", "redundant"] = "novel",
+) -> jax.Array:
+    """Choose the tokens of a chunk that stay: its anchor frame, and those least like it.
+
+    One choice serves all heads of a layer; every layer and world has its own (WorldKV, World Compression).
+
+    Args:
+        keys: ``[..., T, N, H]`` keys after RoPE; ``T`` is ``frames`` whole frames.
+        frames: frames of the chunk.
+        kept: non-anchor tokens that stay, over all frames.
+        anchor: the frame that is kept whole.
+        pooled: choose over all other frames together, else ``kept / (frames - 1)`` from each.
+        similarity: what a key is compared with, see `CompressionConfig`.
+        keep: ``novel`` keeps the least similar tokens, ``redundant`` the most similar ones.
+
+    Returns:
+        Positions int32 ``[..., T / frames + kept]``. Pooled: the anchor, then the kept tokens in order. Per
+        frame: all in order.
+    """
+    size = keys.shape[-3] // frames
+    frame_of = jnp.arange(frames * size, dtype=jnp.int32).reshape(frames, size)
+    lead = keys.shape[:-3]
+    anchor_positions = jnp.broadcast_to(frame_of[anchor], (*lead, size))
+    if not kept:
+        return anchor_positions
+
+    by_frame = keys.reshape(*lead, frames, size, *keys.shape[-2:])
+    others = [f for f in range(frames) if f != anchor]
+    # Slices around the anchor instead of a gather: for anchor 0 XLA reads the other frames in place.
+    rest = jnp.concatenate([by_frame[..., :anchor, :, :, :], by_frame[..., anchor + 1 :, :, :, :]], axis=-4)
+    rest = rest.reshape(*lead, len(others) * size, *keys.shape[-2:])
+    target = anchor_vector(by_frame[..., anchor, :, :, :], similarity)
+    scores = cosine(anchor_similarity(rest, target), kind=similarity)
+    if keep == "redundant":
+        scores = -scores
+
+    if pooled:
+        positions = jnp.concatenate([frame_of[f] for f in others])
+        return jnp.concatenate([anchor_positions, positions[select_lowest(scores, kept)]], axis=-1)
+    per_frame = scores.reshape(*lead, len(others), size)
+    chosen = select_lowest(per_frame, kept // len(others))
+    parts = [chosen[..., i, :] + f * size for i, f in enumerate(others)]
+    return jnp.concatenate([*parts[:anchor], anchor_positions, *parts[anchor:]], axis=-1)
+
+
+def compress(span: KVSpan, config: CompressionConfig, *, frames: int, anchor: int = 0) -> KVSpan:
+    """Prune a chunk ``[L, B, T, N, H]`` to the tokens `kept_tokens` chooses; nothing if all would stay."""
+    tokens = span.keys.shape[-3]
+    kept = config.kept(tokens // frames, frames)
+    if tokens // frames + kept >= tokens:
+        return span
+    indices = kept_tokens(
+        span.keys,
+        frames=frames,
+        kept=kept,
+        anchor=anchor,
+        pooled=config.pooled,
+        similarity=config.similarity,
+        keep=config.keep,
+    )
+    return KVSpan(*compact(tuple(span), indices))

@@ -1,0 +1,152 @@
+"""What a memory keeps, finds and drops: one validated configuration for all modes."""
+
+import dataclasses
+import math
+from typing import Literal
+
+from worldkv_jax.memory.retrieval import Rule, rule_named
+from worldkv_jax.names import check_name
+
+Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
+Tier = Literal["device", "pinned_host", "host"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompressionConfig:
+    """World Compression: keep a chunk's anchor frame whole and prune the tokens that resemble it."""
+
+    keep_ratio: float = 0.25
+    """Share of each non-anchor frame's tokens that stays, rounded up to whole tokens; 1 prunes nothing."""
+    keep_tokens: int | None = None
+    """Token budget of a whole chunk, anchor included; replaces ``keep_ratio``."""
+    similarity: Literal["centroid", "per_key"] = "per_key"
+    """Cosine to the anchor's mean key (released code), or mean of the cosines to its keys (paper)."""
+    pooled: bool = True
+    """Choose over all non-anchor frames together; otherwise the same number from each."""
+    at: Literal["store", "retrieval"] = "store"
+    """Prune once when a chunk is stored, or every time it is retrieved (the bank then holds whole chunks)."""
+    rotate_anchor: bool = False
+    """At retrieval, let the anchor frame be the rank of the retrieved chunk, modulo its frames."""
+    keep: Literal["novel", "redundant"] = "novel"
+    """Keep the tokens least like the anchor. ``redundant`` is the wrong way round, to measure against."""
+
+    def __post_init__(self):
+        if not 0 < self.keep_ratio <= 1:
+            raise ValueError(f"keep_ratio={self.keep_ratio} is outside (0, 1]; 1 keeps everything")
+        check_name("similarity", self.similarity, ("centroid", "per_key"))
+        check_name("moment of compression", self.at, ("store", "retrieval"))
+        check_name("kept tokens", self.keep, ("novel", "redundant"))
+        if self.rotate_anchor and self.at == "store":
+            raise ValueError("rotate_anchor needs at='retrieval': a stored chunk has no rank yet")
+
+    def kept(self, tokens_per_frame: int, chunk_frames: int) -> int:
+        """Return how many non-anchor tokens of a chunk stay."""
+        others = (chunk_frames - 1) * tokens_per_frame
+        if self.keep_tokens is None:
+            return (chunk_frames - 1) * keep_per_frame(self.keep_ratio, tokens_per_frame)
+        kept = self.keep_tokens - tokens_per_frame
+        if not 0 <= kept <= others:
+            raise ValueError(
+                f"keep_tokens={self.keep_tokens} does not fit a chunk of {chunk_frames} frames of "
+                f"{tokens_per_frame} tokens; give {tokens_per_frame} (the anchor alone) to "
+                f"{tokens_per_frame + others} (everything)"
+            )
+        if not self.pooled and chunk_frames > 1 and kept % (chunk_frames - 1):
+            raise ValueError(
+                f"keep_tokens={self.keep_tokens} leaves {kept} tokens for {chunk_frames - 1} non-anchor frames, "
+                "which do not divide evenly; use pooled=True or another budget"
+            )
+        return kept
+
+
+def keep_per_frame(ratio: float, tokens_per_frame: int) -> int:
+    """Return ``max(1, ceil(ratio * tokens))`` in double precision, at most all (WorldKV released code)."""
+    return min(tokens_per_frame, max(1, math.ceil(ratio * tokens_per_frame)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RetrievalConfig:
+    """World Retrieval: which stored chunks come back for the next camera, and where they seem to stand."""
+
+    chunks: int = 6
+    """Chunks brought back at most, ``K``."""
+    rule: str | Rule = "camera"
+    """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``attention``, or a rule."""
+    positions: Literal["as_stored", "rebased"] = "as_stored"
+    """Time positions of retrieved keys: as stored, or moved to lie right before the recent frames."""
+    rebase_order: Literal["time", "rank"] = "time"
+    """Order of re-based chunks: oldest first, or nearest first (released code)."""
+    max_shift: int | None = None
+    """Largest re-basing in frames; the released code cannot move further than 1023."""
+
+    def __post_init__(self):
+        if self.chunks < 1:
+            raise ValueError(
+                f"retrieval.chunks={self.chunks} must be at least 1; to retrieve nothing use "
+                "mode='sink_recent'"
+            )
+        check_name("positions of retrieved keys", self.positions, ("as_stored", "rebased"))
+        check_name("order of re-based chunks", self.rebase_order, ("time", "rank"))
+        if isinstance(self.rule, str):
+            object.__setattr__(self, "rule", rule_named(self.rule))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BankConfig:
+    """Where evicted chunks live, and what happens when there is no room."""
+
+    capacity: int | None = None
+    """Chunks it holds, ``C``; ``None`` for as many as the rollout has."""
+    tier: Tier = "device"
+    """Memory that holds the chunks; the index is always on the device."""
+    when_full: Literal["error", "drop_oldest", "drop_most_redundant"] = "error"
+    """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other."""
+
+    def __post_init__(self):
+        check_name("bank tier", self.tier, ("device", "pinned_host", "host"))
+        check_name("rule for a full bank", self.when_full, ("error", "drop_oldest", "drop_most_redundant"))
+        if self.capacity is not None and self.capacity < 1:
+            raise ValueError(f"bank.capacity={self.capacity} must be at least 1 chunk")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """One memory: which past a chunk attends to, and what is kept for later.
+
+    ``full`` keeps everything, ``sliding`` the last frames, ``sink_recent`` the first and the last, and
+    ``worldkv`` adds to those the stored chunks that look where the camera looks now.
+    """
+
+    mode: Mode = "worldkv"
+    sink_frames: int | None = None
+    """First latent frames, kept for ever; ``None`` for 3, or 0 where the mode has no sink."""
+    recent_frames: int = 3
+    """Latent frames kept before the current chunk (which is not counted). ``full`` ignores it."""
+    retrieval: RetrievalConfig | None = None
+    compression: CompressionConfig | None = None
+    bank: BankConfig | None = None
+    released_window: bool = False
+    """Reproduce the window of the released code: all frames of the window's size until a first chunk is
+    retrieved, then sink and ``recent_frames``; a chunk may be retrieved one chunk after it left the window."""
+
+    def __post_init__(self):
+        check_name("memory mode", self.mode, ("full", "sliding", "sink_recent", "worldkv"))
+        has_sink = self.mode in ("sink_recent", "worldkv")
+        if self.sink_frames is None:
+            object.__setattr__(self, "sink_frames", 3 if has_sink else 0)
+        if self.sink_frames < 0 or self.recent_frames < 0:
+            raise ValueError(
+                f"sink_frames={self.sink_frames} and recent_frames={self.recent_frames} must not be negative"
+            )
+        if self.sink_frames and not has_sink:
+            raise ValueError(
+                f"mode={self.mode!r} has no sink, got sink_frames={self.sink_frames}; use mode='sink_recent'"
+            )
+        parts = {"retrieval": RetrievalConfig, "compression": CompressionConfig, "bank": BankConfig}
+        for name, part in parts.items():
+            if self.mode == "worldkv" and getattr(self, name) is None:
+                object.__setattr__(self, name, part())
+            elif self.mode != "worldkv" and getattr(self, name) is not None:
+                raise ValueError(f"mode={self.mode!r} has no {name}; use mode='worldkv' or leave {name} out")
+        if self.released_window and self.mode != "worldkv":
+            raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")

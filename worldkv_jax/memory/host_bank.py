@@ -1,0 +1,132 @@
+"""The bank in host memory: one array per chunk, moved by `device_put`, never seen by jit."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+
+from worldkv_jax.memory.bank import Index, Picks, empty_index, note, place
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.spans import KVSpan
+
+
+class HostBank(NamedTuple):
+    """Bank in pinned or plain host memory; its index stays on the device.
+
+    Storing a chunk never copies another one, and a pick moves alone, so a move overlaps with the model's work.
+    """
+
+    index: Index
+    slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B spans [L, P, N, H] on the host; None where empty
+    offered: int  # chunks given to the bank so far, known on the host so that storing need not wait
+
+
+def empty_host_bank(layout: Layout) -> HostBank:
+    """Make a host bank that holds nothing; host memory is only taken as chunks arrive."""
+    return HostBank(empty_index(layout), (None,) * layout.capacity, 0)
+
+
+def host_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.sharding.Sharding:
+    """Return where a tier lies for arrays of a device.
+
+    Raises:
+        ValueError: the device has no pinned host memory.
+    """
+    if tier == "host":
+        return SingleDeviceSharding(jax.devices("cpu")[0])
+    device = next(iter(device_sharding.device_set))
+    kinds = {memory.kind for memory in device.addressable_memories()}
+    if "pinned_host" not in kinds:
+        raise ValueError(f"{device} has no pinned_host memory (it has {sorted(kinds)}); use tier='host'")
+    return device_sharding.with_memory_kind("pinned_host")
+
+
+def store(bank: HostBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> HostBank:
+    """Store a pruned chunk ``[L, B, P, N, H]``; the copy to the host runs on while the caller goes on."""
+    slot, stored = _place(bank.index, chunk, description, layout)
+    index = _note(bank.index, slot, stored, chunk, description)
+    where = _host_slot(bank, slot, stored, layout)
+    slots = bank.slots
+    if where is not None:
+        target = host_sharding(_world_sharding(span.keys), layout.config.bank.tier)
+        worlds = tuple(jax.device_put(_world(span, b), target) for b in range(layout.worlds))
+        slots = (*slots[:where], worlds, *slots[where + 1 :])
+    return HostBank(index, slots, bank.offered + 1)
+
+
+def fetch(bank: HostBank, picks: Picks, layout: Layout) -> KVSpan:
+    """Bring the picked chunks to the device: ``[L, B, K, P, N, H]``.
+
+    Waits for the few bytes of the picks; the chunks themselves move while the caller goes on.
+    """
+    slots, count = jax.device_get((picks.slots, picks.count))
+    device = picks.slots.sharding
+    if not isinstance(device, SingleDeviceSharding):
+        device = SingleDeviceSharding(next(iter(device.device_set)))
+    spec = layout.spec
+    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+    blank = None
+    picked = []
+    for b in range(layout.worlds):
+        for rank, slot in enumerate(slots[b]):
+            if rank < count:
+                picked.append(jax.device_put(bank.slots[slot][b], device))
+                continue
+            if blank is None:
+                blank = jnp.zeros(shape, spec.dtype, device=device)
+            picked.append(KVSpan(blank, blank))
+    return _stack(picked, layout.worlds)
+
+
+def _host_slot(bank: HostBank, slot: jax.Array, stored: jax.Array, layout: Layout) -> int | None:
+    """Know the slot without asking the device, wherever the policy allows."""
+    order = bank.offered - layout.first_stored
+    if order < 0:
+        return None
+    if order < layout.capacity:
+        return order
+    policy = layout.config.bank.when_full
+    if policy == "drop_oldest":
+        return order % layout.capacity
+    if policy == "error":
+        return None
+    where, stored = jax.device_get((slot, stored))
+    return int(where) if stored else None
+
+
+_place = jax.jit(place, static_argnames="layout")
+_note = jax.jit(note, donate_argnums=0)
+
+
+def _world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
+    """Where one world's slice of ``keys`` lies: the same device, or the same split of the heads."""
+    if isinstance(keys.sharding, SingleDeviceSharding):
+        return keys.sharding
+    return _world(KVSpan(keys, keys), 0).keys.sharding
+
+
+@jax.jit
+def _take_world(span: KVSpan, b: jax.Array) -> KVSpan:
+    return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, b, axis=1, keepdims=False), span)
+
+
+def _world(span: KVSpan, b: int) -> KVSpan:
+    return _take_world(span, np.int32(b))
+
+
+def _stack(picked: list[KVSpan], worlds: int) -> KVSpan:
+    return _stack_jit(picked, worlds)
+
+
+def _stack_picked(picked: list[KVSpan], worlds: int) -> KVSpan:
+    def stack(*parts):  # B * K arrays [L, P, N, H], world by world
+        ranks = len(parts) // worlds
+        by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
+        return jnp.stack(by_world, axis=1)
+
+    return jax.tree.map(stack, *picked)
+
+
+_stack_jit = jax.jit(_stack_picked, static_argnums=1)

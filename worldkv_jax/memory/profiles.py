@@ -1,0 +1,33 @@
+"""The named configurations of WorldKV: as released, as published, and the best we can measure."""
+
+import dataclasses
+
+from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
+from worldkv_jax.names import check_name
+
+OFFICIAL = MemoryConfig(
+    recent_frames=3,
+    retrieval=RetrievalConfig(chunks=6, rule="released", rebase_order="rank", max_shift=1023),
+    compression=CompressionConfig(keep_ratio=0.5, similarity="centroid", pooled=True, at="store"),
+    bank=BankConfig(when_full="error"),
+    released_window=True,
+)
+"""The released PyTorch code with the flags of its demo, quirk for quirk (cvlab-kaist/WorldKV)."""
+
+PAPER = MemoryConfig(
+    recent_frames=3,
+    retrieval=RetrievalConfig(chunks=6, rule="paper"),
+    compression=CompressionConfig(keep_ratio=0.25, similarity="per_key", pooled=True),
+)
+"""WorldKV as published (arXiv 2605.22718): window sink 3, recent 3, current 3; six chunks at a quarter."""
+
+DEFAULT = dataclasses.replace(PAPER, retrieval=RetrievalConfig(chunks=6, rule="camera"))
+"""PAPER with the camera distance mended: the rotation of a chunk is a rotation, equal views have distance 0."""
+
+PROFILES = {"OFFICIAL": OFFICIAL, "PAPER": PAPER, "DEFAULT": DEFAULT}
+
+
+def profile(name: str) -> MemoryConfig:
+    """Return a profile by name, in any case; change fields of it with ``dataclasses.replace``."""
+    names = {key.lower(): value for key, value in PROFILES.items()}
+    return names[check_name("profile", name.lower(), names)]
