@@ -69,7 +69,7 @@ class DemoDiT(nnx.Module):
         scale, shift = jax.lax.map(lambda w: nnx.merge(film, w)(embedding), weights)
         return Camera(embedding, scale, shift)
 
-    def __call__(self, tokens, t, camera: Camera, rope, *, context=None, length=None, mask=None):
+    def __call__(self, tokens, t, camera: Camera, rope, *, context=None, mask=None, collect=None):
         """Predict the flow (noise minus clean) of every token.
 
         Args:
@@ -77,17 +77,16 @@ class DemoDiT(nnx.Module):
             t: ``[B, G]`` diffusion time of each of ``G`` equal groups of tokens, in [0, 1].
             camera: of `prepare_camera`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
-            context: keys and values ``[L, B, W, N, H]`` of the visible past, packed.
-            length: int32, valid rows of ``context``.
+            context: the visible past; ``None`` for none.
             mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
+            collect: what to gather of every layer's `QKV`, stacked over layers; a denoising pass gathers nothing.
 
         Returns:
-            Flow float32 ``[B, T, 80]`` and own keys and values, each ``[L, B, T, N, H]``.
+            Flow float32 ``[B, T, 80]``, and what was collected.
         """
         embedding, time_rows = self.time_embedding(1000.0 * t)
         x = (self.patch_embedding(tokens) + camera.embedding).astype(jnp.float32)
-        own_tokens = tokens.shape[1]
-        visible = None if context is None else own_tokens + length
+        visible = None if context is None else tokens.shape[1] + context.length
         block, weights = nnx.split(self.blocks)
 
         def layer(x, inputs):
@@ -98,12 +97,14 @@ class DemoDiT(nnx.Module):
                     key, value = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), past))
                 return attention(query, key, value, length=visible, mask=mask)
 
-            return nnx.merge(block, weights)(x, time_rows, (scale, shift), rope, attend)
+            x, own = nnx.merge(block, weights)(x, time_rows, (scale, shift), rope, attend)
+            return x, collect(own) if collect else None
 
         if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
             layer = jax.checkpoint(layer)
-        x, own = jax.lax.scan(layer, x, (weights, camera.scale, camera.shift, context))
-        return self.head(x, embedding), own
+        past = None if context is None else context.span
+        x, collected = jax.lax.scan(layer, x, (weights, camera.scale, camera.shift, past))
+        return self.head(x, embedding), collected
 
 
 def patchify(cells: jax.Array) -> jax.Array:

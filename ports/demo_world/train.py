@@ -112,9 +112,7 @@ class Probe:
         size = keys.shape[0]
         poses = jax.vmap(lambda k: random_walk(k, chunks))(keys)
         back = 2 + jnp.arange(size) % 3
-        again = jax.vmap(lambda p, b: jax.lax.dynamic_slice_in_dim(p, b * CHUNK_FRAMES, CHUNK_FRAMES))(
-            poses, back
-        )
+        again = jax.vmap(lambda p, b: jax.lax.dynamic_slice_in_dim(p, b * CHUNK_FRAMES, CHUNK_FRAMES))(poses, back)
         poses = poses.at[:, -CHUNK_FRAMES:].set(again)
         frames = jax.vmap(renderer.render)(rooms, poses)
         relative = jnp.linalg.inv(poses[:, :1]) @ poses
@@ -163,9 +161,7 @@ def train(config: TrainConfig, model_config: DemoConfig, out: Path, *, log=print
         keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
         batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
         noise = jax.random.normal(keys[1], batch.latents.shape)
-        loss, gradient = jax.value_and_grad(lambda p: flow_loss(module, model_config, p, batch, noise))(
-            state.params
-        )
+        loss, gradient = jax.value_and_grad(lambda p: flow_loss(module, model_config, p, batch, noise))(state.params)
         updates, opt_state = tx.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(0.998, (1.0 + state.step) / (10.0 + state.step))
@@ -209,9 +205,7 @@ def _append(path: Path, row: dict) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Command line of the trainer: every field of `TrainConfig` and `DemoConfig` is an option."""
     parser = argparse.ArgumentParser(description="Train the demo world's model.")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of state, curve and weights; resumes from it"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of state, curve and weights; resumes from it")
     configs = (TrainConfig, DemoConfig)
     for field in (f for c in configs for f in dataclasses.fields(c)):
         name = "--" + field.name.replace("_", "-")

@@ -23,9 +23,7 @@ class Batch(NamedTuple):
     visible: jax.Array  # [B, N, N] bool: may chunk i see chunk j
 
 
-def sample_batch(
-    key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, size: int, chunks: int
-) -> Batch:
+def sample_batch(key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, size: int, chunks: int) -> Batch:
     """Draw a batch.
 
     Each chunk is at random clean or noisy, and sees itself and the clean chunks before it: that is

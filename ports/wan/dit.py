@@ -6,6 +6,7 @@ One block serves every backbone: self-attention over own tokens and memory, opti
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,14 @@ class TimeEmbedding(nnx.Module):
         return embedding, rows.reshape(*embedding.shape[:-1], 6, -1)
 
 
+class QKV(NamedTuple):
+    """A chunk's own queries, keys (both after RoPE) and values in one layer."""
+
+    query: jax.Array  # [B, T, N, H]
+    key: jax.Array  # [B, T, N, H]
+    value: jax.Array  # [B, T, N, H]
+
+
 class SelfAttention(nnx.Module):
     """Multi-head attention with RMS-normalised, rotated queries and keys."""
 
@@ -62,8 +71,8 @@ class SelfAttention(nnx.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
         self.heads = heads
 
-    def __call__(self, x: jax.Array, rope, attend: Attend) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Attend tokens ``x [B, T, d]``; also return their own keys and values ``[B, T, N, H]``."""
+    def __call__(self, x: jax.Array, rope, attend: Attend) -> tuple[jax.Array, QKV]:
+        """Attend tokens ``x [B, T, d]``; also return their own queries, keys and values."""
 
         def split(y):
             return y.reshape(*y.shape[:-1], self.heads, -1)
@@ -71,7 +80,8 @@ class SelfAttention(nnx.Module):
         query = rotate(split(self.norm_q(self.q(x))), *rope)
         key = rotate(split(self.norm_k(self.k(x))), *rope)
         value = split(self.v(x))
-        return self.o(attend(query, key, value).reshape(x.shape)), (key, value)
+        own = QKV(query, key, value)
+        return self.o(attend(*own).reshape(x.shape)), own
 
 
 class CameraFiLM(nnx.Module):
@@ -110,7 +120,7 @@ class DiTBlock(nnx.Module):
             attend: attention of own queries, keys and values to whatever is visible.
 
         Returns:
-            The new ``x`` and the block's own ``(keys, values)``, each ``[B, T, N, H]``.
+            The new ``x`` and the block's own queries, keys and values.
         """
         dtype = film[0].dtype
         rows = self.modulation[...].astype(jnp.float32) + time_rows

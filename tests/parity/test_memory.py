@@ -144,18 +144,12 @@ def test_window_and_picks_of_a_rollout(rollout_case):
     meta, tensors = load_case(rollout_case)
     args, chunks, size = meta["args"], meta["n_chunks"], meta["tokens_per_frame"]
     if meta.get("recent_frames") and 0 in meta["recent_frames"]:
-        pytest.skip(
-            "the released code cuts the current chunk out of its own window: not reproduced by the memory"
-        )
-    inputs = (
-        rollout_case.with_name(meta["inputs_file"]).with_suffix(".json") if meta.get("inputs_file") else None
-    )
+        pytest.skip("the released code cuts the current chunk out of its own window: not reproduced by the memory")
+    inputs = rollout_case.with_name(meta["inputs_file"]).with_suffix(".json") if meta.get("inputs_file") else None
     poses = load_case(inputs)[1]["out/c2ws_abs"] if inputs else tensors["out/c2ws_abs"]
     heads = meta["config"]["num_heads"]
     head_dim = meta["config"]["dim"] // heads
-    spec = wm.KVSpec(
-        layers=2, heads=heads, head_dim=head_dim, tokens_per_frame=size, rope=Rope(head_dim=head_dim)
-    )
+    spec = wm.KVSpec(layers=2, heads=heads, head_dim=head_dim, tokens_per_frame=size, rope=Rope(head_dim=head_dim))
     walk = list(_walk(_config(args), spec, poses, chunks))
     own = spec.chunk_tokens
     attended = [int(context.length) + own for _, context in walk]
@@ -191,9 +185,7 @@ def _config(args: dict) -> wm.MemoryConfig:
             positions="rebased" if args.get("retrieval_rope_correction") else "as_stored",
         ),
         compression=wm.CompressionConfig(
-            keep_ratio=args.get("kv_compression_keep_ratio", 0.5)
-            if args.get("kv_compression_enable")
-            else 1.0,
+            keep_ratio=args.get("kv_compression_keep_ratio", 0.5) if args.get("kv_compression_enable") else 1.0,
             similarity="centroid",
             at="store" if at_store else "retrieval",
             pooled=at_store and args.get("kv_compression_pooled", False),

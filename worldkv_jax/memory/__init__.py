@@ -12,10 +12,12 @@ from worldkv_jax.memory.world_memory import (
     Context,
     Fetched,
     WorldMemory,
+    can_prefetch,
     check_room,
     prefetch,
     recall,
     remember,
+    window_context,
 )
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "WorldMemory",
     "attended_tokens",
     "bytes_by_tier",
+    "can_prefetch",
     "capacity_by_tier",
     "check_room",
     "compress",
@@ -50,4 +53,5 @@ __all__ = [
     "profile",
     "recall",
     "remember",
+    "window_context",
 ]

@@ -57,9 +57,7 @@ def describe(cameras: jax.Array, keys: jax.Array, layout: Layout) -> jax.Array:
     return jax.vmap(layout.config.retrieval.rule.describe, in_axes=(0, 1))(cameras, keys)
 
 
-def select(
-    index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: Layout
-) -> Picks:
+def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: Layout) -> Picks:
     """Choose the stored chunks nearest to the cameras of chunk ``chunk``.
 
     Args:
@@ -70,8 +68,9 @@ def select(
         layout: static sizes.
     """
     retrieval = layout.config.retrieval
-    age_limit = chunk - layout.candidate_lag
-    valid = (index.chunks >= layout.first_candidate) & (index.chunks < age_limit)
+    valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
+    if layout.config.bank.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
+        valid &= index.chunks >= chunk - layout.capacity
 
     def one_world(cameras, query, descriptions):
         scores = retrieval.rule.score(retrieval.rule.describe_query(cameras, query), descriptions, valid)
@@ -84,9 +83,7 @@ def select(
     return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
 
 
-def place(
-    index: Index, chunk: jax.Array, description: jax.Array, layout: Layout
-) -> tuple[jax.Array, jax.Array]:
+def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
     """Choose the slot of a new chunk.
 
     Returns:
@@ -126,9 +123,7 @@ def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layou
         return jnp.min(jnp.where(others & older, score.mean(axis=0), jnp.inf))
 
     nearest_older = jax.lax.map(distances, jnp.arange(chunks.shape[0]))
-    _, _, order = jax.lax.sort(
-        (nearest_older, chunks, jnp.arange(chunks.shape[0], dtype=jnp.int32)), num_keys=2
-    )
+    _, _, order = jax.lax.sort((nearest_older, chunks, jnp.arange(chunks.shape[0], dtype=jnp.int32)), num_keys=2)
     return order[0]
 
 
@@ -140,17 +135,13 @@ def note(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, des
     )
 
 
-def store(
-    bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout
-) -> DeviceBank:
+def store(bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> DeviceBank:
     """Store a pruned chunk ``[L, B, P, N, H]``."""
     slot, stored = place(bank.index, chunk, description, layout)
 
     def write(slots, new):
         old = jax.lax.dynamic_index_in_dim(slots, slot, keepdims=False)
-        return jax.lax.dynamic_update_index_in_dim(
-            slots, jnp.where(stored, new.astype(slots.dtype), old), slot, 0
-        )
+        return jax.lax.dynamic_update_index_in_dim(slots, jnp.where(stored, new.astype(slots.dtype), old), slot, 0)
 
     slots = jax.tree.map(write, bank.slots, span)
     return DeviceBank(note(bank.index, slot, stored, chunk, description), slots)
@@ -160,9 +151,7 @@ def fetch(bank: DeviceBank, picks: Picks) -> KVSpan:
     """Gather the picked chunks as they are stored: ``[L, B, K, P, N, H]``."""
 
     def gather(slots):
-        one_world = lambda world, picked: jnp.moveaxis(
-            world[picked], 0, 1
-        )  # [C, L, P, N, H] -> [L, K, P, N, H]
+        one_world = lambda world, picked: jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
         return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
 
     return jax.tree.map(gather, bank.slots)

@@ -82,8 +82,7 @@ class RetrievalConfig:
     def __post_init__(self):
         if self.chunks < 1:
             raise ValueError(
-                f"retrieval.chunks={self.chunks} must be at least 1; to retrieve nothing use "
-                "mode='sink_recent'"
+                f"retrieval.chunks={self.chunks} must be at least 1; to retrieve nothing use mode='sink_recent'"
             )
         check_name("positions of retrieved keys", self.positions, ("as_stored", "rebased"))
         check_name("order of re-based chunks", self.rebase_order, ("time", "rank"))

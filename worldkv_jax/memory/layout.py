@@ -29,22 +29,16 @@ class Layout:
         if config.mode != "worldkv":
             return
         if config.bank.capacity is None and self.chunks is None:
-            raise ValueError(
-                "the bank has no size: give bank.capacity, or the rollout's length with chunks=..."
-            )
+            raise ValueError("the bank has no size: give bank.capacity, or the rollout's length with chunks=...")
         if config.retrieval.chunks > self.capacity:
             raise ValueError(
                 f"retrieval.chunks={config.retrieval.chunks} is more than the {self.capacity} chunks the bank can "
                 f"ever hold; use at most {self.capacity}, a longer rollout, or mode='full'"
             )
         if config.retrieval.positions == "rebased" and spec.rope is None:
-            raise ValueError(
-                "positions='rebased' moves keys in time: the backbone's KVSpec must have its rope"
-            )
+            raise ValueError("positions='rebased' moves keys in time: the backbone's KVSpec must have its rope")
         self._check_window()
-        config.compression.kept(
-            spec.tokens_per_frame, spec.chunk_frames
-        )  # raises for a budget that cannot be
+        config.compression.kept(spec.tokens_per_frame, spec.chunk_frames)  # raises for a budget that cannot be
 
     def _check_window(self) -> None:
         config, frames = self.config, self.spec.chunk_frames

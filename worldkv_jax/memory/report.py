@@ -33,9 +33,7 @@ def attended_tokens(layout: Layout, chunk: int) -> int:
     ring = min(max(seen - layout.sink_frames, 0), layout.ring_frames)
     if not layout.has_bank:
         return (sink + ring) * spec.tokens_per_frame
-    candidates = (
-        min(chunk - layout.candidate_lag, layout.first_stored + layout.capacity) - layout.first_candidate
-    )
+    candidates = min(chunk - layout.candidate_lag, layout.first_stored + layout.capacity) - layout.first_candidate
     if layout.config.bank.when_full != "error":
         candidates = min(chunk - layout.candidate_lag - layout.first_candidate, layout.capacity)
     found = max(0, min(candidates, layout.config.retrieval.chunks))
@@ -58,9 +56,7 @@ def describe_memory(memory: WorldMemory) -> str:
     chunk = None if traced else int(memory.chunk)
     count = "traced" if chunk is None else f"{chunk} chunks seen"
     lines = [f"WorldMemory({config.mode}, {count}, {layout.worlds} world{'s' * (layout.worlds > 1)})"]
-    window = (
-        f"sink {layout.sink_frames} + recent {layout.ring_frames} frames of {spec.tokens_per_frame} tokens"
-    )
+    window = f"sink {layout.sink_frames} + recent {layout.ring_frames} frames of {spec.tokens_per_frame} tokens"
     lines.append(f"  window: {window}")
     if layout.has_bank:
         held = layout.capacity if chunk is None else stored_chunks(layout, chunk)

@@ -155,7 +155,5 @@ def nearest(scores: jax.Array, chunks: jax.Array, valid: jax.Array, k: int) -> t
     scores = jnp.where(valid, scores, jnp.inf)
     slots = jnp.arange(scores.shape[0], dtype=jnp.int32)
     # The chunk id as second key makes the order total, so slot order and backend do not matter.
-    scores, _, slots = jax.lax.sort(
-        (scores, jnp.where(valid, chunks, jnp.iinfo(jnp.int32).max), slots), num_keys=2
-    )
+    scores, _, slots = jax.lax.sort((scores, jnp.where(valid, chunks, jnp.iinfo(jnp.int32).max), slots), num_keys=2)
     return slots[:k], scores[:k]

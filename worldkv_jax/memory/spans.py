@@ -35,9 +35,7 @@ class KVSpec:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not jnp.issubdtype(jnp.dtype(self.dtype), jnp.floating):
-            raise ValueError(
-                f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'"
-            )
+            raise ValueError(f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'")
 
     @property
     def chunk_tokens(self) -> int:

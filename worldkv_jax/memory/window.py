@@ -53,9 +53,7 @@ def latest(window: Window, seen: jax.Array, frames: int, layout: Layout) -> KVSp
     size, step = layout.spec.tokens_per_frame, layout.step_frames
     if frames == layout.ring_frames:
         return window.ring  # whole: its order does not matter
-    starts = [
-        (seen - layout.sink_frames - done - step) % layout.ring_frames for done in range(0, frames, step)
-    ]
+    starts = [(seen - layout.sink_frames - done - step) % layout.ring_frames for done in range(0, frames, step)]
     take = jax.lax.dynamic_slice_in_dim
     return concatenate(
         [jax.tree.map(lambda a: take(a, start * size, step * size, axis=2), window.ring) for start in starts]  # noqa: B023

@@ -13,6 +13,7 @@ from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.retrieval import AttentionScore
 from worldkv_jax.memory.spans import KVSpan, KVSpec, concatenate
 from worldkv_jax.memory.window import Window, empty_window, latest, push, valid_tokens
 
@@ -43,9 +44,7 @@ class WorldMemory:
     """Static sizes and configuration; part of the jit key."""
 
     @classmethod
-    def create(
-        cls, config: MemoryConfig, spec: KVSpec, *, worlds: int = 1, chunks: int | None = None
-    ) -> "WorldMemory":
+    def create(cls, config: MemoryConfig, spec: KVSpec, *, worlds: int = 1, chunks: int | None = None) -> "WorldMemory":
         """Make an empty memory.
 
         Args:
@@ -97,11 +96,30 @@ def recall(
         The context, and which chunks were picked (``None`` without a bank).
     """
     if memory.bank is None:
-        return _assemble(memory.window, memory.chunk, None, memory.layout), None
+        return window_context(memory), None
     if fetched is None:
         fetched = _find(memory, memory.chunk, cameras, query)
     assemble = _assemble if memory.on_device else _assemble_jit
     return assemble(memory.window, memory.chunk, fetched, memory.layout), fetched.picks
+
+
+def window_context(memory: WorldMemory) -> Context:
+    """Return the window alone as a context, with nothing retrieved; works under jit."""
+    return _assemble(memory.window, memory.chunk, None, memory.layout)
+
+
+def can_prefetch(layout: Layout) -> bool:
+    """Tell whether a chunk's picks are certain before the chunk ahead of it is made.
+
+    They are not if that chunk may itself be picked, or decides which stored chunk is dropped, or if the rule
+    looks at more than cameras.
+    """
+    return (
+        layout.has_bank
+        and layout.candidate_lag >= 1
+        and layout.config.bank.when_full != "drop_most_redundant"
+        and not isinstance(layout.config.retrieval.rule, AttentionScore)
+    )
 
 
 def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
@@ -115,17 +133,10 @@ def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
         cameras: ``[B, F, 4, 4]`` of the chunk after it.
 
     Returns:
-        What to give to `recall` for that chunk; ``None`` if the memory has no bank.
-
-    Raises:
-        ValueError: without a recent chunk in the window the next chunk itself could be picked.
+        What to give to `recall` for that chunk; ``None`` if nothing can be known yet, see `can_prefetch`.
     """
-    if memory.bank is None:
+    if not can_prefetch(memory.layout):
         return None
-    if memory.layout.candidate_lag < 1:
-        raise ValueError(
-            "prefetch needs recent_frames of at least one chunk: otherwise the chunk in the making may be picked"
-        )
     return _find(memory, memory.chunk + 1, cameras, None)
 
 

@@ -1,0 +1,25 @@
+"""Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
+
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput
+from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
+from worldkv_jax.rollout.stream import Chunk, chunk_inputs, observe, rollout, start, stream
+
+__all__ = [
+    "AttentionProbe",
+    "Backbone",
+    "Chunk",
+    "ChunkInput",
+    "Made",
+    "Schedule",
+    "World",
+    "chunk_inputs",
+    "denoise",
+    "generate_chunk",
+    "observe",
+    "observe_chunk",
+    "rollout",
+    "shifted_schedule",
+    "start",
+    "stream",
+]

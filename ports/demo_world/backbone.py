@@ -1,0 +1,127 @@
+"""The demo world as a Backbone: what the memory and the rollout see of it."""
+
+import dataclasses
+import functools
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ports.demo_world import codec
+from ports.demo_world.model import (
+    CHUNK_FRAMES,
+    GRID,
+    PATCH,
+    TOKENS,
+    Camera,
+    DemoConfig,
+    DemoDiT,
+    patchify,
+    ray_features,
+    unpatchify,
+)
+from ports.demo_world.weights import load_weights
+from worldkv_jax.memory import Context, KVSpan, KVSpec
+from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule
+
+
+class DemoParams(NamedTuple):
+    """Weights of the demo world."""
+
+    model: Any
+    codec: codec.Codec
+
+
+class Prepared(NamedTuple):
+    """What is constant over the passes of a chunk."""
+
+    camera: Camera
+    rope: tuple[jax.Array, jax.Array]
+    origin: jax.Array  # [B, 4, 4] first camera of the rollout
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoWorld:
+    """A small world model that ships trained; its carry is the first camera, which all rays are relative to."""
+
+    config: DemoConfig = DemoConfig()
+    schedule: Schedule = shifted_schedule(4, shift=3.0)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> tuple["DemoWorld", DemoParams]:
+        """Load the shipped weights, or others that the trainer wrote."""
+        path = Path(str(files("checkpoints") / "demo_world.safetensors")) if path is None else Path(path)
+        config, weights, model = load_weights(path)
+        return cls(config), DemoParams(model, weights)
+
+    @property
+    def spec(self) -> KVSpec:
+        """Shape of the keys and values."""
+        return KVSpec(
+            layers=self.config.layers,
+            heads=self.config.heads,
+            head_dim=self.config.dim // self.config.heads,
+            tokens_per_frame=TOKENS,
+            chunk_frames=CHUNK_FRAMES,
+            rope=self.config.rope,
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Latents of a chunk: frames, rows, columns, channels."""
+        return CHUNK_FRAMES, GRID[0] * PATCH, GRID[1] * PATCH, codec.CHANNELS
+
+    def init_carry(self, params: DemoParams, worlds: int) -> jax.Array:
+        """Return a placeholder for the first camera, ``[B, 4, 4]``."""
+        return jnp.broadcast_to(jnp.eye(4), (worlds, 4, 4))
+
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
+        """Embed the cameras and compute rotary positions and camera FiLM."""
+        origin = jnp.where(position == 0, chunk.cameras[:, 0], carry)
+        relative = jnp.linalg.inv(origin)[:, None] @ chunk.cameras
+        camera = self._model(params).prepare_camera(jax.vmap(ray_features)(relative))
+        frames = position * CHUNK_FRAMES + jnp.arange(CHUNK_FRAMES, dtype=jnp.int32)
+        return Prepared(camera, self.config.rope.grid(frames, *GRID), origin)
+
+    def flow(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
+        """Predict the flow of noisy latents."""
+        return unpatchify(self._forward(params, x, t, prepared, context)[0])
+
+    def commit(self, params: DemoParams, x0, prepared: Prepared, context: Context) -> tuple[KVSpan, jax.Array]:
+        """Run the clean pass."""
+        _, own = self._forward(
+            params, x0, jnp.float32(0), prepared, context, collect=lambda own: KVSpan(own.key, own.value)
+        )
+        return own, prepared.origin
+
+    def queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
+        """Return the mean queries of a pass, ``[L, B, N, H]``."""
+        return self._forward(params, x, t, prepared, context, collect=lambda own: own.query.mean(axis=1))[1]
+
+    def init_decoder(self, params: DemoParams, worlds: int) -> None:
+        """Return nothing: the codec keeps no state."""
+
+    def decode(self, params: DemoParams, latents, decoder) -> tuple[jax.Array, None]:
+        """Decode latents to frames ``[B, 3, 32, 48, 3]``."""
+        return codec.decode(params.codec, latents), None
+
+    def encode(self, params: DemoParams, frames: jax.Array) -> jax.Array:
+        """Encode frames ``[B, 3, 32, 48, 3]`` in [0, 1] to latents, to observe them."""
+        return codec.encode(params.codec, frames)
+
+    def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
+        times = jnp.broadcast_to(t, (x.shape[0], 1))
+        model = self._model(params)
+        return model(patchify(x), times, prepared.camera, prepared.rope, context=context, collect=collect)
+
+    def _model(self, params: DemoParams) -> DemoDiT:
+        return nnx.merge(_module(self.config), params.model)
+
+
+@functools.lru_cache(maxsize=8)
+def _module(config: DemoConfig) -> nnx.GraphDef:
+    """Structure of the model without any weights."""
+    return nnx.split(nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0))))[0]

@@ -1,0 +1,63 @@
+"""What a model must offer to live on a world memory."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+
+from worldkv_jax.memory import Context, KVSpan, KVSpec
+from worldkv_jax.rollout.sampler import Schedule
+
+
+class ChunkInput(NamedTuple):
+    """What is given for one chunk."""
+
+    cameras: jax.Array  # [B, F, 4, 4] camera-to-world poses, the memory's index
+    conditions: Any = None  # whatever else the backbone conditions on, a pytree
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A chunk-wise causal video model; hashable, because it is a static argument of the jitted step.
+
+    ``prepared`` is all that stays the same over the passes of one chunk; ``carry`` is model state that is not
+    world memory (windows of actions, say); ``decoder`` is what a streaming decoder keeps between chunks. All
+    three are pytrees of the backbone's own making.
+    """
+
+    spec: KVSpec
+    schedule: Schedule
+    latent_shape: tuple[int, ...]
+    """Shape of one world's latents of one chunk, without the batch axis."""
+
+    def init_carry(self, params: Any, worlds: int) -> Any:
+        """Return the carry before the first chunk."""
+        ...
+
+    def prepare_chunk(self, params: Any, carry: Any, chunk: ChunkInput, position: jax.Array) -> Any:
+        """Compute what is constant over the passes of the chunk; ``position`` is its id, traced int32."""
+        ...
+
+    def flow(self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context) -> jax.Array:
+        """Predict the flow (noise minus clean) of latents ``[B, *latent_shape]`` at time ``t``, a scalar."""
+        ...
+
+    def commit(self, params: Any, x0: jax.Array, prepared: Any, context: Context) -> tuple[KVSpan, Any]:
+        """Run the clean pass: the chunk's own keys and values ``[L, B, T, N, H]``, and the new carry."""
+        ...
+
+    def init_decoder(self, params: Any, worlds: int) -> Any:
+        """Return the decoder's state before the first chunk."""
+        ...
+
+    def decode(self, params: Any, latents: jax.Array, decoder: Any) -> tuple[jax.Array, Any]:
+        """Decode latents to frames ``[B, n, height, width, 3]`` in [0, 1], and the decoder's new state."""
+        ...
+
+
+@runtime_checkable
+class AttentionProbe(Protocol):
+    """What a backbone also offers if chunks are to be retrieved by attention."""
+
+    def queries(self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context) -> jax.Array:
+        """Return the mean queries ``[L, B, N, H]`` of a pass over noisy latents, after RoPE."""
+        ...

@@ -1,0 +1,136 @@
+"""One chunk: recall, denoise, commit, remember."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.memory import (
+    AttentionScore,
+    Context,
+    Fetched,
+    Picks,
+    WorldMemory,
+    recall,
+    remember,
+    window_context,
+)
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput
+from worldkv_jax.rollout.sampler import denoise
+
+
+class World(NamedTuple):
+    """All state of a rollout between chunks; a pytree."""
+
+    memory: WorldMemory
+    carry: Any  # the backbone's own state
+
+
+class Made(NamedTuple):
+    """What one chunk brought forth."""
+
+    latents: jax.Array  # [B, *latent_shape]
+    picks: Picks | None  # the chunks that were recalled
+
+
+def generate_chunk(
+    backbone: Backbone,
+    params: Any,
+    world: World,
+    chunk: ChunkInput,
+    noise: jax.Array,
+    *,
+    fetched: Fetched | None = None,
+) -> tuple[Made, World]:
+    """Generate one chunk and remember it.
+
+    Denoising reads the memory and only the clean pass writes it, once. With the bank on the device all of
+    it is one jitted call that donates the world; with a host tier the passes are one jitted call and the
+    chunk's way to the host runs beside what comes next.
+
+    Args:
+        backbone: the model.
+        params: its parameters.
+        world: the state before the chunk; it is consumed.
+        chunk: cameras and conditions.
+        noise: ``[steps, B, *latent_shape]``, see `denoise`.
+        fetched: what `prefetch` brought for this chunk.
+    """
+    if world.memory.on_device:
+        return _step(params, world, chunk, noise, fetched, backbone=backbone)
+    prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
+    context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
+    latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
+    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry)
+
+
+def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: jax.Array) -> World:
+    """Remember given latents ``[B, *latent_shape]``: the clean pass alone, no denoising; consumes the world."""
+    if world.memory.on_device:
+        return _observe(params, world, chunk, latents, backbone=backbone)
+    prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
+    context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
+    own, carry = _commit_jit(params, latents, prepared, context, backbone=backbone)
+    return World(remember(world.memory, own, chunk.cameras), carry)
+
+
+def needs_queries(memory: WorldMemory) -> bool:
+    """Tell whether recalling takes a first pass over the chunk, to see what it would attend to."""
+    retrieval = memory.layout.config.retrieval
+    return retrieval is not None and isinstance(retrieval.rule, AttentionScore)
+
+
+@functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
+def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: Backbone):
+    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
+    context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
+    latents, own, carry = _generate(params, prepared, context, noise, backbone)
+    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry)
+
+
+@functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
+def _observe(params, world: World, chunk: ChunkInput, latents, *, backbone: Backbone):
+    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
+    context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
+    own, carry = backbone.commit(params, latents, prepared, context)
+    return World(remember(world.memory, own, chunk.cameras), carry)
+
+
+def _generate(params, prepared, context: Context, noise, backbone: Backbone):
+    latents = denoise(lambda x, t: backbone.flow(params, x, t, prepared, context), noise, backbone.schedule)
+    own, carry = backbone.commit(params, latents, prepared, context)
+    return latents, own, carry
+
+
+def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, x, fetched):
+    query = None
+    if fetched is None and needs_queries(memory):
+        if not isinstance(backbone, AttentionProbe):
+            raise ValueError(
+                f"{type(backbone).__name__} has no `queries` method, which retrieval by attention needs; use "
+                "another retrieval rule, such as 'camera'"
+            )
+        query = _queries(params, x, prepared, window_context(memory), backbone=backbone)
+    return recall(memory, chunk.cameras, query=query, fetched=fetched)
+
+
+# With a host tier these run on their own, between moves that jit cannot make.
+
+
+@functools.partial(jax.jit, static_argnames="backbone")
+def _prepare(params, carry, chunk: ChunkInput, position, *, backbone: Backbone):
+    return backbone.prepare_chunk(params, carry, chunk, position)
+
+
+@functools.partial(jax.jit, static_argnames="backbone")
+def _queries(params, x, prepared, context: Context, *, backbone: Backbone):
+    return backbone.queries(params, x, jnp.float32(backbone.schedule.times[0]), prepared, context)
+
+
+_generate_jit = jax.jit(_generate, static_argnames="backbone")
+
+
+@functools.partial(jax.jit, static_argnames="backbone")
+def _commit_jit(params, latents, prepared, context: Context, *, backbone: Backbone):
+    return backbone.commit(params, latents, prepared, context)
