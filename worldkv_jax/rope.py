@@ -49,15 +49,7 @@ class Rope:
         Args:
             frames: int32 ``[...]`` latent-frame positions or differences, ``|frames| < 2**24``.
         """
-        cos_table, sin_table = map(jnp.asarray, _digit_tables(self))
-        frames = jnp.asarray(frames, jnp.int32)
-        rest = jnp.abs(frames)
-        cos, sin = jnp.ones((), jnp.float32), jnp.zeros((), jnp.float32)
-        for digit in range(_DIGITS):
-            c, s = cos_table[digit][rest % _BASE], sin_table[digit][rest % _BASE]
-            cos, sin = cos * c - sin * s, sin * c + cos * s
-            rest = rest // _BASE
-        return cos, jnp.sign(frames).astype(jnp.float32)[..., None] * sin
+        return rotation(frames, tuple(self.frequencies(0)))
 
     def grid(self, frames: jax.Array, height: int, width: int) -> tuple[jax.Array, jax.Array]:
         """Return cosine and sine for whole frames of tokens, float32 ``[..., F * height * width, pairs]``.
@@ -100,9 +92,27 @@ def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     return jnp.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape).astype(x.dtype)
 
 
+def rotation(positions: jax.Array, frequencies: tuple[float, ...]) -> tuple[jax.Array, jax.Array]:
+    """Return cosine and sine of ``position * frequency``, float32 ``[..., n]``, as exact as from float64.
+
+    Args:
+        positions: int32 ``[...]``, ``|position| < 2**24``.
+        frequencies: ``n`` radians per position.
+    """
+    cos_table, sin_table = map(jnp.asarray, _digit_tables(frequencies))
+    positions = jnp.asarray(positions, jnp.int32)
+    rest = jnp.abs(positions)
+    cos, sin = jnp.ones((), jnp.float32), jnp.zeros((), jnp.float32)
+    for digit in range(_DIGITS):
+        c, s = cos_table[digit][rest % _BASE], sin_table[digit][rest % _BASE]
+        cos, sin = cos * c - sin * s, sin * c + cos * s
+        rest = rest // _BASE
+    return cos, jnp.sign(positions).astype(jnp.float32)[..., None] * sin
+
+
 @functools.lru_cache(maxsize=32)
-def _digit_tables(rope: Rope) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations of every value of every base-256 digit, float32 ``[digits, 256, pairs_time]`` from float64."""
+def _digit_tables(frequencies: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations of every value of every base-256 digit, float32 ``[digits, 256, n]`` from float64."""
     places = _BASE ** np.arange(_DIGITS, dtype=np.float64)
-    angle = places[:, None, None] * np.arange(_BASE)[:, None] * rope.frequencies(0)
+    angle = places[:, None, None] * np.arange(_BASE)[:, None] * np.asarray(frequencies)
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)

@@ -47,8 +47,8 @@ class Prepared(NamedTuple):
 class DemoWorld:
     """A small world model that ships trained; its carry is the first camera, which all rays are relative to."""
 
-    config: DemoConfig = DemoConfig()
-    schedule: Schedule = shifted_schedule(4, shift=3.0)
+    config: DemoConfig = dataclasses.field(default_factory=DemoConfig)
+    schedule: Schedule = dataclasses.field(default_factory=lambda: shifted_schedule(4, shift=3.0))
 
     @classmethod
     def load(cls, path: Path | None = None) -> tuple["DemoWorld", DemoParams]:

@@ -14,16 +14,21 @@ import numpy as np
 from flax import nnx
 
 from ports.wan.layers import Linear, RMSNorm, gate, layer_norm, modulate
-from worldkv_jax.rope import rotate
+from worldkv_jax.rope import rotate, rotation
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def time_sinusoid(t: jax.Array, dim: int) -> jax.Array:
     """Embed diffusion times ``[...]`` (0 to 1000) as ``[cosines | sines]``, float32 ``[..., dim]``."""
-    frequency = 10000.0 ** (-np.arange(dim // 2, dtype=np.float64) / (dim // 2))
-    angle = t.astype(jnp.float32)[..., None] * jnp.asarray(frequency, jnp.float32)
-    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+    frequencies = 10000.0 ** (-np.arange(dim // 2, dtype=np.float64) / (dim // 2))
+    # The released models compute angles in float64. The whole part of a time turns as exactly as a position
+    # does, and the angle of the rest is small.
+    whole = jnp.floor(t)
+    cos, sin = rotation(whole.astype(jnp.int32), tuple(frequencies))
+    angle = (t - whole).astype(jnp.float32)[..., None] * jnp.asarray(frequencies, jnp.float32)
+    c, s = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([cos * c - sin * s, sin * c + cos * s], axis=-1)
 
 
 class MLP(nnx.Module):

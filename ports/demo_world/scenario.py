@@ -1,0 +1,59 @@
+"""What the demo puts a memory through: a true tour of a room as context, then views of it once more."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ports.demo_world import renderer
+from ports.demo_world.model import CHUNK_FRAMES
+from ports.demo_world.training_data import level_poses
+
+LAP = 12  # chunks of one turn around the room, at 10 degrees a frame
+TOUR, FIRST, LATE = "tour", "first revisit", "late revisit"
+
+
+class Scenario(NamedTuple):
+    """Rooms that no model was trained on, cameras, and what they really see."""
+
+    poses: np.ndarray  # [B, n, 4, 4] camera-to-world
+    truth: np.ndarray  # [B, chunks, 3, 32, 48, 3] in [0, 1]
+    phases: tuple[str, ...]  # of each chunk: tour, first revisit or late revisit
+
+    @property
+    def chunks(self) -> int:
+        """Chunks in all, the tour included."""
+        return len(self.phases)
+
+    @property
+    def tour(self) -> int:
+        """Chunks of the tour."""
+        return self.phases.count(TOUR)
+
+
+def make_scenario(seed: int, worlds: int) -> Scenario:
+    """Build ``worlds`` held-out worlds.
+
+    Each camera turns once around the room (the tour), once more, and then back the other way. It starts
+    anywhere, turns left or right, and in every second world it walks a circle while it turns. The later laps
+    are a third of a frame off the first, so that no view is exactly one that was seen.
+    """
+    rng = np.random.default_rng(seed)
+    frames = LAP * CHUNK_FRAMES
+    step = 2 * np.pi / frames
+    lap = step * np.arange(frames)
+    progress = np.concatenate([lap, lap + step / 3, lap[::-1] + step / 3])
+    poses = []
+    for world in range(worlds):
+        direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+        yaw = start + direction * progress
+        reach = rng.uniform(0.1, 0.3) if world % 2 else 0.0
+        centre = rng.uniform(-0.15, 0.15, 2) if world % 2 else np.zeros(2)
+        ground = centre + reach * np.stack([np.cos(progress), np.sin(progress)], axis=-1)
+        poses.append(np.asarray(level_poses(jnp.asarray(yaw, jnp.float32), jnp.asarray(ground, jnp.float32))))
+    poses = np.stack(poses)
+    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(seed, worlds))
+    truth = np.asarray(jax.jit(jax.vmap(renderer.render))(rooms, jnp.asarray(poses)))
+    phases = (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * LAP
+    return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
