@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_suite import KernelSuite
 
 from kernels_pallas.anchor_similarity import Partials, anchor_similarity, anchor_vector, cosine, squared_norm
 from kernels_pallas.arg_specs import DEMO, ArgSpec
+from tests.kernels.kernel_suite import KernelSuite
 
 ANCHOR_TOKENS = 7
 

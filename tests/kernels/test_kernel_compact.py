@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from kernel_suite import KernelSuite
 
 from kernels_pallas.compact import compact
+from tests.kernels.kernel_suite import KernelSuite
 
 
 class CompactSuite(KernelSuite):

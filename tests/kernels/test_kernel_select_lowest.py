@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_suite import KernelSuite
 
 from kernels_pallas.select_lowest import select_lowest
+from tests.kernels.kernel_suite import KernelSuite
 
 
 def lowest(scores, k):

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 import pytest
-from goldens import find_cases, load_case
 
+from tests.parity.goldens import find_cases, load_case
 from worldkv_jax import cameras
 
 ATOL = 1e-6
