@@ -1,0 +1,64 @@
+"""Write a file whole or not at all, with an error that says why it cannot be written."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Offer a draft beside ``path`` that takes its name when the block ends well.
+
+    If the block raises, the draft is removed and an older file at ``path`` stays as it was.
+
+    Args:
+        path: the file to write; missing parent folders are made.
+
+    Yields:
+        An empty file in the same folder with the same suffix; write to it and close it.
+
+    Raises:
+        OSError: the folder cannot be made or written to, or ``path`` is a folder; the text says which.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name in it")
+    make_folder(path.parent)
+    # Beside the target, so that the rename stays on one file system; not tempfile, which makes files private.
+    draft = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        draft.touch(exist_ok=False)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {_reason(error)}; choose another folder") from None
+    try:
+        yield draft
+        with open(draft, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def make_folder(folder: str | os.PathLike) -> Path:
+    """Make a folder and its parents if they are missing.
+
+    Raises:
+        OSError: a file is in the way, or a parent cannot be written to; the text says which.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        in_the_way = next(part for part in (folder, *folder.parents) if part.exists() and not part.is_dir())
+        raise NotADirectoryError(
+            f"cannot make folder {folder}: {in_the_way} is a file; remove it or choose another folder"
+        ) from None
+    except OSError as error:
+        raise type(error)(f"cannot make folder {folder}: {_reason(error)}; choose another folder") from None
+    return folder
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
