@@ -81,8 +81,7 @@ class DemoWorld:
     def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
         """Embed the cameras and compute rotary positions and camera FiLM."""
         origin = jnp.where(position == 0, chunk.cameras[:, 0], carry)
-        relative = jnp.linalg.inv(origin)[:, None] @ chunk.cameras
-        camera = self._model(params).prepare_camera(jax.vmap(ray_features)(relative))
+        camera = self._model(params).prepare_camera(jax.vmap(ray_features)(origin, chunk.cameras))
         frames = position * CHUNK_FRAMES + jnp.arange(CHUNK_FRAMES, dtype=jnp.int32)
         return Prepared(camera, self.config.rope.grid(frames, *GRID), origin)
 

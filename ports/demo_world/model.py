@@ -11,6 +11,7 @@ from ports.demo_world import codec, renderer
 from ports.wan.attention import attention
 from ports.wan.dit import MLP, DiTBlock, Head, TimeEmbedding
 from ports.wan.layers import Linear
+from worldkv_jax.cameras import relative
 from worldkv_jax.rope import Rope
 
 PATCH = 2  # latent cells along one side of a token
@@ -123,12 +124,14 @@ def unpatchify(tokens: jax.Array) -> jax.Array:
     )
 
 
-def ray_features(poses: jax.Array) -> jax.Array:
+def ray_features(origin: jax.Array, poses: jax.Array) -> jax.Array:
     """Return raw rays ``[origin, direction]`` of each token's latent cells, ``[F * 24, 24]``.
 
     Args:
-        poses: ``[F, 4, 4]`` camera-to-world, relative to the rollout's first camera.
+        origin: ``[4, 4]`` the rollout's first camera, to which all rays are relative.
+        poses: ``[F, 4, 4]`` camera-to-world.
     """
+    poses = relative(origin, poses)
     rows, cols = GRID[0] * PATCH, GRID[1] * PATCH
     rays = renderer.pixel_rays(rows, cols)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)

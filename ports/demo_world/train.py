@@ -4,6 +4,7 @@ import argparse
 import csv
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,16 @@ from flax import nnx
 
 from checkpoints.pytrees import load_pytree, save_pytree
 from ports.demo_world import codec, renderer
-from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT
+from ports.demo_world.model import (
+    CHUNK_FRAMES,
+    GRID,
+    TOKENS,
+    DemoConfig,
+    DemoDiT,
+    patchify,
+    ray_features,
+    unpatchify,
+)
 from ports.demo_world.training_data import Batch, random_walk, sample_batch
 from ports.demo_world.weights import save_weights
 
@@ -101,25 +111,22 @@ class Probe:
             tokens = jnp.where(sigma > 0, self.noise, self.batch.latents)
             flow = predict_flow(module, config, params, self.batch._replace(visible=visible), tokens)
             clean = (tokens - sigma * flow)[:, -CHUNK_TOKENS:]
-            error = jnp.mean(jnp.square(codec.decode(weights, _cells(clean)) - self.truth), axis=(1, 2, 3, 4))
+            error = jnp.mean(jnp.square(codec.decode(weights, unpatchify(clean)) - self.truth), axis=(1, 2, 3, 4))
             return -10 * jnp.mean(jnp.log10(error))
 
         self._score = jax.jit(score)
 
     def _build(self, keys, rooms, chunks):
-        from ports.demo_world.model import patchify, ray_features
-
         size = keys.shape[0]
         poses = jax.vmap(lambda k: random_walk(k, chunks))(keys)
         back = 2 + jnp.arange(size) % 3
         again = jax.vmap(lambda p, b: jax.lax.dynamic_slice_in_dim(p, b * CHUNK_FRAMES, CHUNK_FRAMES))(poses, back)
         poses = poses.at[:, -CHUNK_FRAMES:].set(again)
         frames = jax.vmap(renderer.render)(rooms, poses)
-        relative = jnp.linalg.inv(poses[:, :1]) @ poses
         order = jnp.arange(chunks)
         batch = Batch(
             patchify(codec.encode(self.codec, frames)),
-            jax.vmap(ray_features)(relative),
+            jax.vmap(ray_features)(poses[:, 0], poses),
             jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (size, chunks * CHUNK_FRAMES)),
             jnp.broadcast_to((order == chunks - 1).astype(jnp.float32), (size, chunks)),
             jnp.broadcast_to(order[None] <= order[:, None], (size, chunks, chunks)),
@@ -138,14 +145,23 @@ class Probe:
         }
 
 
-def _cells(tokens):
-    from ports.demo_world.model import unpatchify
+def train(
+    config: TrainConfig,
+    model_config: DemoConfig,
+    out: Path,
+    *,
+    log: Callable[[str], None] = print,
+    stop_at: int | None = None,
+) -> None:
+    """Train, or go on where ``out`` stops; writes the state, ``curve.csv`` and ``demo_world.safetensors``.
 
-    return unpatchify(tokens)
-
-
-def train(config: TrainConfig, model_config: DemoConfig, out: Path, *, log=print) -> None:
-    """Train, or go on where ``out`` stops; writes the state, ``curve.csv`` and ``demo_world.safetensors``."""
+    Args:
+        config: how to train.
+        model_config: what to train.
+        out: folder of the run.
+        log: is given a line for every report.
+        stop_at: stop after this step instead of the last one; the schedule stays that of all steps.
+    """
     out.mkdir(parents=True, exist_ok=True)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
     weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
@@ -164,16 +180,18 @@ def train(config: TrainConfig, model_config: DemoConfig, out: Path, *, log=print
         loss, gradient = jax.value_and_grad(lambda p: flow_loss(module, model_config, p, batch, noise))(state.params)
         updates, opt_state = tx.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(0.998, (1.0 + state.step) / (10.0 + state.step))
+        step = state.step.astype(jnp.float32)
+        decay = jnp.minimum(0.998, (1 + step) / (10 + step))
         average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
         return TrainState(params, average, opt_state, state.step + 1), loss
 
     advance = jax.jit(advance, donate_argnums=0)
     losses, since = [], time.time()
-    for step in range(int(state.step) + 1, config.steps + 1):
+    last = config.steps if stop_at is None else stop_at
+    for step in range(int(state.step) + 1, last + 1):
         state, loss = advance(state, rooms)
         losses.append(loss)
-        if step % config.report_every and step != config.steps:
+        if step % config.report_every and step != last:
             continue
         loss = float(np.mean(jax.device_get(losses)))  # waits for the steps
         seconds = (time.time() - since) / len(losses)
@@ -187,8 +205,8 @@ def train(config: TrainConfig, model_config: DemoConfig, out: Path, *, log=print
 
 def _fit_codec(rooms) -> codec.Codec:
     """Fit the codec to a few walks through training rooms."""
-    keys = jax.random.split(jax.random.key(5), 64)
-    some = jax.tree.map(lambda a: a[: len(keys)], rooms)
+    some = jax.tree.map(lambda a: a[:64], rooms)
+    keys = jax.random.split(jax.random.key(5), len(some.walls))
     frames = jax.jit(jax.vmap(lambda k, room: renderer.render(room, random_walk(k, 8))))(keys, some)
     return codec.fit_codec(np.asarray(frames).reshape(-1, renderer.HEIGHT, renderer.WIDTH, 3))
 

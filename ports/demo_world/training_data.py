@@ -56,8 +56,8 @@ def sample_batch(key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, 
     spread = jax.random.bernoulli(next(keys), 0.5, (size, 1))
     starts = jnp.where(spread, gaps - gaps[:, :1], order) * CHUNK_FRAMES
     positions = (starts[..., None] + jnp.arange(CHUNK_FRAMES)).reshape(size, frames)
-    relative = jnp.linalg.inv(poses[:, :1]) @ poses
-    return Batch(latents, jax.vmap(ray_features)(relative), positions, jnp.where(clean, 0.0, t), visible)
+    rays = jax.vmap(ray_features)(poses[:, 0], poses)
+    return Batch(latents, rays, positions, jnp.where(clean, 0.0, t), visible)
 
 
 def random_walk(key: jax.Array, chunks: int) -> jax.Array:
@@ -69,9 +69,10 @@ def random_walk(key: jax.Array, chunks: int) -> jax.Array:
     flips = jnp.cumprod(jnp.where(jax.random.bernoulli(next(keys), 0.25, (chunks,)), -1.0, 1.0))
     turn = jnp.repeat(speed * sign * flips, CHUNK_FRAMES)
     pan = jnp.cumsum(turn)
-    loop = sign * jnp.arange(frames) * jnp.deg2rad(jax.random.uniform(next(keys), minval=8.0, maxval=18.0))
+    time = jnp.arange(frames, dtype=jnp.float32)
+    loop = sign * time * jnp.deg2rad(jax.random.uniform(next(keys), minval=8.0, maxval=18.0))
     jumps = jax.random.uniform(next(keys), (chunks,), maxval=2 * jnp.pi)
-    jump = jnp.repeat(jumps, CHUNK_FRAMES) + turn * jnp.tile(jnp.arange(CHUNK_FRAMES), chunks)
+    jump = jnp.repeat(jumps, CHUNK_FRAMES) + turn * jnp.tile(time[:CHUNK_FRAMES], chunks)
     kind = jax.random.uniform(next(keys))
     yaw = jnp.where(kind < 0.35, pan, jnp.where(kind < 0.6, loop, jump))
     yaw = yaw + jax.random.uniform(next(keys), maxval=2 * jnp.pi)
@@ -79,7 +80,7 @@ def random_walk(key: jax.Array, chunks: int) -> jax.Array:
     phase = jax.random.uniform(next(keys), (2,), maxval=2 * jnp.pi)
     # Half of the walks only turn: matching directions is learned first, and parallax on top of it.
     reach = _WALK * jnp.maximum(0.0, 2 * jax.random.uniform(next(keys)) - 1)
-    ground = reach * jnp.sin(pace * jnp.arange(frames)[:, None] + phase)
+    ground = reach * jnp.sin(pace * time[:, None] + phase)
     return level_poses(yaw, ground)
 
 

@@ -12,7 +12,7 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ports.demo_world.codec import Codec
+from ports.demo_world.codec import CHANNELS, PATCH, Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 
 _CODEC, _MODEL = "codec.", "model."
@@ -73,8 +73,6 @@ def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
     model = nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0)))
     abstract = nnx.to_pure_dict(nnx.split(model)[1])
     shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
-    from ports.demo_world.codec import CHANNELS, PATCH
-
     pixels = 3 * PATCH**2
     for name, shape in {"mean": (pixels,), "basis": (pixels, CHANNELS), "scale": (CHANNELS,)}.items():
         shapes[_CODEC + name] = shape

@@ -144,3 +144,12 @@ def test_pose_distance_on_host_and_device():
     np.testing.assert_array_equal(angle, cameras.rotation_angle(poses[0, :, :3, :3], poses[1, :, :3, :3]))
     on_device = jax.jit(cameras.pose_distance)(*jnp.asarray(poses, jnp.float32))
     np.testing.assert_allclose(on_device, (distance, angle), atol=1e-5)
+
+
+def test_relative_is_the_inverse_product_in_both_libraries():
+    rng = np.random.default_rng(5)
+    poses = cameras.pose_from_angles(rng.uniform(-180, 180, 6), rng.uniform(-80, 80, 6), rng.normal(size=(6, 3)))
+    want = np.linalg.inv(poses[:1]) @ poses
+    np.testing.assert_allclose(cameras.relative(poses[:1], poses), want, atol=1e-12)
+    got = jax.jit(cameras.relative)(jnp.asarray(poses[:1], jnp.float32), jnp.asarray(poses, jnp.float32))
+    np.testing.assert_allclose(got, want, atol=1e-6)

@@ -21,6 +21,7 @@ from worldkv_jax.cameras.poses import (
     look_at,
     pose_distance,
     pose_from_angles,
+    relative,
     relative_to_first,
     translation_scale,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "ray_directions",
     "rays",
     "read_track",
+    "relative",
     "relative_to_first",
     "rescale_intrinsics",
     "rotation_angle",

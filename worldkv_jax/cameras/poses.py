@@ -7,7 +7,7 @@ camera stands, column 2 where it looks. Everything here prepares cameras on the 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from worldkv_jax.cameras._namespace import as_float, namespace
+from worldkv_jax.cameras._namespace import as_float, namespace, product
 from worldkv_jax.cameras.checks import validate_poses
 from worldkv_jax.cameras.rotations import rotation_angle
 
@@ -82,6 +82,27 @@ def inverse(poses) -> np.ndarray:
     result[..., :3, 3:] = -result[..., :3, :3] @ poses[..., :3, 3:]
     result[..., 3, 3] = 1.0
     return result
+
+
+def relative(origin, poses):
+    """Express poses in the camera frame of another one.
+
+    Subtracting the position before turning keeps cameras far from the world's origin exact in float32.
+
+    Args:
+        origin: rigid ``[..., 4, 4]``, NumPy or JAX; leading axes broadcast against those of ``poses``.
+        poses: rigid ``[..., 4, 4]``.
+
+    Returns:
+        ``inverse(origin) @ poses``; float64 for NumPy input, float32 for JAX, where it works under jit.
+    """
+    xp = namespace(origin, poses)
+    origin, poses = as_float(xp, origin, poses)
+    to_origin = xp.swapaxes(origin[..., :3, :3], -1, -2)
+    turn = product(to_origin, poses[..., :3, :3])
+    shift = product(to_origin, poses[..., :3, 3:] - origin[..., :3, 3:])
+    top = xp.concatenate([turn, shift], axis=-1)
+    return xp.concatenate([top, xp.broadcast_to(poses[..., 3:, :], (*top.shape[:-2], 1, 4))], axis=-2)
 
 
 def relative_to_first(

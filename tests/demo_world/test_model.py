@@ -1,0 +1,83 @@
+"""The demo model generates with a memory exactly as it was trained without one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from ports.demo_world import codec, renderer
+from ports.demo_world.backbone import DemoParams, DemoWorld
+from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT, patchify, ray_features, unpatchify
+from ports.demo_world.training_data import level_poses, sample_batch
+from worldkv_jax.memory import MemoryConfig, recall
+from worldkv_jax.rollout import ChunkInput, observe_chunk, start
+
+CONFIG = DemoConfig(dim=32, heads=2, layers=2, ffn_dim=48, frequency_dim=16)
+
+
+@pytest.fixture(scope="module")
+def world():
+    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(3, 2))
+    weights = codec.fit_codec(np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32))
+    weights = jax.tree.map(jnp.asarray, weights)
+    params = nnx.to_pure_dict(nnx.split(DemoDiT(CONFIG, rngs=nnx.Rngs(0)))[1])
+    return DemoWorld(CONFIG), DemoParams(params, weights), rooms
+
+
+def test_patchify_is_undone():
+    cells = jax.random.normal(jax.random.key(0), (2, 3, 8, 12, 20))
+    np.testing.assert_array_equal(unpatchify(patchify(cells)), cells)
+    assert patchify(cells).shape == (2, 3 * TOKENS, 80)
+    # The first token is the upper left block of cells, row by row.
+    np.testing.assert_array_equal(patchify(cells)[0, 0], cells[0, 0, :2, :2].reshape(-1))
+
+
+def test_codec_keeps_what_it_keeps(world):
+    _, params, rooms = world
+    basis = params.codec.basis
+    np.testing.assert_allclose(basis.T @ basis, np.eye(codec.CHANNELS), atol=1e-5)
+    latents = jax.random.normal(jax.random.key(1), (1, 8, 12, 20)) * 0.05
+    pixels = codec.decode(params.codec, latents)
+    assert pixels.shape == (1, 32, 48, 3)
+    inside = float(jnp.mean((pixels > 0) & (pixels < 1)))
+    assert inside > 0.99  # nothing clipped, so encoding must undo decoding
+    np.testing.assert_allclose(codec.encode(params.codec, pixels), latents, atol=2e-3)
+
+
+def test_memory_gives_what_masked_training_gives(world):
+    """A noisy chunk sees the same flow from cached clean chunks as in one masked forward over all chunks."""
+    backbone, params, rooms = world
+    chunks = 4
+    batch = sample_batch(jax.random.key(4), rooms, params.codec, size=2, chunks=chunks)
+    order = jnp.arange(chunks)
+    clean = order < chunks - 1
+    tokens = chunks * CHUNK_FRAMES * TOKENS
+    t = jnp.broadcast_to(jnp.where(clean, 0.0, 0.7), (2, chunks))
+    visible = (order[None] < order[:, None]) & clean[None] | (order[None] == order[:, None])
+    own = CHUNK_FRAMES * TOKENS
+    mask = jnp.broadcast_to(jnp.repeat(jnp.repeat(visible, own, 0), own, 1), (2, tokens, tokens))
+    poses = _poses(chunks)
+    model = backbone._model(params)
+    rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, tokens, 24))
+    frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (2, chunks * CHUNK_FRAMES))
+    rope = CONFIG.rope.grid(frames, *GRID)
+    want, _ = model(batch.latents, t, model.prepare_camera(rays), rope, mask=mask)
+
+    latents = unpatchify(batch.latents)
+    world_state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
+    for i in range(chunks):
+        cut = slice(i * CHUNK_FRAMES, (i + 1) * CHUNK_FRAMES)
+        cameras = jnp.broadcast_to(poses[cut], (2, CHUNK_FRAMES, 4, 4))
+        if i < chunks - 1:
+            world_state = observe_chunk(backbone, params, world_state, ChunkInput(cameras), latents[:, cut])
+            continue
+        context, _ = recall(world_state.memory, cameras)
+        prepared = backbone.prepare_chunk(params, world_state.carry, ChunkInput(cameras), world_state.memory.chunk)
+        got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
+    np.testing.assert_allclose(patchify(got), want[:, -own:], atol=2e-5)
+
+
+def _poses(chunks):
+    angle = 0.3 * jnp.arange(chunks * CHUNK_FRAMES, dtype=jnp.float32)
+    return level_poses(angle, 0.2 * jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1))

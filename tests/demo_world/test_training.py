@@ -1,0 +1,69 @@
+"""Training learns, can be interrupted, and its weights come back as they were saved."""
+
+import csv
+
+import jax
+import numpy as np
+import pytest
+
+from ports.demo_world.model import DemoConfig
+from ports.demo_world.train import TrainConfig, train
+from ports.demo_world.weights import load_weights
+
+TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """Optax mixes integers and floats."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def run(out, steps, **changes):
+    config = TrainConfig(steps=10, batch=2, chunks=3, rooms=4, report_every=5, **changes)
+    train(config, TINY, out, log=lambda text: None, stop_at=steps)
+    return load_weights(out / "demo_world.safetensors")
+
+
+def test_interrupted_training_goes_on_bit_for_bit(tmp_path):
+    whole = run(tmp_path / "whole", 10)
+    run(tmp_path / "parts", 5)
+    parts = run(tmp_path / "parts", 10)
+    jax.tree.map(np.testing.assert_array_equal, whole[1:], parts[1:])
+    rows = list(csv.DictReader((tmp_path / "parts" / "curve.csv").open()))
+    assert [row["step"] for row in rows] == ["5", "10"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    run(tmp_path, 5)
+    path = tmp_path / "demo_world.safetensors"
+    whole = path.read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        load_weights(cut)
+    cut.write_bytes(b"not weights at all")
+    with pytest.raises(ValueError, match="damaged"):
+        load_weights(cut)
+
+
+def test_foreign_weights_name_every_problem(tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    run(tmp_path, 5)
+    with safe_open(tmp_path / "demo_world.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["model.extra"] = np.zeros(1, np.float16)
+    del tensors["codec.mean"]
+    tensors["model.head.linear.bias"] = np.zeros(3, np.float16)
+    save_file(tensors, tmp_path / "foreign.safetensors", metadata=metadata)
+    with pytest.raises(ValueError) as error:
+        load_weights(tmp_path / "foreign.safetensors")
+    for part in ("missing codec.mean", "unexpected model.extra", "model.head.linear.bias has shape (3,)"):
+        assert part in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        load_weights(tmp_path / "nowhere.safetensors")
