@@ -3,14 +3,13 @@
 from worldkv_jax.memory.bank import Picks
 from worldkv_jax.memory.compression import compress, kept_tokens
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
+from worldkv_jax.memory.context import Context, Fetched
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, PROFILES, profile
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes, lost_chunks
 from worldkv_jax.memory.retrieval import RULES, AttentionScore, CameraDistance, Rule, ViewOverlap
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.world_memory import (
-    Context,
-    Fetched,
     WorldMemory,
     can_prefetch,
     check_room,
@@ -49,6 +48,7 @@ __all__ = [
     "compress",
     "format_bytes",
     "kept_tokens",
+    "lost_chunks",
     "prefetch",
     "profile",
     "recall",

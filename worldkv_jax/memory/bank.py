@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.retrieval import nearest
+from worldkv_jax.memory.retrieval import distances_between, nearest
 from worldkv_jax.memory.spans import KVSpan
 
 
@@ -109,20 +109,14 @@ def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout
 def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> jax.Array:
     """Find the younger of the two chunks whose views are nearest to each other; ``C`` means the new one.
 
-    Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared.
+    Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared on one scale.
     """
     everything = jnp.concatenate([index.descriptions, description[None]])  # [C + 1, B, D]
     chunks = jnp.concatenate([index.chunks, chunk[None]])
     rule = layout.config.retrieval.rule
-
-    def distances(i):
-        others = jnp.arange(chunks.shape[0]) != i
-        score = jax.vmap(lambda every: rule.score(every[i], every, others), in_axes=1)(everything)
-        # Each pair counts once, from its younger side.
-        older = chunks < chunks[i]
-        return jnp.min(jnp.where(others & older, score.mean(axis=0), jnp.inf))
-
-    nearest_older = jax.lax.map(distances, jnp.arange(chunks.shape[0]))
+    scores = jax.vmap(lambda world: distances_between(rule, world), in_axes=1)(everything).mean(axis=0)
+    # Each pair counts once, from its younger side.
+    nearest_older = jnp.min(jnp.where(chunks[None] < chunks[:, None], scores, jnp.inf), axis=1)
     _, _, order = jax.lax.sort((nearest_older, chunks, jnp.arange(chunks.shape[0], dtype=jnp.int32)), num_keys=2)
     return order[0]
 
@@ -151,7 +145,9 @@ def fetch(bank: DeviceBank, picks: Picks) -> KVSpan:
     """Gather the picked chunks as they are stored: ``[L, B, K, P, N, H]``."""
 
     def gather(slots):
-        one_world = lambda world, picked: jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
+        def one_world(world, picked):
+            return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
+
         return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
 
     return jax.tree.map(gather, bank.slots)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from worldkv_jax.memory.retrieval import Rule, rule_named
+from worldkv_jax.memory.retrieval import Rule, as_rule
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
@@ -86,8 +86,9 @@ class RetrievalConfig:
             )
         check_name("positions of retrieved keys", self.positions, ("as_stored", "rebased"))
         check_name("order of re-based chunks", self.rebase_order, ("time", "rank"))
-        if isinstance(self.rule, str):
-            object.__setattr__(self, "rule", rule_named(self.rule))
+        if self.max_shift is not None and self.max_shift < 0:
+            raise ValueError(f"max_shift={self.max_shift} must not be negative; None sets no limit")
+        object.__setattr__(self, "rule", as_rule(self.rule))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,8 @@ class BankConfig:
     tier: Tier = "device"
     """Memory that holds the chunks; the index is always on the device."""
     when_full: Literal["error", "drop_oldest", "drop_most_redundant"] = "error"
-    """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other."""
+    """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other, on
+    average over the worlds of a batch: they share the bank's slots."""
 
     def __post_init__(self):
         check_name("bank tier", self.tier, ("device", "pinned_host", "host"))

@@ -1,18 +1,20 @@
 """The bank in host memory: one array per chunk, moved by `device_put`, never seen by jit."""
 
-from typing import NamedTuple
+import functools
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from worldkv_jax.memory.bank import Index, Picks, empty_index, note, place
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.spans import KVSpan
 
 
-class HostBank(NamedTuple):
+@flax.struct.dataclass
+class HostBank:
     """Bank in pinned or plain host memory; its index stays on the device.
 
     Storing a chunk never copies another one, and a pick moves alone, so a move overlaps with the model's work.
@@ -20,16 +22,18 @@ class HostBank(NamedTuple):
 
     index: Index
     slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B spans [L, P, N, H] on the host; None where empty
-    offered: int  # chunks given to the bank so far, known on the host so that storing need not wait
+    offered: int = flax.struct.field(pytree_node=False)
+    """Chunks given to the bank so far, known on the host so that storing need not wait."""
 
 
 def empty_host_bank(layout: Layout) -> HostBank:
     """Make a host bank that holds nothing; host memory is only taken as chunks arrive."""
+    host_sharding(SingleDeviceSharding(jax.devices()[0]), layout.config.bank.tier)  # raises for lack of the tier
     return HostBank(empty_index(layout), (None,) * layout.capacity, 0)
 
 
 def host_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.sharding.Sharding:
-    """Return where a tier lies for arrays of a device.
+    """Return where a tier lies for arrays of a device, or for arrays split over several.
 
     Raises:
         ValueError: the device has no pinned host memory.
@@ -50,21 +54,24 @@ def store(bank: HostBank, span: KVSpan, chunk: jax.Array, description: jax.Array
     where = _host_slot(bank, slot, stored, layout)
     slots = bank.slots
     if where is not None:
-        target = host_sharding(_world_sharding(span.keys), layout.config.bank.tier)
+        target = host_sharding(world_sharding(span.keys), layout.config.bank.tier)
         worlds = tuple(jax.device_put(_world(span, b), target) for b in range(layout.worlds))
         slots = (*slots[:where], worlds, *slots[where + 1 :])
     return HostBank(index, slots, bank.offered + 1)
 
 
-def fetch(bank: HostBank, picks: Picks, layout: Layout) -> KVSpan:
+def fetch(bank: HostBank, picks: Picks, device: jax.sharding.Sharding, layout: Layout) -> KVSpan:
     """Bring the picked chunks to the device: ``[L, B, K, P, N, H]``.
 
     Waits for the few bytes of the picks; the chunks themselves move while the caller goes on.
+
+    Args:
+        bank: the bank.
+        picks: what to bring.
+        device: where one world's chunk ``[L, P, N, H]`` goes, see `world_sharding`.
+        layout: static sizes.
     """
     slots, count = jax.device_get((picks.slots, picks.count))
-    device = picks.slots.sharding
-    if not isinstance(device, SingleDeviceSharding):
-        device = SingleDeviceSharding(next(iter(device.device_set)))
     spec = layout.spec
     shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
     blank = None
@@ -78,6 +85,26 @@ def fetch(bank: HostBank, picks: Picks, layout: Layout) -> KVSpan:
                 blank = jnp.zeros(shape, spec.dtype, device=device)
             picked.append(KVSpan(blank, blank))
     return _stack(picked, layout.worlds)
+
+
+def to_saved(bank: HostBank, layout: Layout) -> HostBank:
+    """Fill the empty slots with zeros, so that every bank of a layout has the same arrays.
+
+    The zeros are one array that all empty slots share; on disk they compress to nothing.
+    """
+    spec = layout.spec
+    tier = layout.config.bank.tier
+    target = host_sharding(SingleDeviceSharding(next(iter(bank.index.chunks.sharding.device_set))), tier)
+    blank = np.zeros((spec.layers, layout.stored_tokens, spec.heads, spec.head_dim), jnp.dtype(spec.dtype))
+    blank = jax.device_put(blank, target)
+    empty = (KVSpan(blank, blank),) * layout.worlds
+    return bank.replace(slots=tuple(empty if slot is None else slot for slot in bank.slots))
+
+
+def from_saved(saved: HostBank, chunk: int) -> HostBank:
+    """Empty the slots that hold no chunk again; ``chunk`` is how many were offered."""
+    used = np.asarray(saved.index.chunks) >= 0
+    return saved.replace(slots=tuple(slot if u else None for slot, u in zip(saved.slots, used)), offered=chunk)
 
 
 def _host_slot(bank: HostBank, slot: jax.Array, stored: jax.Array, layout: Layout) -> int | None:
@@ -100,11 +127,15 @@ _place = jax.jit(place, static_argnames="layout")
 _note = jax.jit(note, donate_argnums=0)
 
 
-def _world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
-    """Where one world's slice of ``keys`` lies: the same device, or the same split of the heads."""
-    if isinstance(keys.sharding, SingleDeviceSharding):
-        return keys.sharding
-    return _world(KVSpan(keys, keys), 0).keys.sharding
+def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
+    """Where one world's slice of ``keys [L, B, tokens, N, H]`` lies: the same device, or the same split of heads."""
+    sharding = keys.sharding
+    if isinstance(sharding, NamedSharding):
+        layers, _, _, heads, dims = (*sharding.spec, *[None] * (keys.ndim - len(sharding.spec)))
+        return NamedSharding(sharding.mesh, PartitionSpec(layers, None, heads, dims))
+    if isinstance(sharding, SingleDeviceSharding):
+        return sharding
+    return SingleDeviceSharding(next(iter(sharding.device_set)))
 
 
 @jax.jit
@@ -116,17 +147,11 @@ def _world(span: KVSpan, b: int) -> KVSpan:
     return _take_world(span, np.int32(b))
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def _stack(picked: list[KVSpan], worlds: int) -> KVSpan:
-    return _stack_jit(picked, worlds)
-
-
-def _stack_picked(picked: list[KVSpan], worlds: int) -> KVSpan:
     def stack(*parts):  # B * K arrays [L, P, N, H], world by world
         ranks = len(parts) // worlds
         by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
         return jnp.stack(by_world, axis=1)
 
     return jax.tree.map(stack, *picked)
-
-
-_stack_jit = jax.jit(_stack_picked, static_argnums=1)

@@ -30,15 +30,26 @@ class Layout:
             return
         if config.bank.capacity is None and self.chunks is None:
             raise ValueError("the bank has no size: give bank.capacity, or the rollout's length with chunks=...")
-        if config.retrieval.chunks > self.capacity:
-            raise ValueError(
-                f"retrieval.chunks={config.retrieval.chunks} is more than the {self.capacity} chunks the bank can "
-                f"ever hold; use at most {self.capacity}, a longer rollout, or mode='full'"
-            )
+        self._check_retrieval()
         if config.retrieval.positions == "rebased" and spec.rope is None:
             raise ValueError("positions='rebased' moves keys in time: the backbone's KVSpec must have its rope")
         self._check_window()
         config.compression.kept(spec.tokens_per_frame, spec.chunk_frames)  # raises for a budget that cannot be
+
+    def _check_retrieval(self) -> None:
+        wanted, most = self.config.retrieval.chunks, self.most_candidates
+        if wanted <= most:
+            return
+        if self.drops_oldest:
+            raise ValueError(
+                f"retrieval.chunks={wanted} is more than the {max(0, most)} chunks that a bank of {self.capacity} "
+                f"can offer when it drops the oldest, because its latest {self.candidate_lag} are still in the "
+                f"window; raise bank.capacity to at least {wanted + self.candidate_lag} or retrieve fewer"
+            )
+        raise ValueError(
+            f"retrieval.chunks={wanted} is more than the {most} chunks the bank can ever hold; use at most {most}, "
+            "a longer rollout, or mode='full'"
+        )
 
     def _check_window(self) -> None:
         config, frames = self.config, self.spec.chunk_frames
@@ -127,6 +138,21 @@ class Layout:
         if self.config.bank.capacity is not None:
             return self.config.bank.capacity
         return max(1, self.chunks - self.first_stored)
+
+    @property
+    def drops_oldest(self) -> bool:
+        """Whether chunks leave the bank in the order they came."""
+        if self.config.bank.when_full != "drop_oldest":
+            return False
+        return self.chunks is None or self.chunks - self.first_stored > self.capacity
+
+    @property
+    def most_candidates(self) -> int:
+        """Most chunks that the bank can offer at once."""
+        most = self.capacity
+        if self.chunks is not None:
+            most = min(most, max(1, self.chunks - self.first_stored))
+        return most - self.candidate_lag if self.drops_oldest else most
 
     @property
     def kept_tokens(self) -> int:

@@ -1,6 +1,7 @@
 """What a memory holds, in words and in bytes by tier."""
 
 import jax
+import numpy as np
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.world_memory import WorldMemory
@@ -25,18 +26,23 @@ def capacity_by_tier(layout: Layout) -> dict[str, int]:
     return _by_tier(layout, window, layout.capacity if layout.has_bank else 0)
 
 
-def attended_tokens(layout: Layout, chunk: int) -> int:
-    """Count the stored tokens that chunk number ``chunk`` attends to, its own not included."""
+def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> int:
+    """Count the stored tokens that chunk number ``chunk`` attends to, its own not included.
+
+    Args:
+        layout: static sizes.
+        chunk: id of the chunk.
+        found: how many chunks were retrieved, where known (`Picks.count`). Otherwise it is computed, which is
+            an upper bound for a bank that drops the most redundant chunk: which one depends on the cameras.
+    """
     spec = layout.spec
     seen = chunk * spec.chunk_frames
     sink = min(seen, layout.sink_frames)
     ring = min(max(seen - layout.sink_frames, 0), layout.ring_frames)
     if not layout.has_bank:
         return (sink + ring) * spec.tokens_per_frame
-    candidates = min(chunk - layout.candidate_lag, layout.first_stored + layout.capacity) - layout.first_candidate
-    if layout.config.bank.when_full != "error":
-        candidates = min(chunk - layout.candidate_lag - layout.first_candidate, layout.capacity)
-    found = max(0, min(candidates, layout.config.retrieval.chunks))
+    if found is None:
+        found = max(0, min(_candidates(layout, chunk), layout.config.retrieval.chunks))
     recent = layout.near_frames if found and layout.far_frames else ring
     return (sink + recent) * spec.tokens_per_frame + found * layout.kept_tokens
 
@@ -48,32 +54,52 @@ def stored_chunks(layout: Layout, chunk: int) -> int:
     return min(max(chunk - layout.first_stored, 0), layout.capacity)
 
 
+def lost_chunks(layout: Layout, chunk: int) -> int:
+    """Count the chunks that are lost although the configuration does not allow it, after ``chunk`` chunks.
+
+    `check_room` prevents it where chunks are counted on the host; under jit it shows here and in ``repr``.
+    """
+    if layout.config.mode == "full":
+        return max(0, chunk - layout.chunks)
+    if not layout.has_bank or layout.config.bank.when_full != "error":
+        return 0
+    return max(0, chunk - layout.first_stored - layout.capacity)
+
+
 def describe_memory(memory: WorldMemory) -> str:
     """Say what a memory is and holds, in a few lines."""
     layout = memory.layout
     config, spec = layout.config, layout.spec
-    traced = isinstance(memory.chunk, jax.core.Tracer) or memory.chunk.ndim
-    chunk = None if traced else int(memory.chunk)
-    count = "traced" if chunk is None else f"{chunk} chunks seen"
-    lines = [f"WorldMemory({config.mode}, {count}, {layout.worlds} world{'s' * (layout.worlds > 1)})"]
+    seen = _chunks_seen(memory)  # several if the memory has a vmapped axis, none if it has no values
+    copies = 1 if seen is None else seen.size
+    same = seen is not None and seen.size > 0 and (seen == seen.flat[0]).all()
+    chunk = int(seen.flat[0]) if same else None
+    count = "no values" if seen is None else f"{chunk if same else seen.tolist()} chunks seen"
+    stacked = "" if seen is None or not seen.ndim else f"{copies} memories x "
+    plural = "s" * (layout.worlds > 1)
+    lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
     window = f"sink {layout.sink_frames} + recent {layout.ring_frames} frames of {spec.tokens_per_frame} tokens"
     lines.append(f"  window: {window}")
     if layout.has_bank:
-        held = layout.capacity if chunk is None else stored_chunks(layout, chunk)
+        held = "up to" if chunk is None else f"{stored_chunks(layout, chunk)} of"
+        over = 0 if chunk is None else max(0, chunk - layout.first_stored - layout.capacity)
+        dropped = f" ({over} dropped)" if over and config.bank.when_full != "error" else ""
         rule = type(config.retrieval.rule).__name__
         lines.append(
-            f"  bank: {held} of {layout.capacity} chunks, {layout.stored_tokens} of {spec.chunk_tokens} tokens each, "
-            f"in {config.bank.tier} memory; when full: {config.bank.when_full}"
+            f"  bank: {held} {layout.capacity} chunks, {layout.stored_tokens} of {spec.chunk_tokens} tokens each, "
+            f"in {config.bank.tier} memory; when full: {config.bank.when_full}{dropped}"
         )
-        refused = 0 if chunk is None else max(0, chunk - layout.first_stored - layout.capacity)
-        if refused and config.bank.when_full == "error":
-            lines.append(f"  REFUSED: {refused} chunks did not fit and are lost; raise bank.capacity")
         lines.append(
             f"  recall: {config.retrieval.chunks} nearest by {rule}, {layout.kept_tokens} tokens each, positions "
             f"{config.retrieval.positions}"
         )
+    lost = 0 if seen is None else max((lost_chunks(layout, int(c)) for c in seen.flat), default=0)
+    if lost:
+        advice = "a larger chunks=..." if config.mode == "full" else "a larger bank.capacity"
+        lines.append(f"  LOST: {lost} chunks did not fit; make the memory with {advice}")
     sizes = capacity_by_tier(layout) if chunk is None else bytes_by_tier(layout, chunk)
-    lines.append("  bytes: " + ", ".join(f"{format_bytes(size)} in {tier}" for tier, size in sizes.items()))
+    sizes = ", ".join(f"{format_bytes(copies * size)} in {tier}" for tier, size in sizes.items())
+    lines.append(f"  bytes: {sizes}{' when full' if chunk is None else ''}")
     return "\n".join(lines)
 
 
@@ -84,6 +110,26 @@ def format_bytes(size: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _candidates(layout: Layout, chunk: int) -> int:
+    """Count the chunks that may be retrieved for chunk number ``chunk``, at most."""
+    oldest, newest = layout.first_candidate, chunk - layout.candidate_lag
+    policy = layout.config.bank.when_full
+    if policy == "error":
+        return min(newest, layout.first_stored + layout.capacity) - oldest
+    if policy == "drop_oldest":
+        return newest - max(oldest, chunk - layout.capacity)
+    return min(newest - oldest, layout.capacity)
+
+
+def _chunks_seen(memory: WorldMemory) -> np.ndarray | None:
+    """Read the chunk counter, unless the memory is traced, abstract, or its buffers were given away."""
+    try:
+        seen = np.asarray(memory.chunk)
+    except (jax.errors.TracerArrayConversionError, RuntimeError):
+        return None
+    return seen if np.issubdtype(seen.dtype, np.integer) else None
 
 
 def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:

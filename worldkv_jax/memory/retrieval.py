@@ -5,7 +5,7 @@ one of the next chunk. Rules are frozen dataclasses: pass one of your own wherev
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,20 @@ import jax.numpy as jnp
 from worldkv_jax.cameras import mean_rotation, rotation_angle, view_overlap
 from worldkv_jax.names import check_name
 
-# Differences below this are rounding noise of equal poses; scaling them to [0, 1] would choose by noise.
-_NOISE = 1e-6
+# Differences below these are rounding noise of equal poses; scaling them to [0, 1] would choose by noise.
+_NOISE = 1e-6  # of positions, relative to the farthest one, or scene units where all are below 1
+_ANGLE_NOISE = 1e-5  # radians
+_ARCCOS_NOISE = 1e-3  # radians: the arc cosine of a rounded 1 is up to 5e-4
 
 
 class Rule(Protocol):
-    """A hashable retrieval rule; all methods are pure and see one world."""
+    """A hashable retrieval rule; all methods are pure and see one world.
+
+    Two more attributes are optional. ``needs_query = True`` has the mean queries of a first pass over the chunk
+    given to `describe_query`. ``between(index [C, D]) -> [C, C]`` scores all stored chunks against each other
+    for a bank that drops the most redundant one: needed if `score` is relative to its candidates, so that two
+    calls of it cannot be compared.
+    """
 
     def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
         """Reduce a finished chunk (cameras ``[F, 4, 4]``, keys ``[L, T, N, H]``) to float32 ``[D]``."""
@@ -54,6 +62,14 @@ class CameraDistance(_CameraRule):
     squared_translation: bool = False
     """The released code squares the translation distance."""
     rotation_weight: float = 0.5
+    """Share of the rotation distance; the rest is the translation's."""
+
+    def __post_init__(self):
+        check_name("mean of a chunk's rotations", self.rotation_mean, ("proper", "elementwise"))
+        if not 0 <= self.rotation_weight <= 1:
+            raise ValueError(
+                f"rotation_weight={self.rotation_weight} is outside [0, 1]; 0 ignores rotation, 1 ignores translation"
+            )
 
     def _cameras(self, cameras):
         cameras = cameras.astype(jnp.float32)
@@ -63,6 +79,14 @@ class CameraDistance(_CameraRule):
 
     def score(self, query, index, valid):
         """Score by camera distance, in [0, 1] among the valid chunks."""
+        return self._weigh(*self._distances(query, index), index, valid)
+
+    def between(self, index):
+        """Score all pairs, divided by the largest distances of all pairs."""
+        distances = jax.lax.map(lambda one: self._distances(one, index), index)
+        return self._weigh(*distances, index, jnp.ones(index.shape[0], bool))
+
+    def _distances(self, query, index):
         translation = jnp.sum(jnp.square(index[:, :3] - query[:3]), axis=-1)
         if not self.squared_translation:
             translation = jnp.sqrt(translation)
@@ -72,8 +96,15 @@ class CameraDistance(_CameraRule):
             rotation = jnp.arccos(jnp.clip(cosine, -1, 1))
         else:
             rotation = rotation_angle(index[:, 3:].reshape(-1, 3, 3), query[3:].reshape(3, 3))
+        return translation, rotation
+
+    def _weigh(self, translation, rotation, index, valid):
+        farthest = jnp.max(jnp.where(valid[:, None], jnp.abs(index[:, :3]), 0.0))
+        noise = _NOISE * jnp.maximum(farthest, 1.0)
+        noise = jnp.square(noise) if self.squared_translation else noise
+        angle_noise = _ARCCOS_NOISE if self.rotation_mean == "elementwise" else _ANGLE_NOISE
         weight = self.rotation_weight
-        return (1 - weight) * _relative(translation, valid) + weight * _relative(rotation, valid)
+        return (1 - weight) * _relative(translation, valid, noise) + weight * _relative(rotation, valid, angle_noise)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +114,18 @@ class ViewOverlap(_CameraRule):
     fov_degrees: tuple[float, float] = (90.0, 60.0)
     """Horizontal and vertical field of view of every camera."""
     near: float = 0.1
+    """Depth at which views begin, scene units."""
     far: float = 10.0
+    """Depth at which views end, scene units."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "fov_degrees", tuple(map(float, self.fov_degrees)))  # a list is not hashable
+        if len(self.fov_degrees) != 2 or not all(0 < fov < 180 for fov in self.fov_degrees):
+            raise ValueError(
+                f"fov_degrees={self.fov_degrees}: give (horizontal, vertical), both between 0 and 180 degrees"
+            )
+        if not 0 < self.near < self.far:
+            raise ValueError(f"near={self.near}, far={self.far}: expected 0 < near < far, in scene units")
 
     def _cameras(self, cameras):
         return cameras.astype(jnp.float32).reshape(-1)
@@ -100,8 +142,10 @@ class AttentionScore:
 
     Ours: the paper's appendix has an attention-based rule whose formula is not public. The mean logit is a
     lower bound of the logarithm of the attention mass that the chunk would draw, up to a constant. The mean
-    queries come from a first pass over the chunk: see ``Backbone.queries``.
+    queries come from a first pass over the chunk: see ``AttentionProbe.queries``.
     """
+
+    needs_query: ClassVar[bool] = True
 
     def describe(self, cameras, keys):
         """Average the keys of a finished chunk over its tokens."""
@@ -121,9 +165,10 @@ class AttentionScore:
         return -jnp.sum(index * query, axis=-1)
 
 
-def _relative(distance: jax.Array, valid: jax.Array) -> jax.Array:
+def _relative(distance: jax.Array, valid: jax.Array, noise: jax.Array | float) -> jax.Array:
+    """Divide distances ``[..., C]`` by the largest valid one, or make all zero if that is noise."""
     largest = jnp.max(jnp.where(valid, distance, 0.0))
-    return jnp.where(largest > _NOISE, distance / jnp.maximum(largest, _NOISE), 0.0)
+    return jnp.where(largest > noise, distance / jnp.maximum(largest, noise), 0.0)
 
 
 RULES: dict[str, Rule] = {
@@ -138,6 +183,44 @@ RULES: dict[str, Rule] = {
 def rule_named(name: str) -> Rule:
     """Return a built-in retrieval rule by its name."""
     return RULES[check_name("retrieval rule", name, RULES)]
+
+
+def as_rule(rule: "str | Rule") -> Rule:
+    """Return a rule given by name, or check one of the user's own.
+
+    Raises:
+        ValueError: an unknown name, or something that is no rule or not hashable.
+    """
+    if isinstance(rule, str):
+        return rule_named(rule)
+    lacks = [name for name in ("describe", "describe_query", "score") if not callable(getattr(rule, name, None))]
+    if lacks or isinstance(rule, type):
+        why = f"it lacks {', '.join(lacks)}" if lacks else "it is a class, not an instance of one"
+        raise ValueError(
+            f"retrieval.rule={rule!r} is no retrieval rule: {why}; give a frozen dataclass with describe, "
+            f"describe_query and score, or one of the names {', '.join(sorted(RULES))}"
+        )
+    try:
+        hash(rule)
+    except TypeError:
+        raise ValueError(
+            f"retrieval.rule={rule!r} cannot be hashed, and it is part of the jit key; make it a frozen dataclass "
+            "whose fields are numbers, strings or tuples"
+        ) from None
+    return rule
+
+
+def needs_query(rule: Rule) -> bool:
+    """Tell whether a rule looks at the next chunk's queries and not only at its cameras."""
+    return getattr(rule, "needs_query", False)
+
+
+def distances_between(rule: Rule, index: jax.Array) -> jax.Array:
+    """Score all descriptions ``[C, D]`` against each other: float32 ``[C, C]``, comparable between rows."""
+    if hasattr(rule, "between"):
+        return rule.between(index)
+    everything = jnp.ones(index.shape[0], bool)
+    return jax.lax.map(lambda one: rule.score(one, index, everything), index)
 
 
 def nearest(scores: jax.Array, chunks: jax.Array, valid: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

@@ -36,6 +36,10 @@ class KVSpec:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not jnp.issubdtype(jnp.dtype(self.dtype), jnp.floating):
             raise ValueError(f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'")
+        if self.rope is not None and self.rope.head_dim != self.head_dim:
+            raise ValueError(
+                f"rope.head_dim={self.rope.head_dim} but head_dim={self.head_dim}; give the rope of these keys"
+            )
 
     @property
     def chunk_tokens(self) -> int:

@@ -1,7 +1,5 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
-from typing import NamedTuple
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -11,25 +9,12 @@ from worldkv_jax.memory import host_bank
 from worldkv_jax.memory.bank import DeviceBank, Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
+from worldkv_jax.memory.context import Context, Fetched, assemble
 from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.retrieval import AttentionScore
-from worldkv_jax.memory.spans import KVSpan, KVSpec, concatenate
-from worldkv_jax.memory.window import Window, empty_window, latest, push, valid_tokens
-
-
-class Context(NamedTuple):
-    """The past that a chunk attends to, packed: the first ``length`` rows are valid, in any order."""
-
-    span: KVSpan  # [L, B, W, N, H]
-    length: jax.Array  # int32
-
-
-class Fetched(NamedTuple):
-    """Chunks brought to the device ahead of the chunk that needs them."""
-
-    picks: Picks
-    span: KVSpan  # [L, B, K, P, N, H]
+from worldkv_jax.memory.retrieval import needs_query
+from worldkv_jax.memory.spans import KVSpan, KVSpec
+from worldkv_jax.memory.window import Window, empty_window, push
 
 
 @flax.struct.dataclass
@@ -54,7 +39,8 @@ class WorldMemory:
             chunks: length of the rollout; needed where the configuration does not set all sizes.
 
         Raises:
-            ValueError: sizes that do not fit together; the text says which would.
+            ValueError: sizes that do not fit together (the text says which would), or a device without the
+                memory tier.
         """
         layout = Layout(config=config, spec=spec, worlds=worlds, chunks=chunks)
         bank = None
@@ -68,6 +54,14 @@ class WorldMemory:
     def on_device(self) -> bool:
         """Whether every buffer is in device memory, so that the memory can pass through jit."""
         return not isinstance(self.bank, HostBank)
+
+    def to_saved(self) -> "WorldMemory":
+        """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""
+        return self if self.on_device else self.replace(bank=host_bank.to_saved(self.bank, self.layout))
+
+    def from_saved(self) -> "WorldMemory":
+        """Return the memory of which this is `to_saved`."""
+        return self if self.on_device else self.replace(bank=host_bank.from_saved(self.bank, int(self.chunk)))
 
     def __repr__(self) -> str:
         from worldkv_jax.memory.report import describe_memory
@@ -94,18 +88,23 @@ def recall(
 
     Returns:
         The context, and which chunks were picked (``None`` without a bank).
+
+    Raises:
+        ValueError: cameras of another shape, no query for the attention rule, or a host tier inside jit.
     """
+    _check_cameras(cameras, memory.layout)
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
         fetched = _find(memory, memory.chunk, cameras, query)
-    assemble = _assemble if memory.on_device else _assemble_jit
-    return assemble(memory.window, memory.chunk, fetched, memory.layout), fetched.picks
+    pack = assemble if memory.on_device else _assemble_jit
+    return pack(memory.window, memory.chunk, fetched, memory.layout), fetched.picks
 
 
 def window_context(memory: WorldMemory) -> Context:
     """Return the window alone as a context, with nothing retrieved; works under jit."""
-    return _assemble(memory.window, memory.chunk, None, memory.layout)
+    pack = assemble if memory.on_device else _assemble_jit
+    return pack(memory.window, memory.chunk, None, memory.layout)
 
 
 def can_prefetch(layout: Layout) -> bool:
@@ -118,7 +117,7 @@ def can_prefetch(layout: Layout) -> bool:
         layout.has_bank
         and layout.candidate_lag >= 1
         and layout.config.bank.when_full != "drop_most_redundant"
-        and not isinstance(layout.config.retrieval.rule, AttentionScore)
+        and not needs_query(layout.config.retrieval.rule)
     )
 
 
@@ -137,13 +136,15 @@ def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
     """
     if not can_prefetch(memory.layout):
         return None
+    _check_cameras(cameras, memory.layout)
     return _find(memory, memory.chunk + 1, cameras, None)
 
 
 def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemory:
     """Take a finished chunk into the memory: roll the window, prune the chunk, store it under its cameras.
 
-    Donate the old memory under jit and every buffer is written in place. With a host tier call it outside jit.
+    Donate the old memory under jit and every buffer is written in place. With a host tier call it outside jit;
+    the old memory is then always consumed.
 
     Args:
         memory: the memory before the chunk.
@@ -151,7 +152,8 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
         cameras: ``[B, F, 4, 4]`` camera-to-world poses of the chunk.
 
     Raises:
-        ValueError: keys of another shape, or (where it is known without waiting) a full bank that may not drop.
+        ValueError: keys or cameras of another shape, a host tier inside jit, or (where it is known without
+            waiting) a full bank that may not drop.
     """
     layout = memory.layout
     expected = layout.spec.shape(layout.worlds, layout.spec.chunk_tokens)
@@ -160,6 +162,7 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
             f"own keys {own.keys.shape} and values {own.values.shape} do not fit this memory: expected {expected}, "
             "that is [layers, worlds, tokens of a chunk, heads, head dim]"
         )
+    _check_cameras(cameras, layout)
     if not layout.has_bank:
         window = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout)
         return memory.replace(window=window, chunk=memory.chunk + 1)
@@ -167,6 +170,7 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
         window, pruned, description = _digest(memory.window, memory.chunk, own, cameras, layout)
         bank = device_bank.store(memory.bank, pruned, memory.chunk, description, layout)
     else:
+        _check_not_traced(memory, own)
         check_room(layout, memory.bank.offered)
         window, pruned, description = _digest_jit(memory.window, memory.chunk, own, cameras, layout)
         bank = host_bank.store(memory.bank, pruned, memory.chunk, description, layout)
@@ -174,20 +178,26 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
 
 
 def check_room(layout: Layout, chunk: int) -> None:
-    """Raise before chunk number ``chunk`` is made if a full bank would have to refuse it.
+    """Raise before chunk number ``chunk`` is made if the memory would have to lose a chunk against its mode.
 
-    Under jit nothing can be raised, so whoever counts chunks on the host calls this; `bytes_by_tier` and
-    ``repr`` show refused chunks too.
+    Under jit nothing can be raised, so whoever counts chunks on the host calls this; ``repr`` shows lost
+    chunks too.
 
     Raises:
-        ValueError: the bank is full and may not drop, with what to change.
+        ValueError: the bank is full and may not drop, or ``full`` memory is, with what to change.
     """
+    if layout.config.mode == "full" and chunk >= layout.chunks:
+        raise ValueError(
+            f"mode='full' keeps every chunk and was made for {layout.chunks}; chunk {chunk} needs a place: make the "
+            f"memory with chunks={chunk + 1} or more, or use mode='worldkv'"
+        )
     if not layout.has_bank or layout.config.bank.when_full != "error":
         return
     if chunk - layout.first_stored >= layout.capacity:
         raise ValueError(
             f"the bank is full: it holds {layout.capacity} chunks and chunk {chunk} needs a place; raise "
-            "bank.capacity, or set bank.when_full to 'drop_oldest' or 'drop_most_redundant'"
+            f"bank.capacity to {chunk + 1 - layout.first_stored} or more (or chunks=..., if that sets it), or set "
+            "bank.when_full to 'drop_oldest' or 'drop_most_redundant'"
         )
 
 
@@ -196,8 +206,27 @@ def _find(memory: WorldMemory, chunk, cameras, query) -> Fetched:
     if memory.on_device:
         picks = device_bank.select(memory.bank.index, chunk, cameras, query, layout)
         return Fetched(picks, device_bank.fetch(memory.bank, picks))
+    _check_not_traced(memory, cameras)
     picks = _select_jit(memory.bank.index, chunk, cameras, query, layout)
-    return Fetched(picks, host_bank.fetch(memory.bank, picks, layout))
+    device = host_bank.world_sharding(memory.window.ring.keys)
+    return Fetched(picks, host_bank.fetch(memory.bank, picks, device, layout))
+
+
+def _check_cameras(cameras, layout: Layout) -> None:
+    expected = (layout.worlds, layout.spec.chunk_frames, 4, 4)
+    if cameras.shape != expected:
+        raise ValueError(
+            f"cameras have shape {cameras.shape}, expected {expected}: [worlds, frames of a chunk, 4, 4] "
+            "camera-to-world poses"
+        )
+
+
+def _check_not_traced(memory: WorldMemory, *given) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((memory.chunk, given))):
+        raise ValueError(
+            f"bank.tier={memory.layout.config.bank.tier!r} moves chunks between memories, which jit, vmap and grad "
+            "cannot: call recall and remember outside of them, or use tier='device'"
+        )
 
 
 def _digest(window: Window, chunk, own: KVSpan, cameras, layout: Layout):
@@ -210,79 +239,7 @@ def _digest(window: Window, chunk, own: KVSpan, cameras, layout: Layout):
     return window, own, description
 
 
-def _assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> Context:
-    """Pack sink, recent frames and retrieved chunks so that what is valid comes first.
-
-    The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
-    the order sink, ring, retrieved needs no packing.
-    """
-    seen = chunk * layout.spec.chunk_frames
-    sink, ring = valid_tokens(seen, layout)
-    if fetched is None:
-        return Context(concatenate([window.sink, window.ring]), sink + ring)
-    retrieved = _flatten(_condition(fetched, chunk, layout))
-    found = fetched.picks.count * layout.kept_tokens
-    near = layout.near_frames * layout.spec.tokens_per_frame
-    recent = latest(window, seen, layout.near_frames, layout)
-    with_retrieved = concatenate([window.sink, recent, retrieved])
-    if not layout.far_frames:
-        return Context(with_retrieved, sink + ring + found)
-    rolling = concatenate([window.sink, window.ring])
-    span = jax.lax.cond(
-        fetched.picks.count > 0,
-        lambda: _pad(with_retrieved, layout.context_tokens),
-        lambda: _pad(rolling, layout.context_tokens),
-    )
-    return Context(span, jnp.where(fetched.picks.count > 0, sink + near + found, sink + ring))
-
-
-def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
-    """Re-base and prune retrieved chunks ``[L, B, K, P, N, H]`` where the configuration asks for it."""
-    retrieval, compression, frames = (
-        layout.config.retrieval,
-        layout.config.compression,
-        layout.spec.chunk_frames,
-    )
-    span = fetched.span
-    if retrieval.positions == "rebased":
-        shift = _rebase_frames(fetched.picks, chunk, layout)
-        span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))
-    if compression.at == "retrieval":
-        # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
-        ranks = range(span.keys.shape[2])
-        anchors = [rank % frames if compression.rotate_anchor else 0 for rank in ranks]
-        pruned = [
-            compress(jax.tree.map(lambda a: a[:, :, rank], span), compression, frames=frames, anchor=anchor)  # noqa: B023
-            for rank, anchor in zip(ranks, anchors)
-        ]
-        span = jax.tree.map(lambda *parts: jnp.stack(parts, axis=2), *pruned)
-    return span
-
-
-def _rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
-    """Return by how many frames each picked chunk moves, so that all lie right before the recent frames."""
-    retrieval, frames = layout.config.retrieval, layout.spec.chunk_frames
-    order = jnp.broadcast_to(jnp.arange(picks.chunks.shape[1], dtype=jnp.int32), picks.chunks.shape)
-    if retrieval.rebase_order == "time":
-        found = jnp.where(picks.chunks < 0, jnp.iinfo(jnp.int32).max, picks.chunks)
-        order = jnp.argsort(jnp.argsort(found, axis=-1), axis=-1).astype(jnp.int32)
-    recent_start = chunk * frames - layout.near_frames
-    shift = recent_start - (picks.count - order) * frames - picks.chunks * frames
-    if retrieval.max_shift is not None:
-        shift = jnp.clip(shift, -retrieval.max_shift, retrieval.max_shift)
-    return shift
-
-
-def _flatten(span: KVSpan) -> KVSpan:
-    return jax.tree.map(lambda a: a.reshape(*a.shape[:2], -1, *a.shape[4:]), span)
-
-
-def _pad(span: KVSpan, tokens: int) -> KVSpan:
-    width = tokens - span.keys.shape[2]
-    return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, width), (0, 0), (0, 0))), span)
-
-
 # Outside jit only the host tiers call these; inside, the functions above are traced into the caller.
-_assemble_jit = jax.jit(_assemble, static_argnames="layout")
+_assemble_jit = jax.jit(assemble, static_argnames="layout")
 _digest_jit = jax.jit(_digest, static_argnames="layout", donate_argnums=0)
 _select_jit = jax.jit(device_bank.select, static_argnames="layout")

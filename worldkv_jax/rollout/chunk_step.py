@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from worldkv_jax.memory import (
-    AttentionScore,
     Context,
     Fetched,
     Picks,
@@ -16,6 +16,7 @@ from worldkv_jax.memory import (
     remember,
     window_context,
 )
+from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput
 from worldkv_jax.rollout.sampler import denoise
 
@@ -25,6 +26,7 @@ class World(NamedTuple):
 
     memory: WorldMemory
     carry: Any  # the backbone's own state
+    decoder: Any = None  # of a streaming decoder, once a chunk is decoded
 
 
 class Made(NamedTuple):
@@ -56,29 +58,42 @@ def generate_chunk(
         chunk: cameras and conditions.
         noise: ``[steps, B, *latent_shape]``, see `denoise`.
         fetched: what `prefetch` brought for this chunk.
+
+    Raises:
+        ValueError: noise of another shape.
     """
+    expected = (backbone.schedule.steps, world.memory.layout.worlds, *backbone.latent_shape)
+    if np.shape(noise) != expected:
+        raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
     if world.memory.on_device:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
     prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
-    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry)
+    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
 
 
 def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: jax.Array) -> World:
-    """Remember given latents ``[B, *latent_shape]``: the clean pass alone, no denoising; consumes the world."""
+    """Remember given latents ``[B, *latent_shape]``: the clean pass alone, no denoising; consumes the world.
+
+    Raises:
+        ValueError: latents of another shape.
+    """
+    expected = (world.memory.layout.worlds, *backbone.latent_shape)
+    if np.shape(latents) != expected:
+        raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
     if world.memory.on_device:
         return _observe(params, world, chunk, latents, backbone=backbone)
     prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = _commit_jit(params, latents, prepared, context, backbone=backbone)
-    return World(remember(world.memory, own, chunk.cameras), carry)
+    return World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
 
 
 def needs_queries(memory: WorldMemory) -> bool:
     """Tell whether recalling takes a first pass over the chunk, to see what it would attend to."""
     retrieval = memory.layout.config.retrieval
-    return retrieval is not None and isinstance(retrieval.rule, AttentionScore)
+    return retrieval is not None and needs_query(retrieval.rule)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
@@ -86,7 +101,7 @@ def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: 
     prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
-    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry)
+    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
@@ -94,7 +109,7 @@ def _observe(params, world: World, chunk: ChunkInput, latents, *, backbone: Back
     prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = backbone.commit(params, latents, prepared, context)
-    return World(remember(world.memory, own, chunk.cameras), carry)
+    return World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
 
 
 def _generate(params, prepared, context: Context, noise, backbone: Backbone):

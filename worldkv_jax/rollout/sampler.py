@@ -24,6 +24,8 @@ class Schedule:
     """Noise level that each step but the first starts from: ``(1 - sigma) * x0 + sigma * noise``."""
 
     def __post_init__(self):
+        for name in ("times", "clean_sigmas", "noise_sigmas"):  # lists and arrays are welcome, but not hashable
+            object.__setattr__(self, name, tuple(float(x) for x in getattr(self, name)))
         if not self.times or len(self.clean_sigmas) != len(self.times):
             raise ValueError(
                 f"a schedule needs as many clean_sigmas as times, and at least one: got {len(self.clean_sigmas)} "
@@ -45,7 +47,12 @@ def shifted_schedule(steps: int, *, shift: float) -> Schedule:
     """Return ``steps`` noise levels from 1 down, spaced evenly and then shifted towards noise.
 
     ``sigma = shift * u / (1 + (shift - 1) * u)`` for ``u = 1, ..., 1 / steps``; times are the noise levels.
+
+    Raises:
+        ValueError: no step, or a shift that is not positive.
     """
+    if steps < 1 or not shift > 0:
+        raise ValueError(f"steps={steps} and shift={shift}: expected at least one step and a positive shift")
     u = np.arange(steps, 0, -1, dtype=np.float64) / steps
     sigmas = tuple(float(s) for s in shift * u / (1 + (shift - 1) * u))
     return Schedule(times=sigmas, clean_sigmas=sigmas, noise_sigmas=sigmas[1:])
@@ -61,7 +68,12 @@ def denoise(flow: Callable[[jax.Array, jax.Array], jax.Array], noise: jax.Array,
 
     Returns:
         Clean latents ``[...]``, float32.
+
+    Raises:
+        ValueError: noise for another number of steps.
     """
+    if noise.shape[0] != schedule.steps:
+        raise ValueError(f"got noise for {noise.shape[0]} steps, but the schedule has {schedule.steps}")
 
     def step(x, inputs):
         t, clean_sigma, next_sigma, next_noise = inputs

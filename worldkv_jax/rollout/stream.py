@@ -64,7 +64,7 @@ def chunk_inputs(poses: np.ndarray, spec: KVSpec, *, conditions: Sequence[Any] |
     """
     poses = np.asarray(poses)
     poses = poses[None] if poses.ndim == 3 else poses
-    if poses.ndim != 4:
+    if poses.ndim != 4 or not len(poses):
         raise ValueError(f"poses have shape {poses.shape}; expected [n, 4, 4] or [worlds, n, 4, 4]")
     poses = np.stack([validate_poses(world, name=f"poses of world {b}") for b, world in enumerate(poses)])
     frames, size = poses.shape[1], spec.chunk_frames
@@ -93,9 +93,13 @@ def start(
         config: the memory.
         chunks: length of the rollout, observed chunks included; see `WorldMemory.create`.
         worlds: worlds in the batch.
+
+    Returns:
+        The world, on the device that holds the parameters. Parameters split over several devices leave it where
+        jit puts it: place it with ``jax.device_put`` to have its heads split too.
     """
     memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
-    return World(memory, backbone.init_carry(params, worlds))
+    return _beside(params, World(memory, backbone.init_carry(params, worlds)))
 
 
 def observe(
@@ -113,12 +117,16 @@ def observe(
         world: the state before; it is consumed.
         chunks: cameras and conditions of the given chunks.
         latents: ``[B, *latent_shape]`` of each.
+
+    Raises:
+        ValueError: cameras or latents of another number or shape, poses that are not rigid or finite, or a memory
+            that has no room for all chunks; before any of them is observed.
     """
+    chunks = _as_list(chunks)
     if len(chunks) != len(latents):
         raise ValueError(f"got {len(chunks)} chunks of cameras but {len(latents)} of latents")
-    first = int(world.memory.chunk)
-    for i, (chunk, x) in enumerate(zip(chunks, latents)):
-        check_room(world.memory.layout, first + i)
+    _check_chunks(world, chunks, int(world.memory.chunk))
+    for chunk, x in zip(chunks, latents):
         world = observe_chunk(backbone, params, world, chunk, x)
     return world
 
@@ -136,8 +144,10 @@ def stream(
 ) -> Generator[Chunk, None, World]:
     """Generate chunk by chunk, yielding each as soon as it is there.
 
-    Give a list of chunks where the cameras are known ahead, and the next chunk's picks move to the device
-    while this one is generated; give a generator where they come live, one at a time.
+    Give a list of chunks where the cameras are known ahead: it is checked as a whole before anything is made,
+    and with a host tier the next chunk's picks move to the device while this one is generated. Give a generator
+    where they come live, one at a time. To save a long rollout on the way, stream it in parts: the world that one
+    part returns is where the next goes on, decoder included.
 
     Args:
         backbone: the model.
@@ -156,21 +166,27 @@ def stream(
         The world after the last chunk (the generator's return value).
 
     Raises:
-        ValueError: neither or both of key and noise; a full bank that may not drop, before its chunk is made.
+        ValueError: neither or both of key and noise; cameras of another shape, or not rigid or finite; a memory
+            without room that may not drop. Raised before the chunk is made; a list is checked before the first.
     """
     if (key is None) == (noise is None):
         raise ValueError("give either key or noise: exactly one of them decides the world")
     noise = noise or _noise_from_key(key, backbone, world.memory.layout.worlds)
-    ahead = list(chunks) if isinstance(chunks, Sequence) else None
-    look_ahead = ahead is not None and not world.memory.on_device
-    decoder = backbone.init_decoder(params, world.memory.layout.worlds) if decode else None
     layout, first = world.memory.layout, int(world.memory.chunk)
+    ahead = _as_list(chunks) if isinstance(chunks, Sequence) else None
+    if ahead is not None:
+        _check_chunks(world, ahead, first)
+    look_ahead = ahead is not None and not world.memory.on_device
+    decoder, world = world.decoder, world._replace(decoder=None)
+    if decode and decoder is None:
+        decoder = _beside(params, backbone.init_decoder(params, layout.worlds))
     bar = tqdm(total=len(ahead) if ahead is not None else None, unit="chunk", disable=not progress)
     fetched = None
     with bar:
         for i, chunk in enumerate(chunks):
             index, since = first + i, time.perf_counter()
-            check_room(layout, index)
+            if ahead is None:
+                _check_chunks(world, [chunk], index)
             if progress and i == 0:
                 tqdm.write(f"compiling the chunk step of {type(backbone).__name__} ...", file=sys.stderr)
             following = None
@@ -182,20 +198,21 @@ def stream(
                 pixels, decoder = _decode(params, made.latents, decoder, backbone=backbone)
                 frames = np.asarray(pixels)
             jax.block_until_ready(made)
+            retrieved = _retrieved(made.picks, layout.worlds)
             seconds = time.perf_counter() - since
             result = Chunk(
                 index=index,
                 latents=made.latents,
                 frames=frames,
-                retrieved=_retrieved(made.picks, layout.worlds),
-                attended_tokens=attended_tokens(layout, index),
+                retrieved=retrieved,
+                attended_tokens=attended_tokens(layout, index, found=retrieved.shape[1]),
                 kv_bytes=bytes_by_tier(layout, index + 1),
                 seconds=seconds,
             )
             bar.update()
             bar.set_postfix_str(_status(result, backbone.spec.chunk_frames))
             yield result
-    return world
+    return world._replace(decoder=decoder)
 
 
 def rollout(
@@ -208,6 +225,40 @@ def rollout(
             made.append(next(generation))
         except StopIteration as end:
             return made, end.value
+
+
+def _beside(params: Any, state: Any) -> Any:
+    """Bind fresh state to the device that holds the parameters.
+
+    What jit returns is bound to a device as soon as its parameters are. Fresh state that is not would have every
+    step compiled twice: for the first chunk, and for all others.
+    """
+    devices = {d for leaf in jax.tree.leaves(params) if isinstance(leaf, jax.Array) for d in leaf.devices()}
+    if len(devices) > 1:
+        return state
+    return jax.device_put(state, devices.pop() if devices else jax.devices()[0])
+
+
+def _as_list(chunks: Sequence[ChunkInput]) -> list[ChunkInput]:
+    if isinstance(chunks, ChunkInput):  # is a sequence itself
+        raise ValueError("got one ChunkInput; give a list of them, such as chunk_inputs(poses, backbone.spec)")
+    return list(chunks)
+
+
+def _check_chunks(world: World, chunks: list[ChunkInput], first: int) -> None:
+    """Check that chunks can be made, on the host, where errors can be raised."""
+    layout = world.memory.layout
+    expected = (layout.worlds, layout.spec.chunk_frames, 4, 4)
+    for index, chunk in enumerate(chunks, first):
+        check_room(layout, index)
+        cameras = np.asarray(chunk.cameras)
+        if cameras.shape != expected:
+            raise ValueError(
+                f"cameras of chunk {index} have shape {cameras.shape}, expected {expected}: [worlds, frames of a "
+                "chunk, 4, 4]; chunk_inputs cuts a path into chunks"
+            )
+        for b, poses in enumerate(cameras):
+            validate_poses(poses, name=f"cameras of chunk {index}, world {b}")
 
 
 def _noise_from_key(key: jax.Array, backbone: Backbone, worlds: int) -> Noise:

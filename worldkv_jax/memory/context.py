@@ -1,0 +1,98 @@
+"""The context of one chunk: sink, recent frames and retrieved chunks, packed for attention."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.memory.bank import Picks
+from worldkv_jax.memory.compression import compress
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.spans import KVSpan, concatenate
+from worldkv_jax.memory.window import Window, latest, valid_tokens
+
+
+class Context(NamedTuple):
+    """The past that a chunk attends to, packed: the first ``length`` rows are valid, in any order."""
+
+    span: KVSpan  # [L, B, W, N, H]
+    length: jax.Array  # int32
+
+
+class Fetched(NamedTuple):
+    """Chunks brought to the device ahead of the chunk that needs them."""
+
+    picks: Picks
+    span: KVSpan  # [L, B, K, P, N, H]
+
+
+def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> Context:
+    """Pack sink, recent frames and retrieved chunks so that what is valid comes first.
+
+    The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
+    the order sink, ring, retrieved needs no packing.
+    """
+    seen = chunk * layout.spec.chunk_frames
+    sink, ring = valid_tokens(seen, layout)
+    if fetched is None:
+        return Context(concatenate([window.sink, window.ring]), sink + ring)
+    retrieved = _flatten(_condition(fetched, chunk, layout))
+    found = fetched.picks.count * layout.kept_tokens
+    near = layout.near_frames * layout.spec.tokens_per_frame
+    recent = latest(window, seen, layout.near_frames, layout)
+    with_retrieved = concatenate([window.sink, recent, retrieved])
+    if not layout.far_frames:
+        return Context(with_retrieved, sink + ring + found)
+    rolling = concatenate([window.sink, window.ring])
+    span = jax.lax.cond(
+        fetched.picks.count > 0,
+        lambda: _pad(with_retrieved, layout.context_tokens),
+        lambda: _pad(rolling, layout.context_tokens),
+    )
+    return Context(span, jnp.where(fetched.picks.count > 0, sink + near + found, sink + ring))
+
+
+def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
+    """Re-base and prune retrieved chunks ``[L, B, K, P, N, H]`` where the configuration asks for it."""
+    retrieval, compression, frames = (
+        layout.config.retrieval,
+        layout.config.compression,
+        layout.spec.chunk_frames,
+    )
+    span = fetched.span
+    if retrieval.positions == "rebased":
+        shift = rebase_frames(fetched.picks, chunk, layout)
+        span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))
+    if compression.at == "retrieval":
+        # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
+        ranks = range(span.keys.shape[2])
+        anchors = [rank % frames if compression.rotate_anchor else 0 for rank in ranks]
+        pruned = [
+            compress(jax.tree.map(lambda a: a[:, :, rank], span), compression, frames=frames, anchor=anchor)  # noqa: B023
+            for rank, anchor in zip(ranks, anchors)
+        ]
+        span = jax.tree.map(lambda *parts: jnp.stack(parts, axis=2), *pruned)
+    return span
+
+
+def rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
+    """Return by how many frames each picked chunk moves, so that all lie right before the recent frames."""
+    retrieval, frames = layout.config.retrieval, layout.spec.chunk_frames
+    order = jnp.broadcast_to(jnp.arange(picks.chunks.shape[1], dtype=jnp.int32), picks.chunks.shape)
+    if retrieval.rebase_order == "time":
+        found = jnp.where(picks.chunks < 0, jnp.iinfo(jnp.int32).max, picks.chunks)
+        order = jnp.argsort(jnp.argsort(found, axis=-1), axis=-1).astype(jnp.int32)
+    recent_start = chunk * frames - layout.near_frames
+    shift = recent_start - (picks.count - order) * frames - picks.chunks * frames
+    if retrieval.max_shift is not None:
+        shift = jnp.clip(shift, -retrieval.max_shift, retrieval.max_shift)
+    return shift
+
+
+def _flatten(span: KVSpan) -> KVSpan:
+    return jax.tree.map(lambda a: a.reshape(*a.shape[:2], -1, *a.shape[4:]), span)
+
+
+def _pad(span: KVSpan, tokens: int) -> KVSpan:
+    width = tokens - span.keys.shape[2]
+    return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, width), (0, 0), (0, 0))), span)
