@@ -78,7 +78,6 @@ def _per_frame(measure, a, b) -> np.ndarray:
     a, b = a.reshape(-1, *frame), b.reshape(-1, *frame)
     block = max(1, _BLOCK_VALUES // int(np.prod(frame)))
     scores = [
-        np.asarray(measure(as_float(a[i : i + block]), as_float(b[i : i + block])))
-        for i in range(0, len(a), block)
+        np.asarray(measure(as_float(a[i : i + block]), as_float(b[i : i + block]))) for i in range(0, len(a), block)
     ]
     return np.concatenate(scores).reshape(leading)

@@ -77,9 +77,7 @@ def side_by_side(
         raise ValueError(f"columns={columns} is not at least 1")
     # Every panel gets a second line if any has one, so that pictures stand in line.
     blank = "" if details else None
-    tiles = [
-        label(frames, name, detail=details.get(name, blank), scale=scale) for name, frames in checked.items()
-    ]
+    tiles = [label(frames, name, detail=details.get(name, blank), scale=scale) for name, frames in checked.items()]
     return _grid(tiles, min(columns, len(tiles)))
 
 
@@ -108,9 +106,7 @@ def _per_frame(detail, count: int, name: str) -> list[str | None]:
         return [detail] * count
     detail = list(detail)
     if len(detail) != count:
-        raise ValueError(
-            f"{name} has {len(detail)} lines for {count} frames; give one string, or one a frame"
-        )
+        raise ValueError(f"{name} has {len(detail)} lines for {count} frames; give one string, or one a frame")
     return detail
 
 

@@ -35,9 +35,7 @@ def check_frames(frames, *, name: str = "frames") -> np.ndarray:
         raise ValueError(f"{name}: {bad} of {array.size} numbers are not finite; the model has diverged")
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         hint = " (convert frames in [-1, 1] with (x + 1) / 2)" if low >= -1.5 and high <= 1.5 else ""
-        raise ValueError(
-            f"{name}: numbers span [{low:.4g}, {high:.4g}], expected [0, 1]{hint}; clip or rescale them"
-        )
+        raise ValueError(f"{name}: numbers span [{low:.4g}, {high:.4g}], expected [0, 1]{hint}; clip or rescale them")
     return array
 
 
