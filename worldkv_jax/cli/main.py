@@ -1,0 +1,91 @@
+"""The ``worldkv`` command line: chooses a command, runs it, and turns its errors into messages."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+
+from worldkv_jax.cli.commands import find_commands, load_command, read_help
+from worldkv_jax.names import check_name
+
+_PACKAGES = ("worldkv-jax", "jax", "jaxlib", "flax")
+_USER_ERROR, _INTERRUPTED = 2, 130  # the codes that argparse and shells use
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name; ``sys.argv`` by default.
+
+    Returns:
+        Exit code: 0 done; 2 wrong arguments, or a ``ValueError`` or ``OSError`` of the command, whose text is
+        printed after ``error:`` (with its traceback under ``--debug``); 130 interrupted. Other exceptions are
+        defects of the program and pass through.
+
+    Raises:
+        SystemExit: after ``--help`` and ``--version`` (code 0) and for options that do not exist (code 2).
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    # Taken out here, so that it may stand anywhere, also behind the sub-commands of a command.
+    argv = [word for word in argv if word != "--debug"]
+    try:
+        return _run(argv)
+    except (ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_message(error)}", file=sys.stderr)
+        return _USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    modules = find_commands()
+    # The program's own options take no values, so the first word that is no option is the command.
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    if chosen is not None:
+        check_name("command", chosen, modules)
+    parser = argparse.ArgumentParser(
+        prog="worldkv", description="World memory for autoregressive video world models.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the versions of the packages that matter")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    command = None
+    for name, module in modules.items():
+        text = read_help(module)
+        # argparse formats the one and not the other.
+        subparser = commands.add_parser(name, help=text.replace("%", "%%"), description=text, allow_abbrev=False)
+        if name == chosen:
+            command = load_command(name, module)
+            command.add_arguments(subparser)
+    args = parser.parse_args(argv)
+    if command is None:
+        parser.print_help(sys.stderr)
+        return _USER_ERROR
+    command.run(args)
+    return 0
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        places = [str(place) for place in (error.filename, error.filename2) if place is not None]
+        return ": ".join([" -> ".join(places), error.strerror.lower()]) if places else error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+class _Version(argparse.Action):
+    """Print versions from package metadata, which takes no import of jax."""
+
+    def __call__(self, parser, *_):
+        for package in _PACKAGES:
+            try:
+                version = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                version = "not installed"
+            print(f"{package} {version}")
+        parser.exit()
