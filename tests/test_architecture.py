@@ -1,0 +1,93 @@
+"""The rules of the house: imports run one way, files are short, importing does no work."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAX_LINES = 300
+
+# What the files under a folder may import of our own packages; the most specific folder counts.
+ALLOWED = {
+    "kernels_pallas": {"kernels_pallas"},
+    "worldkv_jax": {"worldkv_jax", "kernels_pallas"},
+    "worldkv_jax/cli": {"worldkv_jax", "kernels_pallas", "checkpoints"},
+    "checkpoints": {"checkpoints"},
+    "ports": {"ports", "worldkv_jax", "kernels_pallas", "checkpoints"},
+}
+PACKAGES = {folder for folder in ALLOWED if "/" not in folder}
+# Other libraries, where a folder is held to a list.
+LIBRARIES = {
+    "kernels_pallas": {"jax", "jaxlib", "numpy"},
+    "checkpoints": {"jax", "jaxlib", "numpy", "orbax"},
+}
+
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the top-level names of all imports, those inside functions included."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            names |= {str(word.value).split(".")[0] for word in node.args[:1] if isinstance(word, ast.Constant)}
+    return names
+
+
+def rule(rules: dict[str, set[str]], path: Path) -> set[str] | None:
+    """Return the rule of the innermost folder that has one."""
+    for folder in path.relative_to(ROOT).parents:
+        if folder.as_posix() in rules:
+            return rules[folder.as_posix()]
+    return None
+
+
+def test_there_is_something_to_check():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == PACKAGES
+
+
+@each_file
+def test_imports_run_one_way(path):
+    own = imports(ast.parse(path.read_text())) & PACKAGES
+    assert own <= rule(ALLOWED, path), f"{path} may not import {own - rule(ALLOWED, path)}"
+
+
+@each_file
+def test_libraries(path):
+    names = imports(ast.parse(path.read_text()))
+    assert "torch" not in names
+    libraries = rule(LIBRARIES, path)
+    if libraries is not None:
+        others = names - libraries - PACKAGES - sys.stdlib_module_names
+        assert not others, f"{path} imports {others}"
+
+
+@each_file
+def test_file_is_short_and_says_what_it_is(path):
+    text = path.read_text()
+    lines = text.count("\n")
+    assert lines <= MAX_LINES, f"{path} has {lines} lines; split it"
+    tree = ast.parse(text)
+    if tree.body:  # an empty __init__.py only marks a package
+        assert ast.get_docstring(tree), f"{path} does not start with a docstring"
+
+
+@each_file
+def test_no_global_settings_of_jax(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func) for call in calls}
+    assert not {name for name in names if name.endswith("config.update") and "jax" in name}, f"{path} sets jax.config"
+
+
+def test_the_check_sees_lazy_and_dynamic_imports():
+    code = "import a.b\ndef f():\n    from c.d import e\n    importlib.import_module('g.h')\n    from . import i"
+    assert imports(ast.parse(code)) == {"a", "c", "g"}
+    assert rule(ALLOWED, ROOT / "worldkv_jax/cli/main.py") == {"worldkv_jax", "kernels_pallas", "checkpoints"}
+    assert rule(ALLOWED, ROOT / "worldkv_jax/media/video.py") == {"worldkv_jax", "kernels_pallas"}
