@@ -1,0 +1,66 @@
+# Makes an environment for the demo and one for the tests, and runs them.
+#
+#   make demo                        see the memory work
+#   make test ARGS="-k video -x"     pass arguments to pytest
+#   make demo EXTRAS=cuda            install JAX for an NVIDIA GPU
+
+PYTHON  ?= python3
+# Extras of pyproject.toml to install as well, such as cuda or cuda,text.
+EXTRAS  ?=
+# Processes that share the tests; 0 runs them in one, which pytest --pdb needs.
+WORKERS ?= 2
+ARGS    ?=
+
+DEMO_ENV := .venv-demo
+TEST_ENV := .venv-test
+# Named after the extras, so that asking for others installs them.
+DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
+TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
+
+.PHONY: help demo test lint clean check-python
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    install into $(DEMO_ENV) and run the demo: a world with and without memory"
+	@echo "make test    install into $(TEST_ENV) and run the tests"
+	@echo "make lint    check style and formatting with ruff"
+	@echo "make clean   remove both environments and all caches (results stay)"
+	@echo
+	@echo "ARGS=\"...\"   arguments for the demo or for pytest       PYTHON=...   Python 3.11 or newer ($(PYTHON))"
+	@echo "EXTRAS=cuda  JAX for an NVIDIA GPU                      WORKERS=$(WORKERS)    processes that share the tests"
+
+demo: $(DEMO_STAMP)
+	@$(DEMO_ENV)/bin/worldkv demo $(ARGS)
+
+test: $(TEST_STAMP)
+	@$(TEST_ENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(TEST_STAMP)
+	@$(TEST_ENV)/bin/ruff check .
+	@$(TEST_ENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(DEMO_ENV) $(TEST_ENV) .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+check-python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	  echo "error: no $(PYTHON) found; install Python 3.11 or newer, or say which: make PYTHON=/path/to/python" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed;" \
+	    "say which: make PYTHON=python3.11" >&2; \
+	  exit 1; }
+
+# Order-only on check-python: it runs each time and does not make an environment out of date.
+$(DEMO_STAMP): pyproject.toml | check-python
+	@echo "installing worldkv-jax into $(DEMO_ENV) (about 2 minutes, once) ..."
+	@$(PYTHON) -m venv $(DEMO_ENV)
+	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(if $(EXTRAS),[$(EXTRAS)])"
+	@touch $@
+
+$(TEST_STAMP): pyproject.toml | check-python
+	@echo "installing worldkv-jax and its test tools into $(TEST_ENV) (about 2 minutes, once) ..."
+	@$(PYTHON) -m venv $(TEST_ENV)
+	@$(TEST_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev$(EXTRAS:%=,%)]"
+	@touch $@
