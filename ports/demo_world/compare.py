@@ -84,9 +84,7 @@ def run_mode(
     chunks = tuple(stream(backbone, params, world, inputs[scenario.tour :], key=key, progress=progress))
     frames = np.stack([chunk.frames for chunk in chunks], axis=1)
     truth = scenario.truth[:, scenario.tour :]
-    return Outcome(
-        layout, chunks, frames, psnr(frames, truth).mean(axis=-1), ssim(frames, truth).mean(axis=-1)
-    )
+    return Outcome(layout, chunks, frames, psnr(frames, truth).mean(axis=-1), ssim(frames, truth).mean(axis=-1))
 
 
 def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from ports.demo_world.compare import MODES, Outcome, summarise
 from ports.demo_world.scenario import LATE, TOUR, Scenario
 from worldkv_jax.cli.output import print_table, write_json
 from worldkv_jax.media.captions import side_by_side
+from worldkv_jax.media.files import replacing
 from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
@@ -68,7 +70,8 @@ def comparison(outcomes: Mapping[str, Outcome], scenario: Scenario, world: int) 
         panels[name] = np.concatenate([tour, made])
         lines = ["remembers the tour"] * scenario.tour
         lines += [
-            f"{score:.1f} dB, {chunk.attended_tokens} tokens" for score, chunk in zip(outcome.psnr[world], outcome.chunks)
+            f"{score:.1f} dB, {chunk.attended_tokens} tokens"
+            for score, chunk in zip(outcome.psnr[world], outcome.chunks)
         ]
         details[name] = [line for line in lines for _ in range(per_chunk)]
     return side_by_side(panels, details=details, scale=6, columns=3)
@@ -78,29 +81,24 @@ def _phase_caption(phase: str) -> str:
     return "true tour, given as context" if phase == TOUR else phase
 
 
-def revisits(outcomes: Mapping[str, Outcome], scenario: Scenario, *, columns: int = 4) -> np.ndarray:
-    """Compose one picture of late revisits, ``[H, W, 3]``: a column for each world, a row for each memory."""
+def revisits(outcomes: Mapping[str, Outcome], scenario: Scenario, *, rows: int = 4) -> np.ndarray:
+    """Compose one picture of late revisits, ``[H, W, 3]``: a row for each world, a column for each memory."""
     late = [i for i, phase in enumerate(scenario.phases) if phase == LATE]
-    worlds = range(min(columns, len(scenario.poses)))
-    # A different place of the lap in each world, so that the columns do not all show its start.
-    chunks = [late[(2 + 3 * i) % len(late)] for i in worlds]
-    rows = {TRUTH: [scenario.truth[b, i, 1] for b, i in zip(worlds, chunks)]}
+    # Another place of the lap in each world, so that the rows do not all show its start.
+    shown = [(world, late[(3 + 2 * world) % len(late)]) for world in range(min(rows, len(scenario.poses)))]
+    columns = {TRUTH: [scenario.truth[world, chunk, 1] for world, chunk in shown]}
     for name, outcome in outcomes.items():
-        rows[name] = [outcome.frames[b, i - scenario.tour, 1] for b, i in zip(worlds, chunks)]
-    gap = np.ones((scenario.truth.shape[3], 1, 3), np.float32)
-    strips = {
-        name: np.concatenate([part for frame in frames for part in (frame, gap)][:-1], axis=1)[None]
-        for name, frames in rows.items()
+        columns[name] = [outcome.frames[world, chunk - scenario.tour, 1] for world, chunk in shown]
+    gap = np.full((1, scenario.truth.shape[4], 3), 0.07, np.float32)
+    panels = {
+        name: np.concatenate([part for frame in frames for part in (frame, gap)][:-1])[None]
+        for name, frames in columns.items()
     }
-    return side_by_side(strips, scale=4, columns=1)[0]
+    return side_by_side(panels, scale=5)[0]
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
     """Write a picture ``[H, W, 3]`` uint8 as PNG, whole or not at all."""
-    from PIL import Image
-
-    from worldkv_jax.media.files import replacing
-
     with replacing(path) as partial:
         Image.fromarray(picture).save(partial, format="PNG")
 

@@ -10,22 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ports.demo_world.codec import CHANNELS, PATCH, Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
+from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
 
 
 def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> None:
-    """Write codec (float32) and model (float16) to one file; the file appears only when complete."""
+    """Write codec (float32) and model (float16) to one file, whole or not at all."""
     tensors = {_CODEC + name: np.asarray(value) for name, value in codec._asdict().items()}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(params))[0]:
         tensors[_MODEL + ".".join(str(k.key) for k in keys)] = np.asarray(leaf, np.float16)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"config": json.dumps(dataclasses.asdict(config))})
-    partial.replace(path)
+    with replacing(path) as draft:
+        draft.write_bytes(save(tensors, metadata={"config": json.dumps(dataclasses.asdict(config))}))
 
 
 def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:

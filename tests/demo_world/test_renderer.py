@@ -67,4 +67,6 @@ def test_walks_stay_inside_the_room():
     poses = jax.vmap(lambda k: random_walk(k, 6))(jax.random.split(jax.random.key(0), 64))
     assert float(jnp.abs(poses[..., :3, 3]).max()) < renderer.HALF_SIDE
     rotations = np.asarray(poses[..., :3, :3])
-    np.testing.assert_allclose(rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-5
+    )

@@ -130,9 +130,7 @@ def test_rays(view):
     got = cameras.rays(*camera)
     assert got.dtype == expected.dtype
     np.testing.assert_allclose(got, expected, rtol=RTOL, atol=ATOL)
-    np.testing.assert_allclose(
-        cameras.ray_directions(*camera), tensors["out/plucker/rays_d"], rtol=0, atol=ATOL
-    )
+    np.testing.assert_allclose(cameras.ray_directions(*camera), tensors["out/plucker/rays_d"], rtol=0, atol=ATOL)
 
 
 def test_camera_channels(view):
