@@ -45,7 +45,7 @@ def test_worldkv_keeps_up_with_full_kv_at_a_fraction(compared):
 
 def test_pruning_the_wrong_way_is_worse(compared):
     """Paired over worlds, so that what differs between rooms does not hide it."""
-    scenario, outcomes = compared
+    _, outcomes = compared
     difference = outcomes["WorldKV"].psnr - outcomes["wrong way"].psnr
     assert difference.mean() > 0.1
     assert (difference.mean(axis=1) > 0).mean() >= 0.75  # in most rooms

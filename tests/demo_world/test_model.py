@@ -34,7 +34,7 @@ def test_patchify_is_undone():
 
 
 def test_codec_keeps_what_it_keeps(world):
-    _, params, rooms = world
+    _, params, _ = world
     basis = params.codec.basis
     np.testing.assert_allclose(basis.T @ basis, np.eye(codec.CHANNELS), atol=1e-5)
     latents = jax.random.normal(jax.random.key(1), (1, 8, 12, 20)) * 0.05
