@@ -1,0 +1,1 @@
+"""Benchmarks: measuring what the library costs, apart from the commands that print it."""
