@@ -1,0 +1,179 @@
+"""Recalling and remembering against the size of a full bank, in every tier."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
+from worldkv_jax.benchmarks.timing import Effort, measure
+from worldkv_jax.benchmarks.views import cycle_views
+from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, Layout, WorldMemory, recall, remember
+from worldkv_jax.memory.bank import select
+
+SHAPES = {
+    "tiny": KVSpec(layers=2, heads=2, head_dim=8, tokens_per_frame=4),
+    "demo": KVSpec(layers=5, heads=4, head_dim=40, tokens_per_frame=24),
+    "matrix-game": KVSpec(layers=30, heads=12, head_dim=128, tokens_per_frame=880, dtype="bfloat16"),
+    "lingbot": KVSpec(layers=40, heads=40, head_dim=128, tokens_per_frame=1560, dtype="bfloat16"),
+}
+"""Keys and values of the models that the memory is made for; the demo world's also suit a CPU."""
+
+OPERATIONS = ("select", "recall", "remember", "recall + remember")
+"""What is timed at a full bank; ``select`` is the part of ``recall`` that looks at every chunk."""
+
+
+def plan_storage(
+    tiers: Sequence[str],
+    capacities: Sequence[int],
+    *,
+    spec: KVSpec,
+    retrieve: int = 6,
+    keep_ratio: float = 0.25,
+    memory_share: float = 0.5,
+) -> list[Layout]:
+    """Lay out the memories of `measure_storage`: each tier with each capacity, smallest first.
+
+    Args:
+        tiers: memories that hold the bank: ``device``, ``pinned_host``, ``host``.
+        capacities: chunks in the bank.
+        spec: shape of the keys and values.
+        retrieve: chunks recalled, at most the smallest capacity.
+        keep_ratio: share of the non-anchor tokens that stays.
+        memory_share: of the machine's free memory that may be taken, in (0, 1].
+
+    Raises:
+        ValueError: a memory too large for this machine, or sizes that do not fit together.
+    """
+    layouts = []
+    for tier, capacity in itertools.product(tiers, sorted(set(capacities))):
+        config = dataclasses.replace(
+            DEFAULT,
+            retrieval=dataclasses.replace(DEFAULT.retrieval, chunks=retrieve),
+            compression=dataclasses.replace(DEFAULT.compression, keep_ratio=keep_ratio),
+            # A full bank then goes on as it is, chunk after chunk, for as many repeats as wanted.
+            bank=BankConfig(capacity=capacity, tier=tier, when_full="drop_oldest"),
+        )
+        layouts.append(Layout(config=config, spec=spec))
+        check_fits(layouts[-1], memory_share)
+    return layouts
+
+
+def measure_storage(layouts: Sequence[Layout], *, effort: Effort, seed: int = 0) -> Iterator[dict]:
+    """Time `recall` and `remember` at a full bank.
+
+    With the bank on the device both verbs are jitted, apart and together, and the old memory is donated; with a
+    host tier they are called outside jit, as it asks for.
+
+    Args:
+        layouts: what `plan_storage` made.
+        effort: how long to measure.
+        seed: of the random cameras, keys and values.
+
+    Yields:
+        One row per layout and operation with a `Timing` in seconds and ``ratio``, its median over that of the
+        smallest capacity. ``same_buffers`` says whether window and bank lie where they lay before, ``temp_bytes``
+        what the compiled program needs besides; both ``None`` where the question does not arise.
+    """
+    smallest = {}
+    for layout in layouts:
+        world = _FullWorld(layout, seed)
+        for operation in OPERATIONS:
+            before = world.places()
+            row = {"tier": layout.config.bank.tier, "operation": operation, "capacity": layout.capacity}
+            row["bank_bytes"] = bank_bytes(layout)
+            row |= dataclasses.asdict(measure(world.step(operation), effort))
+            row["ratio"] = row["median_s"] / smallest.setdefault((row["tier"], operation), row["median_s"])
+            row["same_buffers"] = world.places() == before if before else None
+            yield {**row, "temp_bytes": world.temp_bytes(operation)}
+        del world  # two banks may be more than fits
+
+
+class _FullWorld:
+    """A memory whose bank is full, and the steps timed on it: each returns what is ready when it is done."""
+
+    def __init__(self, layout: Layout, seed: int):
+        self.memory = WorldMemory.create(layout.config, layout.spec)
+        rng = np.random.default_rng(seed)
+        self.own = _random_span(rng, layout.spec)
+        self.views = cycle_views(rng, layout.spec.chunk_frames)
+        # Through the same program that is timed, so that the bank is filled as a rollout fills it.
+        for _ in range(layout.first_stored + layout.capacity):
+            jax.block_until_ready(self.remember())
+
+    def step(self, operation: str) -> Callable[[], Any]:
+        """Return the step of one of `OPERATIONS`."""
+        return dict(zip(OPERATIONS, (self.select, self.recall, self.remember, self.recall_remember)))[operation]
+
+    def select(self):
+        return _select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.layout)
+
+    def recall(self):
+        verb = _recall if self.memory.on_device else recall
+        return verb(self.memory, next(self.views))
+
+    def remember(self):
+        verb = _remember if self.memory.on_device else remember
+        self.memory = verb(self.memory, self.own, next(self.views))
+        return self._written()
+
+    def recall_remember(self):
+        if not self.memory.on_device:
+            return self.recall(), self.remember()
+        recalled, self.memory = _recall_remember(self.memory, self.own, next(self.views))
+        return recalled, self._written()
+
+    def places(self) -> tuple[int, ...] | None:
+        """Say where window and bank lie in the device's memory; ``None`` for a bank in host memory."""
+        if not self.memory.on_device:
+            return None
+        buffers = jax.tree.leaves((self.memory.window, self.memory.bank.slots))
+        return tuple(buffer.unsafe_buffer_pointer() for buffer in buffers)
+
+    def temp_bytes(self, operation: str) -> int | None:
+        """Ask the compiler what a program needs besides inputs and outputs: a bank that is copied shows here."""
+        programs = {"recall": _recall, "remember": _remember, "recall + remember": _recall_remember}
+        if not self.memory.on_device or operation not in programs:
+            return None
+        view = next(self.views)
+        arguments = (self.memory, view) if operation == "recall" else (self.memory, self.own, view)
+        plan = programs[operation].lower(*arguments).compile().memory_analysis()
+        return None if plan is None else plan.temp_size_in_bytes
+
+    def _written(self):
+        memory = self.memory
+        if memory.on_device:
+            return memory
+        # Waiting for the new chunk alone: asking each slot whether it is ready would itself take O(C).
+        newest = (memory.bank.offered - 1 - memory.layout.first_stored) % memory.layout.capacity
+        return memory.window, memory.bank.index, memory.bank.slots[newest]
+
+
+def _random_span(rng: np.random.Generator, spec: KVSpec) -> KVSpan:
+    shape = spec.shape(1, spec.chunk_tokens)
+    # Layers may be alike: the memory compares tokens within a layer only.
+    keys, values = (jnp.asarray(rng.standard_normal(shape[1:], np.float32), spec.dtype) for _ in range(2))
+    return KVSpan(jnp.broadcast_to(keys, shape), jnp.broadcast_to(values, shape))
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _recall_remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array):
+    """Recall, and remember a chunk whose keys and values come from what was recalled, as a model's do.
+
+    Keys and values from elsewhere would leave XLA free to write the bank before it is read, and it copies the whole
+    bank to be safe.
+    """
+    recalled = recall(memory, cameras)
+    attended = jax.tree.map(lambda part: part.mean(), recalled[0].span)
+    own = jax.tree.map(lambda part, mean: part + mean, own, attended)
+    return recalled, remember(memory, own, cameras)
+
+
+_select = jax.jit(select, static_argnames="layout")
+_recall = jax.jit(recall)
+_remember = jax.jit(remember, donate_argnums=0)
