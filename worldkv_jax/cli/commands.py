@@ -23,7 +23,7 @@ from types import ModuleType
 
 GROUP = "worldkv_jax.commands"
 
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {"bench": "worldkv_jax.cli.bench"}
 """Modules of this package's own commands by name; they win over entry points of the same name."""
 
 
