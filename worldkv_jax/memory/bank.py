@@ -134,8 +134,10 @@ def store(bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Arr
     slot, stored = place(bank.index, chunk, description, layout)
 
     def write(slots, new):
-        old = jax.lax.dynamic_index_in_dim(slots, slot, keepdims=False)
-        return jax.lax.dynamic_update_index_in_dim(slots, jnp.where(stored, new.astype(slots.dtype), old), slot, 0)
+        # Read with the axis it is written with: only then does XLA fuse the read instead of copying the slot out.
+        old = jax.lax.dynamic_slice_in_dim(slots, slot, 1)
+        kept = jnp.where(stored, new[None].astype(slots.dtype), old)
+        return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
 
     slots = jax.tree.map(write, bank.slots, span)
     return DeviceBank(note(bank.index, slot, stored, chunk, description), slots)
