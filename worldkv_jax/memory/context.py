@@ -40,16 +40,15 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
     found = fetched.picks.count * layout.kept_tokens
     near = layout.near_frames * layout.spec.tokens_per_frame
     recent = latest(window, seen, layout.near_frames, layout)
-    with_retrieved = concatenate([window.sink, recent, retrieved])
     if not layout.far_frames:
-        return Context(with_retrieved, sink + ring + found)
-    rolling = concatenate([window.sink, window.ring])
-    span = jax.lax.cond(
-        fetched.picks.count > 0,
-        lambda: _pad(with_retrieved, layout.context_tokens),
-        lambda: _pad(rolling, layout.context_tokens),
-    )
-    return Context(span, jnp.where(fetched.picks.count > 0, sink + near + found, sink + ring))
+        return Context(concatenate([window.sink, recent, retrieved]), sink + ring + found)
+    # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
+    any_found = fetched.picks.count > 0
+    unused = jax.tree.map(lambda a: a[:, :, near + retrieved.keys.shape[2] :], window.ring)
+    near_and_retrieved = concatenate([recent, retrieved, unused])
+    rows = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), near_and_retrieved, window.ring)
+    length = jnp.where(any_found, sink + near + found, sink + ring)
+    return Context(concatenate([window.sink, rows]), length)
 
 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
@@ -91,8 +90,3 @@ def rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
 
 def _flatten(span: KVSpan) -> KVSpan:
     return jax.tree.map(lambda a: a.reshape(*a.shape[:2], -1, *a.shape[4:]), span)
-
-
-def _pad(span: KVSpan, tokens: int) -> KVSpan:
-    width = tokens - span.keys.shape[2]
-    return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, width), (0, 0), (0, 0))), span)
