@@ -35,11 +35,11 @@ def choose(chunk, kind, anchor, kept, pooled, keep) -> list[int]:
     frames = [list(range(f * SIZE, (f + 1) * SIZE)) for f in range(FRAMES)]
     others = [frames[f] for f in range(FRAMES) if f != anchor]
     if pooled:
-        rest = sum(others, [])
+        rest = [token for frame in others for token in frame]
         return frames[anchor] + sorted(sorted(rest, key=lambda t: score[t])[:kept])
     parts = {f: sorted(sorted(frames[f], key=lambda t: score[t])[: kept // (FRAMES - 1)]) for f in range(FRAMES)}
     parts[anchor] = frames[anchor]
-    return sum((parts[f] for f in range(FRAMES)), [])
+    return [token for f in range(FRAMES) for token in parts[f]]
 
 
 @pytest.mark.parametrize("kind", ["per_key", "centroid"])

@@ -13,13 +13,13 @@ from worldkv_jax.rope import Rope
 LAYERS, HEADS, HEAD_DIM, FRAMES, CHANNELS = 2, 2, 8, 3, 5
 GRID = (2, 2)
 TOKENS = GRID[0] * GRID[1]
-DIM = HEADS * HEAD_DIM
+TWO_STEPS = shifted_schedule(2, shift=3.0)
 
 
 class Prepared(NamedTuple):
     """What is constant over the passes of a chunk."""
 
-    cameras: jax.Array  # [B, T, DIM]
+    cameras: jax.Array  # [B, T, heads * HEAD_DIM]
     rope: tuple[jax.Array, jax.Array]
     carry: jax.Array  # [B], chunks made before
 
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
 class TinyBackbone:
     """Deterministic, with a carry that counts chunks and a decoder that blends a chunk with the one before."""
 
-    schedule: Schedule = shifted_schedule(2, shift=3.0)
+    schedule: Schedule = TWO_STEPS
     heads: int = HEADS
 
     @property

@@ -1,0 +1,54 @@
+"""Remembering under jit with donation writes every buffer where it lies."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.memory.walks import SPEC, poses, remember, span, worldkv
+from worldkv_jax import memory as wm
+
+CONFIGS = {
+    "worldkv": worldkv(capacity=6),
+    "pruned": worldkv(capacity=6, compression=wm.CompressionConfig(keep_ratio=0.25)),
+    "drop oldest": worldkv(capacity=4, when_full="drop_oldest"),
+    "drop most redundant": worldkv(capacity=4, when_full="drop_most_redundant"),
+    "full": wm.MemoryConfig(mode="full"),
+    "sink and recent": wm.MemoryConfig(mode="sink_recent", sink_frames=4, recent_frames=5),
+}
+
+
+def buffers(memory: wm.WorldMemory) -> dict[str, int]:
+    """Addresses of the keys and values, by place in the memory."""
+    parts = {"window": memory.window, "bank": memory.bank and memory.bank.slots}
+    leaves = jax.tree.leaves_with_path(parts)
+    return {jax.tree_util.keystr(path): a.unsafe_buffer_pointer() for path, a in leaves if a.size}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_buffers_stay_where_they_are(name):
+    memory = wm.WorldMemory.create(CONFIGS[name], SPEC, chunks=8)
+    memory = jax.device_put(memory, jax.devices()[0])
+    memory = remember(memory, span(0), jnp.asarray(poses(1)[0]))
+    before = buffers(memory)
+    for chunk in range(1, 7):
+        memory = remember(memory, span(chunk), jnp.asarray(poses(1, seed=chunk)[0]))
+        assert buffers(memory) == before
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_compiled_program_needs_no_second_bank(name):
+    """All keys and values are aliased, and what is needed besides does not grow with the bank."""
+    compiled, spec = {}, dataclasses.replace(SPEC, tokens_per_frame=64)
+    own = jax.eval_shape(lambda: wm.KVSpan(*[jnp.zeros(spec.shape(1, spec.chunk_tokens))] * 2))
+    for chunks in (8, 64):
+        config = CONFIGS[name]
+        if config.mode == "worldkv":
+            config = dataclasses.replace(config, bank=dataclasses.replace(config.bank, capacity=chunks))
+        memory = wm.WorldMemory.create(config, spec, chunks=chunks)
+        plan = remember.lower(memory, own, jnp.asarray(poses(1)[0])).compile().memory_analysis()
+        assert plan.alias_size_in_bytes >= sum(wm.capacity_by_tier(memory.layout).values())
+        compiled[chunks] = plan.temp_size_in_bytes
+    grown = wm.capacity_by_tier(memory.layout)["device"]
+    assert compiled[64] - compiled[8] < 0.1 * grown
