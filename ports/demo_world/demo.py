@@ -1,6 +1,7 @@
 """The command `worldkv demo`: one world under four memories, scored against the renderer."""
 
 import argparse
+import sys
 from pathlib import Path
 
 # Only what is light: the command line reads this module to list its commands.
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
     outcomes = {}
     for name, config in {**MODES, "WorldKV, pruned the wrong way": WRONG_WAY}.items():
         print(f"\n{name}", flush=True)
-        outcomes[name] = run_mode(backbone, params, scenario, config, seed=args.seed, progress=True)
+        bar = sys.stderr.isatty()  # in a log a bar is only noise
+        outcomes[name] = run_mode(backbone, params, scenario, config, seed=args.seed, progress=bar)
     print_results(outcomes, scenario)
     for path in write_results(out, outcomes, scenario, seed=args.seed):
         print(path)
