@@ -82,10 +82,10 @@ def test_drop_most_redundant_may_refuse_the_new_chunk():
 
 def test_pairs_are_compared_on_one_scale():
     """The closest pair is not the one that has another chunk far away to make it look close."""
-    places = [0.0, 1.0, 10.0, 11.2, 100.0]  # chunks 1..4, then 5: the pair 1 apart is (1, 2)
+    places = [0.0, 1.2, 50.0, 51.0, 100.0]  # chunks 1..5: (3, 4) are 1 apart, and (1, 2) are 1.2 of up to 98.8
     rule = wm.CameraDistance(rotation_weight=0.0)
     memory = fill(redundant(rule=rule), [still(0, (x, 0, 0)) for x in (0.0, *places)])
-    assert held(memory) == [1, 3, 4, 5]
+    assert held(memory) == [1, 2, 3, 5]
 
 
 def test_the_closest_pair_is_the_one_a_double_loop_finds():

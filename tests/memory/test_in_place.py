@@ -37,6 +37,16 @@ def test_buffers_stay_where_they_are(name):
         assert buffers(memory) == before
 
 
+@pytest.mark.parametrize("tier", ["pinned_host", "host"])
+def test_the_window_of_a_host_tier_stays_where_it_is(tier):
+    memory = wm.WorldMemory.create(worldkv(tier=tier, capacity=6), SPEC)
+    memory = jax.device_put(memory, jax.devices()[0])
+    before = buffers(memory.replace(bank=None))
+    for chunk in range(4):
+        memory = wm.remember(memory, span(chunk), jnp.asarray(poses(1, seed=chunk)[0]))
+        assert buffers(memory.replace(bank=None)) == before
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_compiled_program_needs_no_second_bank(name):
     """All keys and values are aliased, and what is needed besides does not grow with the bank."""

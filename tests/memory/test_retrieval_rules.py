@@ -1,6 +1,7 @@
 """Retrieval rules: what is near, what is noise, and rules of one's own."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +47,12 @@ def test_identical_views_have_distance_zero_even_while_turning():
 @pytest.mark.parametrize("far", [0.0, 1000.0, 1e5])
 def test_rounding_noise_of_equal_poses_decides_nothing(rule, far):
     rng = np.random.default_rng(0)
-    pose = np.asarray(pose_from_angles(33.3, 12.1, (far, -far / 3, far / 7)), np.float32)
-    noisy = pose * (1 + rng.uniform(-1e-7, 1e-7, (7, FRAMES, 4, 4))).astype(np.float32)
-    got = scores(rule, jnp.asarray(noisy[0]), jnp.asarray(noisy[1:]))
-    np.testing.assert_array_equal(got, np.zeros(6))
+    score = jax.jit(functools.partial(scores, rule))
+    for yaw in np.arange(0, 360, 23.7):
+        pose = np.asarray(pose_from_angles(yaw, yaw / 5, (far, -far / 3, far / 7)), np.float32)
+        noisy = pose * (1 + rng.uniform(-1e-7, 1e-7, (7, FRAMES, 4, 4))).astype(np.float32)
+        got = score(jnp.asarray(noisy[0]), jnp.asarray(noisy[1:]))
+        np.testing.assert_array_equal(got, np.zeros(6))
 
 
 @pytest.mark.parametrize("rule", ["camera", "paper", "released"])

@@ -52,6 +52,24 @@ def test_nothing_recompiles_and_device_memory_is_flat(name, live):
         assert len(set(sizes[3:-1])) == 1  # the last chunk has none ahead of it
 
 
+def test_generating_and_observing_write_the_world_in_place():
+    world = ro.start(BACKBONE, PARAMS, CONFIGS["device"])
+
+    def buffers():
+        return [
+            leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((world.memory.window, world.memory.bank.slots))
+        ]
+
+    before = buffers()
+    for index, chunk in enumerate(views(3)):
+        given = jax.numpy.asarray(noise(index))
+        if index == 1:
+            world = ro.observe_chunk(BACKBONE, PARAMS, world, chunk, given[0])
+        else:
+            _, world = ro.generate_chunk(BACKBONE, PARAMS, world, chunk, given)
+        assert buffers() == before
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_heavy_steps_compile_once(name):
     """Also with parameters that are bound to a device, as loaded checkpoints are: only the first chunk compiles."""
