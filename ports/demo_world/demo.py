@@ -11,7 +11,7 @@ HELP = "show the memory at work in a small trained world (about a minute on a la
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for what the demo makes")
-    parser.add_argument("--worlds", type=int, default=8, help="held-out worlds to average over")
+    parser.add_argument("--worlds", type=int, default=6, help="held-out worlds to average over")
     parser.add_argument("--seed", type=int, default=3, help="which held-out worlds (1 and 2 are training's)")
     parser.add_argument("--checkpoint", type=Path, default=None, help="other weights than the shipped ones")
 
