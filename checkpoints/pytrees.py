@@ -66,9 +66,10 @@ def load_pytree(path: str | Path, like: Any) -> Any:
 
 def _check_shapes(stored: Any, target: Any) -> None:
     """Name every leaf that differs: Orbax stops at the first shape, and does not say whose it is."""
+    # By name: Orbax gives back dictionaries and lists, whatever kind of node the target has in their place.
     stored, target = (
-        {"/".join(map(str, key)): tuple(getattr(leaf, "shape", ())) for key, leaf in flat.items()}
-        for flat in map(ocp.tree.to_flat_dict, (stored, ocp.tree.serialize_tree(target)))
+        {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(np.shape(leaf)) for path, leaf in leaves}
+        for leaves in map(jax.tree.leaves_with_path, (stored, target))
     )
     lines = [f"  {name}: stored, but not expected" for name in sorted(stored.keys() - target.keys())]
     lines += [f"  {name}: expected, but not stored" for name in sorted(target.keys() - stored.keys())]

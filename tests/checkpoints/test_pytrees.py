@@ -6,7 +6,9 @@ import typing
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 from checkpoints import pytrees
 from checkpoints.pytrees import load_pytree, save_pytree
@@ -43,6 +45,14 @@ def same(got, want):
 def test_what_was_saved_comes_back(tmp_path):
     save_pytree(tmp_path / "deep" / "state", tree())
     same(load_pytree(tmp_path / "deep" / "state", tree()), tree())
+
+
+def test_the_state_of_a_training_comes_back(tmp_path):
+    """Optimizers keep empty nodes among full ones, and modules keep their numbers in nodes of their own."""
+    params = nnx.split(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))[1]
+    state = {"params": params, "optimizer": optax.adamw(1e-3).init(params), "more": ((), [{}, jnp.ones(2)], None)}
+    save_pytree(tmp_path / "state", state)
+    same(load_pytree(tmp_path / "state", jax.tree.map(jnp.zeros_like, state)), state)
 
 
 def test_a_restored_key_draws_the_same(tmp_path):
