@@ -1,14 +1,12 @@
 """The demo world as a Backbone: what the memory and the rollout see of it."""
 
 import dataclasses
-import functools
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from ports.demo_world import codec
 from ports.demo_world.model import (
@@ -18,7 +16,7 @@ from ports.demo_world.model import (
     TOKENS,
     Camera,
     DemoConfig,
-    DemoDiT,
+    bind,
     patchify,
     ray_features,
     unpatchify,
@@ -81,7 +79,7 @@ class DemoWorld:
     def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
         """Embed the cameras and compute rotary positions and camera FiLM."""
         origin = jnp.where(position == 0, chunk.cameras[:, 0], carry)
-        camera = self._model(params).prepare_camera(jax.vmap(ray_features)(origin, chunk.cameras))
+        camera = bind(self.config, params.model).prepare_camera(jax.vmap(ray_features)(origin, chunk.cameras))
         frames = position * CHUNK_FRAMES + jnp.arange(CHUNK_FRAMES, dtype=jnp.int32)
         return Prepared(camera, self.config.rope.grid(frames, *GRID), origin)
 
@@ -113,14 +111,5 @@ class DemoWorld:
 
     def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         times = jnp.broadcast_to(t, (x.shape[0], 1))
-        model = self._model(params)
+        model = bind(self.config, params.model)
         return model(patchify(x), times, prepared.camera, prepared.rope, context=context, collect=collect)
-
-    def _model(self, params: DemoParams) -> DemoDiT:
-        return nnx.merge(_module(self.config), params.model)
-
-
-@functools.lru_cache(maxsize=8)
-def _module(config: DemoConfig) -> nnx.GraphDef:
-    """Structure of the model without any weights."""
-    return nnx.split(nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0))))[0]

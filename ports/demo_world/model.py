@@ -1,6 +1,7 @@
 """The demo world's model: a small chunk-causal DiT built from the Wan parts."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -106,6 +107,21 @@ class DemoDiT(nnx.Module):
         past = None if context is None else context.span
         x, collected = jax.lax.scan(layer, x, (weights, camera.scale, camera.shift, past))
         return self.head(x, embedding), collected
+
+
+def init_params(config: DemoConfig, seed: int) -> dict:
+    """Draw the parameters of a model that is to be trained, as a pure dictionary."""
+    return nnx.to_pure_dict(nnx.split(DemoDiT(config, rngs=nnx.Rngs(seed)))[1])
+
+
+def bind(config: DemoConfig, params: dict) -> DemoDiT:
+    """Give the model of a configuration its parameters, a pure dictionary; works under jit."""
+    return nnx.merge(_structure(config), params)
+
+
+@functools.lru_cache(maxsize=8)
+def _structure(config: DemoConfig) -> nnx.GraphDef:
+    return nnx.split(nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0))))[0]
 
 
 def patchify(cells: jax.Array) -> jax.Array:

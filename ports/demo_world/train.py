@@ -3,6 +3,7 @@
 import argparse
 import csv
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,25 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 from checkpoints.pytrees import load_pytree, save_pytree
 from ports.demo_world import codec, renderer
-from ports.demo_world.model import (
-    CHUNK_FRAMES,
-    GRID,
-    TOKENS,
-    DemoConfig,
-    DemoDiT,
-    patchify,
-    ray_features,
-    unpatchify,
-)
-from ports.demo_world.training_data import Batch, random_walk, sample_batch
+from ports.demo_world.model import DemoConfig, init_params
+from ports.demo_world.objective import flow_loss
+from ports.demo_world.probe import make_probe, revisit_psnr
+from ports.demo_world.training_data import random_walk, sample_batch
 from ports.demo_world.weights import save_weights
 
-CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
-TRAIN_SEED, VALIDATION_SEED = 1, 2  # rooms; the demo and the tests draw theirs from other seeds
+TRAIN_SEED = 1  # of the rooms; the probe, the demo and the tests draw theirs from other seeds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,71 +70,26 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), muon)
 
 
-def flow_loss(module, config: DemoConfig, params, batch: Batch, noise: jax.Array) -> jax.Array:
-    """Return the mean squared error of the flow on the noisy chunks."""
-    sigma = jnp.repeat(batch.t, CHUNK_TOKENS, axis=1)[..., None]
-    flow = predict_flow(module, config, params, batch, (1 - sigma) * batch.latents + sigma * noise)
-    error = jnp.mean(jnp.square(flow - (noise - batch.latents)), axis=-1)
-    noisy = (sigma[..., 0] > 0).astype(jnp.float32)
-    return jnp.sum(error * noisy) / jnp.sum(noisy)
-
-
-def predict_flow(module, config: DemoConfig, params, batch: Batch, tokens: jax.Array) -> jax.Array:
-    """Run all chunks of a batch at once, each seeing what ``batch.visible`` allows."""
-    model = nnx.merge(module, params)
-    mask = jnp.repeat(jnp.repeat(batch.visible, CHUNK_TOKENS, axis=1), CHUNK_TOKENS, axis=2)
-    rope = config.rope.grid(batch.frames, *GRID)
-    flow, _ = model(tokens, batch.t, model.prepare_camera(batch.rays), rope, mask=mask)
-    return flow
-
-
-class Probe:
-    """Revisit error on rooms never trained on: the last chunk looks again where chunk 2, 3 or 4 looked."""
-
-    def __init__(self, module, config: DemoConfig, weights: codec.Codec, *, chunks: int, size: int = 32):
-        self.codec = weights
-        rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(VALIDATION_SEED, size))
-        keys = jax.random.split(jax.random.key(VALIDATION_SEED), size)
-        self.batch, self.truth = jax.jit(self._build, static_argnums=2)(keys, rooms, chunks)
-        self.noise = jax.random.normal(jax.random.key(3), self.batch.latents.shape)
-
-        def score(params, visible):
-            sigma = jnp.repeat(self.batch.t, CHUNK_TOKENS, axis=1)[..., None]
-            tokens = jnp.where(sigma > 0, self.noise, self.batch.latents)
-            flow = predict_flow(module, config, params, self.batch._replace(visible=visible), tokens)
-            clean = (tokens - sigma * flow)[:, -CHUNK_TOKENS:]
-            error = jnp.mean(jnp.square(codec.decode(weights, unpatchify(clean)) - self.truth), axis=(1, 2, 3, 4))
-            return -10 * jnp.mean(jnp.log10(error))
-
-        self._score = jax.jit(score)
-
-    def _build(self, keys, rooms, chunks):
-        size = keys.shape[0]
-        poses = jax.vmap(lambda k: random_walk(k, chunks))(keys)
-        back = 2 + jnp.arange(size) % 3
-        again = jax.vmap(lambda p, b: jax.lax.dynamic_slice_in_dim(p, b * CHUNK_FRAMES, CHUNK_FRAMES))(poses, back)
-        poses = poses.at[:, -CHUNK_FRAMES:].set(again)
-        frames = jax.vmap(renderer.render)(rooms, poses)
-        order = jnp.arange(chunks)
-        batch = Batch(
-            patchify(codec.encode(self.codec, frames)),
-            jax.vmap(ray_features)(poses[:, 0], poses),
-            jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (size, chunks * CHUNK_FRAMES)),
-            jnp.broadcast_to((order == chunks - 1).astype(jnp.float32), (size, chunks)),
-            jnp.broadcast_to(order[None] <= order[:, None], (size, chunks, chunks)),
-        )
-        return batch, frames[:, -CHUNK_FRAMES:]
-
-    def __call__(self, params) -> dict[str, float]:
-        """Return the revisit PSNR in dB with the whole past, the last chunk only, and no past."""
-        full = self.batch.visible
-        chunks = full.shape[1]
-        window = full.at[:, -1, : chunks - 2].set(False)
-        nothing = window.at[:, -1, chunks - 2].set(False)
-        return {
-            name: float(self._score(params, visible))
-            for name, visible in {"full": full, "window": window, "none": nothing}.items()
-        }
+@functools.partial(jax.jit, static_argnames=("config", "model_config"), donate_argnums=0)
+def advance(
+    state: TrainState,
+    rooms: renderer.Room,
+    weights: codec.Codec,
+    *,
+    config: TrainConfig,
+    model_config: DemoConfig,
+) -> tuple[TrainState, jax.Array]:
+    """Take one step; return the new state and the loss."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
+    batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
+    noise = jax.random.normal(keys[1], batch.latents.shape)
+    loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise))(state.params)
+    updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(0.998, (1 + step) / (10 + step))
+    average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
+    return TrainState(params, average, opt_state, state.step + 1), loss
 
 
 def train(
@@ -165,37 +112,22 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
     weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
-    module, params = nnx.split(DemoDiT(model_config, rngs=nnx.Rngs(config.seed)))
-    tx = optimizer(config)
-    state = TrainState(params, jax.tree.map(jnp.copy, params), tx.init(params), jnp.int32(0))
+    params = init_params(model_config, config.seed)
+    state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)
         log(f"resuming at step {int(state.step)}")
-    probe = Probe(module, model_config, weights, chunks=config.chunks)
-
-    def advance(state: TrainState, rooms) -> tuple[TrainState, jax.Array]:
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
-        batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
-        noise = jax.random.normal(keys[1], batch.latents.shape)
-        loss, gradient = jax.value_and_grad(lambda p: flow_loss(module, model_config, p, batch, noise))(state.params)
-        updates, opt_state = tx.update(gradient, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, updates)
-        step = state.step.astype(jnp.float32)
-        decay = jnp.minimum(0.998, (1 + step) / (10 + step))
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
-        return TrainState(params, average, opt_state, state.step + 1), loss
-
-    advance = jax.jit(advance, donate_argnums=0)
+    probe = make_probe(weights, chunks=config.chunks)
     losses, since = [], time.time()
     last = config.steps if stop_at is None else stop_at
     for step in range(int(state.step) + 1, last + 1):
-        state, loss = advance(state, rooms)
+        state, loss = advance(state, rooms, weights, config=config, model_config=model_config)
         losses.append(loss)
         if step % config.report_every and step != last:
             continue
         loss = float(np.mean(jax.device_get(losses)))  # waits for the steps
         seconds = (time.time() - since) / len(losses)
-        row = {"step": step, "loss": loss, **probe(state.average)}
+        row = {"step": step, "loss": loss, **revisit_psnr(model_config, state.average, weights, probe)}
         _append(out / "curve.csv", {k: round(v, 4) for k, v in row.items()})
         log(" ".join(f"{k}={v:.4g}" for k, v in row.items()) + f" seconds_per_step={seconds:.3f}")
         save_pytree(out / "state", state)

@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ports.demo_world.codec import CHANNELS, PATCH, Codec
-from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.demo_world.model import DemoConfig, init_params
 from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
@@ -22,7 +21,7 @@ _CODEC, _MODEL = "codec.", "model."
 def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> None:
     """Write codec (float32) and model (float16) to one file, whole or not at all."""
     tensors = {_CODEC + name: np.asarray(value) for name, value in codec._asdict().items()}
-    for keys, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(params))[0]:
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         tensors[_MODEL + ".".join(str(k.key) for k in keys)] = np.asarray(leaf, np.float16)
     with replacing(path) as draft:
         draft.write_bytes(save(tensors, metadata={"config": json.dumps(dataclasses.asdict(config))}))
@@ -70,8 +69,7 @@ def _name(keys) -> str:
 
 def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
     """Names and shapes of all tensors, and the abstract parameters, without allocating any."""
-    model = nnx.eval_shape(lambda: DemoDiT(config, rngs=nnx.Rngs(0)))
-    abstract = nnx.to_pure_dict(nnx.split(model)[1])
+    abstract = jax.eval_shape(lambda: init_params(config, 0))
     shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
     pixels = 3 * PATCH**2
     for name, shape in {"mean": (pixels,), "basis": (pixels, CHANNELS), "scale": (CHANNELS,)}.items():

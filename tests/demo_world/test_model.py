@@ -4,11 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from ports.demo_world import codec, renderer
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT, patchify, ray_features, unpatchify
+from ports.demo_world.model import (
+    CHUNK_FRAMES,
+    GRID,
+    TOKENS,
+    DemoConfig,
+    bind,
+    init_params,
+    patchify,
+    ray_features,
+    unpatchify,
+)
 from ports.demo_world.training_data import level_poses, sample_batch
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
@@ -21,7 +30,7 @@ def world():
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(3, 2))
     weights = codec.fit_codec(np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32))
     weights = jax.tree.map(jnp.asarray, weights)
-    params = nnx.to_pure_dict(nnx.split(DemoDiT(CONFIG, rngs=nnx.Rngs(0)))[1])
+    params = init_params(CONFIG, 0)
     return DemoWorld(CONFIG), DemoParams(params, weights), rooms
 
 
@@ -58,7 +67,7 @@ def test_memory_gives_what_masked_training_gives(world):
     own = CHUNK_FRAMES * TOKENS
     mask = jnp.broadcast_to(jnp.repeat(jnp.repeat(visible, own, 0), own, 1), (2, tokens, tokens))
     poses = _poses(chunks)
-    model = backbone._model(params)
+    model = bind(CONFIG, params.model)
     rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, tokens, 24))
     frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (2, chunks * CHUNK_FRAMES))
     rope = CONFIG.rope.grid(frames, *GRID)

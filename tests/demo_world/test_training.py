@@ -5,10 +5,13 @@ import csv
 import jax
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from ports.demo_world.model import DemoConfig
+from ports.demo_world import codec
+from ports.demo_world.model import DemoConfig, init_params
 from ports.demo_world.train import TrainConfig, train
-from ports.demo_world.weights import load_weights
+from ports.demo_world.weights import load_weights, save_weights
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
 
@@ -36,10 +39,22 @@ def test_interrupted_training_goes_on_bit_for_bit(tmp_path):
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
 
 
-def test_damaged_weights_are_refused(tmp_path):
-    run(tmp_path, 5)
-    path = tmp_path / "demo_world.safetensors"
-    whole = path.read_bytes()
+@pytest.fixture
+def weights_file(tmp_path):
+    weights = codec.Codec(np.zeros(48, np.float32), np.eye(48, 20, dtype=np.float32), np.ones(20, np.float32))
+    save_weights(tmp_path / "demo_world.safetensors", TINY, weights, init_params(TINY, 0))
+    return tmp_path / "demo_world.safetensors"
+
+
+def test_weights_come_back_as_float16_kept_them(weights_file):
+    config, weights, params = load_weights(weights_file)
+    assert config == TINY
+    np.testing.assert_array_equal(weights.basis, np.eye(48, 20))
+    jax.tree.map(lambda got, want: np.testing.assert_array_equal(got, np.float16(want)), params, init_params(TINY, 0))
+
+
+def test_damaged_weights_are_refused(weights_file, tmp_path):
+    whole = weights_file.read_bytes()
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="damaged"):
@@ -49,12 +64,8 @@ def test_damaged_weights_are_refused(tmp_path):
         load_weights(cut)
 
 
-def test_foreign_weights_name_every_problem(tmp_path):
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
-
-    run(tmp_path, 5)
-    with safe_open(tmp_path / "demo_world.safetensors", framework="numpy") as file:
+def test_foreign_weights_name_every_problem(weights_file, tmp_path):
+    with safe_open(weights_file, framework="numpy") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors["model.extra"] = np.zeros(1, np.float16)
