@@ -35,9 +35,7 @@ def call(
     for name in names:
         check_name(kernel, available, name)
     if not names:
-        raise ValueError(
-            f"implementation={implementation!r} names no version of {kernel}; None is the default"
-        )
+        raise ValueError(f"implementation={implementation!r} names no version of {kernel}; None is the default")
     reasons, cause = [], None
     for name in names:
         try:

@@ -14,9 +14,7 @@ from kernels_pallas.blocks import block_start
 from kernels_pallas.mosaic import interpret_options
 
 ROWS = 64  # tokens a program handles: what the register layout of one warpgroup spans
-SWIZZLE = (
-    128  # bytes of a row per step: the widest span that shared memory can be read at without bank conflicts
-)
+SWIZZLE = 128  # bytes of a row per step: the widest span that shared memory can be read at without bank conflicts
 STAGES = 6  # copies in flight; 8 KB each
 
 

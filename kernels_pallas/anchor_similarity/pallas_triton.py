@@ -39,9 +39,7 @@ def anchor_similarity(keys: jax.Array, anchor: jax.Array, *, interpret: bool = F
     width, groups = heads * head_dim, math.prod(leading)
     columns = power_of_two_divisor(width, COLUMNS)
     if tokens < ROWS or columns < 16:
-        raise NotImplementedError(
-            f"got {tokens} tokens of {heads} x {head_dim}; needs {ROWS} and a multiple of 16"
-        )
+        raise NotImplementedError(f"got {tokens} tokens of {heads} x {head_dim}; needs {ROWS} and a multiple of 16")
     check_offsets(keys)
     anchor = anchor.astype(jnp.float32)
     sums = jax.ShapeDtypeStruct((groups, tokens), jnp.float32)

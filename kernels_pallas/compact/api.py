@@ -31,8 +31,6 @@ def compact(
         raise ValueError(f"indices are {indices.dtype}; expected int32")
     for array in arrays:
         if array.ndim < 3 or array.shape[:-3] != indices.shape[:-1]:
-            raise ValueError(
-                f"indices {indices.shape} do not fit {array.shape}; expected [..., P] and [..., T, N, H]"
-            )
+            raise ValueError(f"indices {indices.shape} do not fit {array.shape}; expected [..., P] and [..., T, N, H]")
     moved = dispatch.call("compact", AVAILABLE, implementation, interpret, tuple(arrays), indices)
     return jax.tree.unflatten(structure, moved)

@@ -16,9 +16,7 @@ ROWS = 16  # tokens a program moves, at most
 COPY_EXTENT = 256  # the most a bulk copy takes along one dimension
 
 
-def compact(
-    arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False
-) -> tuple[jax.Array, ...]:
+def compact(arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False) -> tuple[jax.Array, ...]:
     """Take the tokens at ``indices [..., P]`` from each ``[..., T, N, H]``; see the reference.
 
     Raises NotImplementedError unless ``N`` and ``H`` are at most 256, a head is a multiple of 16 bytes and a

@@ -35,9 +35,7 @@ def kernel(index_ref, *refs, rows: int):
         lax.fori_loop(0, width // columns, step, None)
 
 
-def compact(
-    arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False
-) -> tuple[jax.Array, ...]:
+def compact(arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False) -> tuple[jax.Array, ...]:
     """Take the tokens at ``indices [..., P]`` from each ``[..., T, N, H]``; see the reference."""
     *leading, picks = indices.shape
     groups = math.prod(leading)
@@ -58,8 +56,7 @@ def compact(
         ],
         out_specs=[whole(picks, width) for width in widths],
         out_shape=[
-            jax.ShapeDtypeStruct((groups, picks, width), x.dtype)
-            for x, width in zip(arrays, widths, strict=True)
+            jax.ShapeDtypeStruct((groups, picks, width), x.dtype) for x, width in zip(arrays, widths, strict=True)
         ],
         compiler_params=plt.CompilerParams(num_warps=4),
         interpret=interpret,

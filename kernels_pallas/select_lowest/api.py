@@ -22,9 +22,7 @@ def select_lowest(
     fit, NotImplementedError if the named version cannot run.
     """
     if scores.ndim < 1 or not 1 <= k <= scores.shape[-1]:
-        raise ValueError(
-            f"k={k} of scores {scores.shape} cannot be selected; expected 1 <= k <= T for [..., T]"
-        )
+        raise ValueError(f"k={k} of scores {scores.shape} cannot be selected; expected 1 <= k <= T for [..., T]")
     if not jnp.issubdtype(scores.dtype, jnp.floating) or scores.dtype.itemsize > 4:
         raise ValueError(f"scores are {scores.dtype}; expected floats of at most 32 bits")
     return dispatch.call("select_lowest", AVAILABLE, implementation, interpret, scores, k=k)

@@ -56,9 +56,7 @@ def test_a_rotation_that_is_not_orthonormal_is_named_with_its_defect(poses):
         ValueError, match=r"poses\[17\]: rotation is not orthonormal \(max .* = 0\.21, tolerance 0\.001\)"
     ):
         validate_poses(poses)
-    np.testing.assert_allclose(
-        nearest_rigid(poses)[17], pose_from_angles(17.0, 5.0, poses[17, :3, 3]), atol=1e-12
-    )
+    np.testing.assert_allclose(nearest_rigid(poses)[17], pose_from_angles(17.0, 5.0, poses[17, :3, 3]), atol=1e-12)
 
 
 def test_mirrored_axes_are_refused_and_not_projected(poses):

@@ -23,9 +23,7 @@ def test_a_point_keeps_its_relative_place_in_the_image(height, width):
 @given(sides, sides)
 def test_rescaling_keeps_the_field_of_view(height, width):
     rescaled = rescale_intrinsics(DEFAULT_INTRINSICS, (height, width))
-    np.testing.assert_allclose(
-        field_of_view(rescaled, (height, width)), field_of_view(DEFAULT_INTRINSICS, (480, 832))
-    )
+    np.testing.assert_allclose(field_of_view(rescaled, (height, width)), field_of_view(DEFAULT_INTRINSICS, (480, 832)))
 
 
 def test_a_centre_crop_moves_the_principal_point_only():
@@ -35,9 +33,7 @@ def test_a_centre_crop_moves_the_principal_point_only():
 
 
 def test_field_of_view_of_a_square_pinhole():
-    np.testing.assert_allclose(
-        field_of_view((50, 50, 50, 25), (50, 100)), (90, 2 * np.degrees(np.arctan(0.5)))
-    )
+    np.testing.assert_allclose(field_of_view((50, 50, 50, 25), (50, 100)), (90, 2 * np.degrees(np.arctan(0.5))))
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,7 @@ def test_relative_poses_do_not_depend_on_the_world_frame(seed):
 def test_framewise_steps_multiply_to_the_path(seed):
     poses = random_poses(seed, 6)
     path = np.eye(4)
-    for step, expected in zip(
-        cameras.relative_to_first(poses, framewise=True), cameras.relative_to_first(poses)
-    ):
+    for step, expected in zip(cameras.relative_to_first(poses, framewise=True), cameras.relative_to_first(poses)):
         path = path @ step
         np.testing.assert_allclose(path, expected, atol=1e-9)
 

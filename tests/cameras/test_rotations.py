@@ -30,9 +30,7 @@ def test_nearest_rotation_leaves_rotations_and_undoes_small_noise(seed):
 def test_nearest_rotation_is_a_rotation_even_for_a_mirrored_matrix(seed):
     matrices = np.random.default_rng(seed).normal(size=(8, 3, 3))
     projected = nearest_rotation(matrices)
-    np.testing.assert_allclose(
-        projected.swapaxes(1, 2) @ projected, np.broadcast_to(np.eye(3), (8, 3, 3)), atol=1e-9
-    )
+    np.testing.assert_allclose(projected.swapaxes(1, 2) @ projected, np.broadcast_to(np.eye(3), (8, 3, 3)), atol=1e-9)
     np.testing.assert_allclose(np.linalg.det(projected), 1.0, atol=1e-9)
 
 

@@ -101,11 +101,7 @@ def test_walking_stays_on_the_ground_when_looking_up():
     np.testing.assert_allclose(poses[-1, :3, 3], [0, 0, 1], atol=1e-6)
 
 
-@given(
-    st.lists(
-        st.sampled_from(["R30", "L44", "U10", "N10", "W", "S0.5", "A", "D2", "hold3"]), min_size=1, max_size=8
-    )
-)
+@given(st.lists(st.sampled_from(["R30", "L44", "U10", "N10", "W", "S0.5", "A", "D2", "hold3"]), min_size=1, max_size=8))
 def test_every_path_is_rigid_and_retraced_by_the_opposite_script(words):
     poses = trajectory(" ".join(words))
     validate_poses(poses)
@@ -119,9 +115,7 @@ def test_the_last_pose_is_held_and_nothing_is_cut():
     poses = trajectory("R10 W", 40)
     assert len(poses) == 40
     np.testing.assert_array_equal(poses[29:], np.broadcast_to(poses[28], (11, 4, 4)))
-    with pytest.raises(
-        ValueError, match=r"takes 29 frames, but frames=28; give frames=29 or more.*\[:frames\]"
-    ):
+    with pytest.raises(ValueError, match=r"takes 29 frames, but frames=28; give frames=29 or more.*\[:frames\]"):
         trajectory("R10 W", 28)
 
 

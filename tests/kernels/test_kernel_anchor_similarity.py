@@ -58,9 +58,7 @@ class TestTriton(AnchorSimilaritySuite):
         keys = jax.ShapeDtypeStruct((90, 4680, 40, 128), "bfloat16")
         anchor = jax.ShapeDtypeStruct((90, 40, 128), "float32")
         with pytest.raises(NotImplementedError, match="split the leading axes"):
-            jax.eval_shape(
-                lambda *x: anchor_similarity(*x, implementation="triton", interpret=True), keys, anchor
-            )
+            jax.eval_shape(lambda *x: anchor_similarity(*x, implementation="triton", interpret=True), keys, anchor)
 
 
 class TestMosaicGpu(AnchorSimilaritySuite):

@@ -42,9 +42,7 @@ class CompactSuite(KernelSuite):
     def test_order_and_repeats_of_indices_are_kept(self):
         x = jnp.arange(2 * 6 * 128, dtype=jnp.float32).reshape(2, 6, 2, 64)
         indices = np.array([[5, 0, 5], [1, 1, 3]], np.int32)
-        np.testing.assert_array_equal(
-            self.kernel(None)(x, indices), np.stack([x[0, [5, 0, 5]], x[1, [1, 1, 3]]])
-        )
+        np.testing.assert_array_equal(self.kernel(None)(x, indices), np.stack([x[0, [5, 0, 5]], x[1, [1, 1, 3]]]))
 
     def test_one_pick(self):
         x = jnp.arange(6 * 128, dtype=jnp.float32).reshape(6, 2, 64)

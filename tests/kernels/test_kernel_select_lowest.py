@@ -46,9 +46,7 @@ class SelectLowestSuite(KernelSuite):
         np.testing.assert_array_equal(got, want)
 
     def select(self, scores, k):
-        return select_lowest(
-            jnp.asarray(scores, jnp.float32), k, implementation=self.implementation, interpret=True
-        )
+        return select_lowest(jnp.asarray(scores, jnp.float32), k, implementation=self.implementation, interpret=True)
 
     @pytest.mark.parametrize("k", [1, 2, 12, 13])
     def test_first_last_and_all(self, k):

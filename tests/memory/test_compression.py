@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.kernels.kernel_suite import TARGETS, lower_for_cuda
 from tests.memory.walks import FRAMES, SPEC, TOKENS, poses, recall, remember, span, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.config import keep_per_frame
@@ -124,3 +125,22 @@ def test_a_rotating_anchor_is_the_rank_of_the_chunk():
         frames = [(v - chunk * SPEC.chunk_tokens) // TOKENS for v in values if v // SPEC.chunk_tokens == chunk]
         assert frames.count(rank % FRAMES) == TOKENS
         assert all(frames.count(f) == 1 for f in range(FRAMES) if f != rank % FRAMES)
+
+
+def test_other_kernels_fall_back_where_they_cannot_run(keys):
+    config = wm.CompressionConfig(keep_ratio=0.5, kernels=("mosaic_gpu", "triton", "xla"))
+    chunk = wm.KVSpan(keys, keys)
+    plain = wm.compress(chunk, wm.CompressionConfig(keep_ratio=0.5), frames=FRAMES)
+    np.testing.assert_array_equal(wm.compress(chunk, config, frames=FRAMES).keys, plain.keys)
+
+
+def test_other_kernels_are_what_a_gpu_program_calls():
+    config = wm.CompressionConfig(keep_ratio=0.5, kernels=("mosaic_gpu", "xla"))
+    shape = jax.ShapeDtypeStruct((2, 1, 3 * 64, 4, 128), jnp.bfloat16)
+    text = lower_for_cuda(lambda keys: wm.compress(wm.KVSpan(keys, keys), config, frames=3), shape)
+    assert TARGETS["mosaic_gpu"] in text
+
+
+def test_unknown_kernels_are_named():
+    with pytest.raises(ValueError, match="did you mean 'mosaic_gpu'"):
+        wm.CompressionConfig(kernels=("mosaik_gpu",))

@@ -72,11 +72,7 @@ def _read(folder: Path, name: str, max_frames: int) -> np.ndarray:
     path = folder / name
     if not path.is_file():
         found = sorted(entry.name for entry in folder.glob("*.npy"))[:5] if folder.is_dir() else None
-        near = (
-            "the folder does not exist"
-            if found is None
-            else f"the folder has {', '.join(found) or 'no .npy'}"
-        )
+        near = "the folder does not exist" if found is None else f"the folder has {', '.join(found) or 'no .npy'}"
         raise FileNotFoundError(f"{path} is missing ({near}); a camera folder holds {' and '.join(_FILES)}")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -91,8 +87,7 @@ def _read(folder: Path, name: str, max_frames: int) -> np.ndarray:
         raise ValueError(f"{path}: holds {array.dtype}, expected real numbers such as float32")
     if array.size > 16 * max_frames:
         raise ValueError(
-            f"{path}: shape {array.shape} holds more numbers than {max_frames} frames have; pass max_frames "
-            "to allow it"
+            f"{path}: shape {array.shape} holds more numbers than {max_frames} frames have; pass max_frames to allow it"
         )
     return np.array(array, np.float64)
 
@@ -117,9 +112,7 @@ def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: boo
     folder = Path(folder)
     taken = [name for name in _FILES if (folder / name).exists()]
     if taken and not overwrite:
-        raise FileExistsError(
-            f"{folder} already holds {' and '.join(taken)}; pass overwrite=True or another folder"
-        )
+        raise FileExistsError(f"{folder} already holds {' and '.join(taken)}; pass overwrite=True or another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system.
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -41,8 +41,7 @@ def view_overlap(
         or not (query_poses.shape[-2:] == index_poses.shape[-2:] == (4, 4))
     ):
         raise ValueError(
-            f"query_poses {query_poses.shape} and index_poses {index_poses.shape}: expected [F, 4, 4] and "
-            "[C, G, 4, 4]"
+            f"query_poses {query_poses.shape} and index_poses {index_poses.shape}: expected [F, 4, 4] and [C, G, 4, 4]"
         )
     slope = _slopes(fov_degrees)
     points = jnp.asarray(_frustum_points(slope, near, far, samples), jnp.float32)
@@ -69,9 +68,7 @@ def view_overlap(
 def _slopes(fov_degrees: tuple[float, float]) -> np.ndarray:
     fov = np.asarray(fov_degrees, np.float64)
     if fov.shape != (2,) or not ((fov > 0) & (fov < 180)).all():
-        raise ValueError(
-            f"fov_degrees={fov_degrees}: expected (horizontal, vertical), both between 0 and 180"
-        )
+        raise ValueError(f"fov_degrees={fov_degrees}: expected (horizontal, vertical), both between 0 and 180")
     return np.tan(np.radians(fov) / 2).astype(np.float32)
 
 

@@ -68,9 +68,7 @@ def pack_cells(maps, cell: int = 8):
     """
     frames, height, width, components = maps.shape
     if height % cell or width % cell:
-        raise ValueError(
-            f"image size {height}x{width} is not a multiple of the cell {cell}; resize or crop it"
-        )
+        raise ValueError(f"image size {height}x{width} is not a multiple of the cell {cell}; resize or crop it")
     split = maps.reshape(frames, height // cell, cell, width // cell, cell, components)
     return split.transpose(5, 2, 4, 0, 1, 3).reshape(-1, frames, height // cell, width // cell)
 
@@ -97,9 +95,7 @@ def camera_channels(poses, intrinsics, size: tuple[int, int], *, actions=None, c
     xp = namespace(poses, intrinsics, actions)
     direction = ray_directions(poses, intrinsics, size)
     if actions.ndim != 2 or len(actions) != len(poses):
-        raise ValueError(
-            f"actions has shape {actions.shape}, expected ({len(poses)}, 4): one row a latent frame"
-        )
+        raise ValueError(f"actions has shape {actions.shape}, expected ({len(poses)}, 4): one row a latent frame")
     keys = xp.asarray(actions, dtype=direction.dtype)[:, None, None, :]
     keys = xp.broadcast_to(keys, (*direction.shape[:-1], actions.shape[-1]))
     return pack_cells(xp.concatenate([direction, keys], axis=-1), cell)

@@ -128,9 +128,7 @@ def relative_to_first(
     """
     poses = validate_poses(poses)
     if scale is not None and not (np.isfinite(scale) and scale > 0):
-        raise ValueError(
-            f"scale={scale} is not a positive number of scene units; leave it out for no scaling"
-        )
+        raise ValueError(f"scale={scale} is not a positive number of scene units; leave it out for no scaling")
     relative = inverse(poses[0]) @ poses
     if framewise:
         relative[1:] = inverse(relative[:-1]) @ relative[1:]

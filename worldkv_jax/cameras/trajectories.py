@@ -59,9 +59,7 @@ class Move:
             raise unknown_name("move", self.letter, (*_LETTERS, *_NAMES))
         if self.amount is None:
             if self.letter in _TURNS:
-                raise ValueError(
-                    f"turn {self.letter!r} has no angle; end its word with degrees, as in 'R_L90'"
-                )
+                raise ValueError(f"turn {self.letter!r} has no angle; end its word with degrees, as in 'R_L90'")
         elif not 0 < self.amount < math.inf or (self.letter == _HOLD and self.amount != int(self.amount)):
             unit = "a whole number of frames" if self.letter == _HOLD else "a number"
             raise ValueError(f"amount {self.amount:g} of {self.letter!r} is not {unit} above zero")
@@ -96,9 +94,7 @@ def parse(text: str) -> tuple[Move, ...]:
                 raise _error(text, place if amount is None else word.start(2), str(error)) from None
         at = _GAP.match(text, word.end()).end()
     if not moves:
-        raise ValueError(
-            f"trajectory script {text!r} is empty; give moves such as 'R_L_R_L90' or 'R90 hold16 L90'"
-        )
+        raise ValueError(f"trajectory script {text!r} is empty; give moves such as 'R_L_R_L90' or 'R90 hold16 L90'")
     return tuple(moves)
 
 
@@ -156,9 +152,7 @@ def trajectory(
     lengths = _lengths(moves, degrees_per_frame, distance, walk_frames, hold_frames)
     total = sum(lengths)
     if max(total, frames or 0) > MAX_FRAMES:
-        raise ValueError(
-            f"a path of {max(total, frames or 0):.4g} frames is longer than {MAX_FRAMES}; shorten it"
-        )
+        raise ValueError(f"a path of {max(total, frames or 0):.4g} frames is longer than {MAX_FRAMES}; shorten it")
     if frames is not None and total > frames:
         raise ValueError(
             f"the script takes {total} frames, but frames={frames}; give frames={total} or more, shorten the "
@@ -175,8 +169,7 @@ def trajectory(
     over = np.abs(path[:, 1]) > 90 + 1e-6
     if over.any():
         raise ValueError(
-            f"the pitch passes 90 degrees at frame {over.argmax()}; "
-            "keep it between -90 and 90 (U and N add up)"
+            f"the pitch passes 90 degrees at frame {over.argmax()}; keep it between -90 and 90 (U and N add up)"
         )
     return pose_from_angles(path[:, 0], path[:, 1], path[:, 2:]).astype(np.float32)
 
@@ -200,9 +193,7 @@ def _lengths(moves, degrees_per_frame, distance, walk_frames, hold_frames) -> li
         elif distance > 0:
             length = walk_frames * move.amount / distance
         else:
-            raise ValueError(
-                f"{move.letter}{move.amount:g} has no speed with distance=0; give a distance above 0"
-            )
+            raise ValueError(f"{move.letter}{move.amount:g} has no speed with distance=0; give a distance above 0")
         # Up to rounding: 0.3 / 0.1 is three steps, not four. The cap keeps int() finite; the sum is refused.
         lengths.append(int(max(1, math.ceil(min(length, 2 * MAX_FRAMES) * (1 - 1e-9)))))
     return lengths

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, cosine
 from kernels_pallas.compact import compact
+from kernels_pallas.dispatch import Implementation
 from kernels_pallas.select_lowest import select_lowest
 from worldkv_jax.memory.config import CompressionConfig
 from worldkv_jax.memory.spans import KVSpan
@@ -21,6 +22,7 @@ def kept_tokens(
     pooled: bool = True,
     similarity: Literal["centroid", "per_key"] = "per_key",
     keep: Literal["novel", "redundant"] = "novel",
+    kernels: Implementation = None,
 ) -> jax.Array:
     """Choose the tokens of a chunk that stay: its anchor frame, and those least like it.
 
@@ -34,6 +36,7 @@ def kept_tokens(
         pooled: choose over all other frames together, else ``kept / (frames - 1)`` from each.
         similarity: what a key is compared with, see `CompressionConfig`.
         keep: ``novel`` keeps the least similar tokens, ``redundant`` the most similar ones.
+        kernels: versions of the kernels, see `kernels_pallas`.
 
     Returns:
         Positions int32 ``[..., T / frames + kept]``. Pooled: the anchor, then the kept tokens in order. Per
@@ -52,15 +55,17 @@ def kept_tokens(
     rest = jnp.concatenate([by_frame[..., :anchor, :, :, :], by_frame[..., anchor + 1 :, :, :, :]], axis=-4)
     rest = rest.reshape(*lead, len(others) * size, *keys.shape[-2:])
     target = anchor_vector(by_frame[..., anchor, :, :, :], similarity)
-    scores = cosine(anchor_similarity(rest, target), kind=similarity)
+    scores = cosine(anchor_similarity(rest, target, implementation=kernels), kind=similarity)
     if keep == "redundant":
         scores = -scores
 
     if pooled:
         positions = jnp.concatenate([frame_of[f] for f in others])
-        return jnp.concatenate([anchor_positions, positions[select_lowest(scores, kept)]], axis=-1)
+        return jnp.concatenate(
+            [anchor_positions, positions[select_lowest(scores, kept, implementation=kernels)]], axis=-1
+        )
     per_frame = scores.reshape(*lead, len(others), size)
-    chosen = select_lowest(per_frame, kept // len(others))
+    chosen = select_lowest(per_frame, kept // len(others), implementation=kernels)
     parts = [chosen[..., i, :] + f * size for i, f in enumerate(others)]
     return jnp.concatenate([*parts[:anchor], anchor_positions, *parts[anchor:]], axis=-1)
 
@@ -79,5 +84,6 @@ def compress(span: KVSpan, config: CompressionConfig, *, frames: int, anchor: in
         pooled=config.pooled,
         similarity=config.similarity,
         keep=config.keep,
+        kernels=config.kernels,
     )
-    return KVSpan(*compact(tuple(span), indices))
+    return KVSpan(*compact(tuple(span), indices, implementation=config.kernels))

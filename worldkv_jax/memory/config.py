@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from kernels_pallas.dispatch import FILES
 from worldkv_jax.memory.retrieval import Rule, as_rule
 from worldkv_jax.names import check_name
 
@@ -29,6 +30,9 @@ class CompressionConfig:
     """At retrieval, let the anchor frame be the rank of the retrieved chunk, modulo its frames."""
     keep: Literal["novel", "redundant"] = "novel"
     """Keep the tokens least like the anchor. ``redundant`` is the wrong way round, to measure against."""
+    kernels: tuple[str, ...] | None = None
+    """Versions of the pruning kernels in order of preference, such as ``("mosaic_gpu", "xla")``; ``None`` for
+    the default, see `kernels_pallas`."""
 
     def __post_init__(self):
         if not 0 < self.keep_ratio <= 1:
@@ -36,6 +40,11 @@ class CompressionConfig:
         check_name("similarity", self.similarity, ("centroid", "per_key"))
         check_name("moment of compression", self.at, ("store", "retrieval"))
         check_name("kept tokens", self.keep, ("novel", "redundant"))
+        if self.kernels is not None:
+            names = (self.kernels,) if isinstance(self.kernels, str) else tuple(self.kernels)
+            for name in names:
+                check_name("version of the kernels", name, FILES)
+            object.__setattr__(self, "kernels", names)
         if self.rotate_anchor and self.at == "store":
             raise ValueError("rotate_anchor needs at='retrieval': a stored chunk has no rank yet")
 

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.world_memory import WorldMemory
 
 
 def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
@@ -66,11 +65,10 @@ def lost_chunks(layout: Layout, chunk: int) -> int:
     return max(0, chunk - layout.first_stored - layout.capacity)
 
 
-def describe_memory(memory: WorldMemory) -> str:
-    """Say what a memory is and holds, in a few lines."""
-    layout = memory.layout
+def describe(layout: Layout, chunk_counter: jax.Array) -> str:
+    """Say what a memory of this layout holds when its counter stands there, in a few lines."""
     config, spec = layout.config, layout.spec
-    seen = _chunks_seen(memory)  # several if the memory has a vmapped axis, none if it has no values
+    seen = _chunks_seen(chunk_counter)  # several if the memory has a vmapped axis, none if it has no values
     copies = 1 if seen is None else seen.size
     same = seen is not None and seen.size > 0 and (seen == seen.flat[0]).all()
     chunk = int(seen.flat[0]) if same else None
@@ -123,10 +121,10 @@ def _candidates(layout: Layout, chunk: int) -> int:
     return min(newest - oldest, layout.capacity)
 
 
-def _chunks_seen(memory: WorldMemory) -> np.ndarray | None:
+def _chunks_seen(chunk_counter: jax.Array) -> np.ndarray | None:
     """Read the chunk counter, unless the memory is traced, abstract, or its buffers were given away."""
     try:
-        seen = np.asarray(memory.chunk)
+        seen = np.asarray(chunk_counter)
     except (jax.errors.TracerArrayConversionError, RuntimeError):
         return None
     return seen if np.issubdtype(seen.dtype, np.integer) else None

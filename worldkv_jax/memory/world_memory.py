@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory import bank as device_bank
-from worldkv_jax.memory import host_bank
+from worldkv_jax.memory import host_bank, report
 from worldkv_jax.memory.bank import DeviceBank, Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
@@ -64,9 +64,7 @@ class WorldMemory:
         return self if self.on_device else self.replace(bank=host_bank.from_saved(self.bank, int(self.chunk)))
 
     def __repr__(self) -> str:
-        from worldkv_jax.memory.report import describe_memory
-
-        return describe_memory(self)
+        return report.describe(self.layout, self.chunk)
 
 
 def recall(
@@ -143,8 +141,9 @@ def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
 def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemory:
     """Take a finished chunk into the memory: roll the window, prune the chunk, store it under its cameras.
 
-    Donate the old memory under jit and every buffer is written in place. With a host tier call it outside jit;
-    the old memory is then always consumed.
+    Donate the old memory under jit and every buffer is written in place. (In one jit with `recall` that takes
+    an ``own`` which depends on what was recalled, as a model's does; else XLA copies the bank to order the two.)
+    With a host tier call it outside jit; the old memory is then always consumed.
 
     Args:
         memory: the memory before the chunk.
