@@ -16,8 +16,9 @@ def unknown_name(what: str, got: object, valid: Iterable[str]) -> ValueError:
         A ``ValueError`` to raise, which names the nearest valid spelling where there is one.
     """
     valid = sorted(valid)
-    near = difflib.get_close_matches(str(got).lower(), valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    by_lower = {name.lower(): name for name in valid}
+    near = difflib.get_close_matches(str(got).lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"did you mean {by_lower[near[0]]!r}? " if near else ""
     return ValueError(f"unknown {what} {got!r}; {hint}valid: {', '.join(valid)}")
 
 

@@ -46,7 +46,7 @@ def test_a_wrong_field_is_named(config, fields, says):
 
 
 def test_an_unknown_profile_names_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown profile 'offical'; did you mean 'official'\?"):
+    with pytest.raises(ValueError, match=r"unknown profile 'offical'; did you mean 'OFFICIAL'\?"):
         wm.profile("offical")
     assert wm.profile("Official") is wm.OFFICIAL
 

@@ -29,5 +29,5 @@ PROFILES = {"OFFICIAL": OFFICIAL, "PAPER": PAPER, "DEFAULT": DEFAULT}
 
 def profile(name: str) -> MemoryConfig:
     """Return a profile by name, in any case; change fields of it with ``dataclasses.replace``."""
-    names = {key.lower(): value for key, value in PROFILES.items()}
-    return names[check_name("profile", name.lower(), names)]
+    known = name.upper() in PROFILES
+    return PROFILES[name.upper() if known else check_name("profile", name, PROFILES)]
