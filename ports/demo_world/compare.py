@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.scenario import Scenario
+from ports.demo_world.scenario import FIRST, LATE, Scenario
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import DEFAULT, BankConfig, Layout, MemoryConfig
 from worldkv_jax.rollout import Chunk, chunk_inputs, observe, start, stream
@@ -89,8 +89,6 @@ def run_mode(
 
 def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]:
     """Return one row of the demo's table; every number comes from the run."""
-    from ports.demo_world.scenario import FIRST, LATE
-
     last, spec = outcome.chunks[-1], outcome.layout.spec
     tier = outcome.layout.config.bank.tier if outcome.layout.has_bank else "device"
     device = last.kv_bytes["device"]

@@ -20,10 +20,9 @@ def run(args: argparse.Namespace) -> None:
     """Run the demo and write demo.mp4, memory.png, revisits.png and report.json."""
     from ports.demo_world.backbone import DemoWorld
     from ports.demo_world.compare import MODES, WRONG_WAY, run_mode
-    from ports.demo_world.probe import VALIDATION_SEED
     from ports.demo_world.results import print_results, write_results
     from ports.demo_world.scenario import make_scenario
-    from ports.demo_world.train import TRAIN_SEED
+    from ports.demo_world.training_data import TRAIN_SEED, VALIDATION_SEED
     from worldkv_jax.cli.output import prepare_output
 
     if args.worlds < 1:

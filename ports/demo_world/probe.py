@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from ports.demo_world import codec, renderer
 from ports.demo_world.model import CHUNK_FRAMES, DemoConfig, patchify, ray_features, unpatchify
 from ports.demo_world.objective import CHUNK_TOKENS, predict_flow
-from ports.demo_world.training_data import Batch, random_walk
-
-VALIDATION_SEED = 2
+from ports.demo_world.training_data import VALIDATION_SEED, Batch, random_walk
 
 
 class Probe(NamedTuple):

@@ -19,10 +19,8 @@ from ports.demo_world import codec, renderer
 from ports.demo_world.model import DemoConfig, init_params
 from ports.demo_world.objective import flow_loss
 from ports.demo_world.probe import make_probe, revisit_psnr
-from ports.demo_world.training_data import random_walk, sample_batch
+from ports.demo_world.training_data import TRAIN_SEED, random_walk, sample_batch
 from ports.demo_world.weights import save_weights
-
-TRAIN_SEED = 1  # of the rooms; the probe, the demo and the tests draw theirs from other seeds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

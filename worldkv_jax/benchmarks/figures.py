@@ -1,14 +1,11 @@
 """The figure of the memory benchmark: cost against the size of the bank."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from worldkv_jax.media.files import replacing
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -22,7 +19,7 @@ def cost_figure(selection: Rows, storage: Rows, title: str) -> Figure:
         title: headline.
     """
     tiers = _names(storage, "tier")
-    figure = Figure(figsize=(3.4 * max(2, bool(selection) + len(tiers)), 3.6), layout="constrained")
+    figure = Figure(figsize=(3.4 * max(2, bool(selection) + len(tiers)), 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     panels = list(figure.subplots(1, bool(selection) + len(tiers), squeeze=False)[0])
@@ -41,12 +38,6 @@ def cost_figure(selection: Rows, storage: Rows, title: str) -> Figure:
     if tiers:
         panels[0].legend(fontsize=7)  # the lines mean the same in every tier
     return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a figure to an image file, whole or not at all; its kind follows from the suffix."""
-    with replacing(path) as draft:
-        figure.savefig(draft, dpi=120)
 
 
 def _draw(axes: Axes, rows: Rows, size: str, label: str) -> None:

@@ -55,9 +55,10 @@ def _add_memory(benchmarks) -> None:
 def _bench_memory(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from worldkv_jax.benchmarks.figures import cost_figure, save_figure
+    from worldkv_jax.benchmarks.figures import cost_figure
     from worldkv_jax.benchmarks.memory import run_memory_benchmark
     from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.media.figures import save_figure
 
     benchmark = _parameters(vars(args))
     folder = prepare_output(args.out)
@@ -72,7 +73,7 @@ def _bench_memory(args: argparse.Namespace) -> None:
     _print_storage(result["storage"], benchmark.shape)
     _print_checks(result["checks"])
     title = f"{machine}, shape {benchmark.shape}, {benchmark.retrieve} chunks retrieved"
-    save_figure(cost_figure(result["selection"], result["storage"], title), folder / "memory.png")
+    save_figure(folder / "memory.png", cost_figure(result["selection"], result["storage"], title))
     print(f"wrote {write_json(folder / 'memory.json', result)} and {folder / 'memory.png'}")
 
 

@@ -12,10 +12,9 @@ def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
     The device's share is the filled part of the window, and of a bank on the device; buffers are allocated at
     full capacity, see `capacity_by_tier`.
     """
-    spec, worlds = layout.spec, layout.worlds
-    seen = chunk * spec.chunk_frames
-    frames = min(seen, layout.sink_frames) + min(max(seen - layout.sink_frames, 0), layout.ring_frames)
-    return _by_tier(layout, spec.bytes(worlds, frames * spec.tokens_per_frame), stored_chunks(layout, chunk))
+    spec = layout.spec
+    tokens = sum(_window_frames(layout, chunk)) * spec.tokens_per_frame
+    return _by_tier(layout, spec.bytes(layout.worlds, tokens), stored_chunks(layout, chunk))
 
 
 def capacity_by_tier(layout: Layout) -> dict[str, int]:
@@ -35,9 +34,7 @@ def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> 
             an upper bound for a bank that drops the most redundant chunk: which one depends on the cameras.
     """
     spec = layout.spec
-    seen = chunk * spec.chunk_frames
-    sink = min(seen, layout.sink_frames)
-    ring = min(max(seen - layout.sink_frames, 0), layout.ring_frames)
+    sink, ring = _window_frames(layout, chunk)
     if not layout.has_bank:
         return (sink + ring) * spec.tokens_per_frame
     if found is None:
@@ -128,6 +125,12 @@ def _chunks_seen(chunk_counter: jax.Array) -> np.ndarray | None:
     except (jax.errors.TracerArrayConversionError, RuntimeError):
         return None
     return seen if np.issubdtype(seen.dtype, np.integer) else None
+
+
+def _window_frames(layout: Layout, chunk: int) -> tuple[int, int]:
+    """Count the frames in the sink and in the ring after ``chunk`` chunks."""
+    seen = chunk * layout.spec.chunk_frames
+    return min(seen, layout.sink_frames), min(max(seen - layout.sink_frames, 0), layout.ring_frames)
 
 
 def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:
