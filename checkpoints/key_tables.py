@@ -22,7 +22,7 @@ STACKED = "layer"
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """A change of layout that can be undone; both ways take and return a NumPy array and copy nothing."""
+    """A change of layout that can be undone; both ways take and return an array."""
 
     name: str
     apply: Callable
@@ -52,11 +52,22 @@ def conv(rank: int) -> Transform:
 
 
 def patch(window: tuple[int, ...]) -> Transform:
-    """Return the transform of a patch embedding: ``[out, in, *window]`` to ``[in * window, out]``, ``in`` slowest."""
+    """Return the transform of a patch embedding: ``[out, in, *window]`` to ``[window * in, out]``, ``in`` fastest."""
+    n = len(window)
     return Transform(
         f"patch{'x'.join(map(str, window))}",
-        lambda a: a.reshape(a.shape[0], -1).T,
-        lambda a: a.T.reshape(a.shape[1], -1, *window),
+        lambda a: a.transpose(0, *range(2, n + 2), 1).reshape(a.shape[0], -1).T,
+        lambda a: a.T.reshape(a.shape[1], *window, -1).transpose(0, n + 1, *range(1, n + 1)),
+    )
+
+
+def patch_linear(window: tuple[int, ...]) -> Transform:
+    """Return the same for a patch embedding that is stored as a linear map ``[out, in * window]``, ``in`` slowest."""
+    whole = patch(window)
+    return Transform(
+        f"linear-{whole.name}",
+        lambda a: whole.apply(a.reshape(a.shape[0], -1, *window)),
+        lambda a: whole.undo(a).reshape(a.shape[1], -1),
     )
 
 

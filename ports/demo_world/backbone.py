@@ -10,18 +10,19 @@ import jax.numpy as jnp
 
 from ports.demo_world import codec
 from ports.demo_world.model import (
+    CELLS,
     CHUNK_FRAMES,
     GRID,
-    PATCH,
     TOKENS,
     Camera,
     DemoConfig,
-    bind,
-    patchify,
+    DemoDiT,
     ray_features,
-    unpatchify,
 )
 from ports.demo_world.weights import load_weights
+from ports.wan.blocks import keys_and_values, mean_query
+from ports.wan.parameters import bind
+from ports.wan.patches import patchify, unpatchify
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule
 
@@ -70,7 +71,7 @@ class DemoWorld:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Latents of a chunk: frames, rows, columns, channels."""
-        return CHUNK_FRAMES, GRID[0] * PATCH, GRID[1] * PATCH, codec.CHANNELS
+        return CHUNK_FRAMES, *CELLS, codec.CHANNELS
 
     def init_carry(self, params: DemoParams, worlds: int) -> jax.Array:
         """Return a placeholder for the first camera, ``[B, 4, 4]``."""
@@ -79,24 +80,22 @@ class DemoWorld:
     def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
         """Embed the cameras and compute rotary positions and camera FiLM."""
         origin = jnp.where(position == 0, chunk.cameras[:, 0], carry)
-        camera = bind(self.config, params.model).prepare_camera(jax.vmap(ray_features)(origin, chunk.cameras))
+        camera = bind(DemoDiT, self.config, params.model).prepare_camera(jax.vmap(ray_features)(origin, chunk.cameras))
         frames = position * CHUNK_FRAMES + jnp.arange(CHUNK_FRAMES, dtype=jnp.int32)
         return Prepared(camera, self.config.rope.grid(frames, *GRID), origin)
 
     def flow(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Predict the flow of noisy latents."""
-        return unpatchify(self._forward(params, x, t, prepared, context)[0])
+        return unpatchify(self._forward(params, x, t, prepared, context)[0], *CELLS)
 
     def commit(self, params: DemoParams, x0, prepared: Prepared, context: Context) -> tuple[KVSpan, jax.Array]:
         """Run the clean pass."""
-        _, own = self._forward(
-            params, x0, jnp.float32(0), prepared, context, collect=lambda own: KVSpan(own.key, own.value)
-        )
+        _, own = self._forward(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
         return own, prepared.origin
 
     def queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._forward(params, x, t, prepared, context, collect=lambda own: own.query.mean(axis=1))[1]
+        return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
 
     def init_decoder(self, params: DemoParams, worlds: int) -> None:
         """Return nothing: the codec keeps no state."""
@@ -111,5 +110,5 @@ class DemoWorld:
 
     def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         times = jnp.broadcast_to(t, (x.shape[0], 1))
-        model = bind(self.config, params.model)
+        model = bind(DemoDiT, self.config, params.model)
         return model(patchify(x), times, prepared.camera, prepared.rope, context=context, collect=collect)

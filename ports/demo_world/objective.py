@@ -3,15 +3,16 @@
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, bind
+from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT
 from ports.demo_world.training_data import Batch
+from ports.wan.parameters import bind
 
 CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
 
 
 def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Array) -> jax.Array:
     """Run all chunks of a batch at once, each seeing what ``batch.visible`` allows."""
-    model = bind(config, params)
+    model = bind(DemoDiT, config, params)
     mask = jnp.repeat(jnp.repeat(batch.visible, CHUNK_TOKENS, axis=1), CHUNK_TOKENS, axis=2)
     rope = config.rope.grid(batch.frames, *GRID)
     flow, _ = model(tokens, batch.t, model.prepare_camera(batch.rays), rope, mask=mask)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ports.demo_world import codec, renderer
-from ports.demo_world.model import CHUNK_FRAMES, DemoConfig, patchify, ray_features, unpatchify
+from ports.demo_world.model import CELLS, CHUNK_FRAMES, DemoConfig, ray_features
 from ports.demo_world.objective import CHUNK_TOKENS, predict_flow
 from ports.demo_world.training_data import VALIDATION_SEED, Batch, random_walk
+from ports.wan.patches import patchify, unpatchify
 
 
 class Probe(NamedTuple):
@@ -62,6 +63,6 @@ def _psnr(params, weights: codec.Codec, probe: Probe, visible, *, config: DemoCo
     sigma = jnp.repeat(probe.batch.t, CHUNK_TOKENS, axis=1)[..., None]
     tokens = jnp.where(sigma > 0, probe.noise, probe.batch.latents)
     flow = predict_flow(config, params, probe.batch._replace(visible=visible), tokens)
-    clean = unpatchify((tokens - sigma * flow)[:, -CHUNK_TOKENS:])
+    clean = unpatchify((tokens - sigma * flow)[:, -CHUNK_TOKENS:], *CELLS)
     error = jnp.mean(jnp.square(codec.decode(weights, clean) - probe.truth), axis=(1, 2, 3, 4))
     return -10 * jnp.mean(jnp.log10(error))

@@ -16,11 +16,12 @@ import optax
 
 from checkpoints.pytrees import load_pytree, save_pytree
 from ports.demo_world import codec, renderer
-from ports.demo_world.model import DemoConfig, init_params
+from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.objective import flow_loss
 from ports.demo_world.probe import make_probe, revisit_psnr
 from ports.demo_world.training_data import TRAIN_SEED, random_walk, sample_batch
 from ports.demo_world.weights import save_weights
+from ports.wan.parameters import init_params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
     weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
-    params = init_params(model_config, config.seed)
+    params = init_params(DemoDiT, model_config, config.seed)
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)

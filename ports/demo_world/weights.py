@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ports.demo_world.codec import CHANNELS, PATCH, Codec
-from ports.demo_world.model import DemoConfig, init_params
+from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.wan.parameters import abstract_params
 from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
@@ -69,7 +70,7 @@ def _name(keys) -> str:
 
 def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
     """Names and shapes of all tensors, and the abstract parameters, without allocating any."""
-    abstract = jax.eval_shape(lambda: init_params(config, 0))
+    abstract = abstract_params(DemoDiT, config)
     shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
     pixels = 3 * PATCH**2
     for name, shape in {"mean": (pixels,), "basis": (pixels, CHANNELS), "scale": (CHANNELS,)}.items():

@@ -1,7 +1,7 @@
 """Diffusion transformer parts of the Wan family: embeddings, the block, the head.
 
-One block serves every backbone: self-attention over own tokens and memory, optional camera FiLM
-(LingBot-World), feed-forward; all but the attention is modulated by the diffusion time.
+One block serves every backbone: self-attention over own tokens and memory, camera FiLM and cross-attention
+where the backbone has them, feed-forward.
 """
 
 import math
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ports.wan.layers import Linear, RMSNorm, gate, layer_norm, modulate
+from ports.wan.attention import attention
+from ports.wan.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
 from worldkv_jax.rope import rotate, rotation
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -89,6 +90,27 @@ class SelfAttention(nnx.Module):
         return self.o(attend(*own).reshape(x.shape)), own
 
 
+class CrossAttention(nnx.Module):
+    """Multi-head attention of the tokens to a prompt or an image, without positions."""
+
+    def __init__(self, dim: int, heads: int, *, rngs: nnx.Rngs):
+        self.q, self.k, self.v = (Linear(dim, dim, rngs=rngs) for _ in range(3))
+        self.o = Linear(dim, dim, scale=0.5, rngs=rngs)
+        self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
+        self.heads = heads
+
+    def project(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Turn features ``[B, n, d]`` into keys and values ``[B, n, N, H]``; constant over a chunk's passes."""
+        return self._split(self.norm_k(self.k(features))), self._split(self.v(features))
+
+    def __call__(self, x: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        """Attend tokens ``x [B, T, d]`` to all keys and values."""
+        return self.o(attention(self._split(self.norm_q(self.q(x))), key, value).reshape(x.shape))
+
+    def _split(self, y):
+        return y.reshape(*y.shape[:-1], self.heads, -1)
+
+
 class CameraFiLM(nnx.Module):
     """Camera-dependent scale and shift of the residual stream (LingBot-World)."""
 
@@ -104,39 +126,57 @@ class CameraFiLM(nnx.Module):
 
 
 class DiTBlock(nnx.Module):
-    """Self-attention, camera FiLM and feed-forward, modulated by the diffusion time."""
+    """One transformer block, modulated by the diffusion time.
 
-    def __init__(self, dim: int, heads: int, ffn_dim: int, *, rngs: nnx.Rngs):
+    Self-attention, then what conditions the tokens without a gate (camera FiLM, cross-attention, each where the
+    backbone has it), then the feed-forward; a backbone may put parts of its own before the latter.
+    The residual stream is float32, everything between norms and gates in ``dtype``.
+    """
+
+    def __init__(self, dim, heads, ffn_dim, *, camera: bool = False, cross: bool = False, dtype="float32", rngs):
         self.self_attn = SelfAttention(dim, heads, rngs=rngs)
-        self.camera = CameraFiLM(dim, rngs=rngs)
+        self.camera = CameraFiLM(dim, rngs=rngs) if camera else None
+        self.norm3 = LayerNorm(dim) if cross else None
+        self.cross_attn = CrossAttention(dim, heads, rngs=rngs) if cross else None
         self.ffn = MLP(dim, ffn_dim, dim, activation=jax.nn.gelu, scale=0.5, rngs=rngs)
         modulation = 0.5 / math.sqrt(dim) * jax.random.normal(rngs.params(), (6, dim))
         # Open gates: a small model trained from scratch must be able to move information at once.
         self.modulation = nnx.Param(modulation.at[jnp.array([2, 5])].add(1.0))
+        self.dtype = jnp.dtype(dtype)
 
-    def __call__(self, x: jax.Array, time_rows: jax.Array, film, rope, attend: Attend):
-        """Transform the residual stream.
+    def attend(self, x: jax.Array, time_rows: jax.Array, rope, attend: Attend, *, film=None, cross=None):
+        """Apply self-attention, camera FiLM and cross-attention to the residual stream.
 
         Args:
             x: float32 ``[B, T, d]`` residual stream.
             time_rows: float32 ``[B, G, 6, d]`` of `TimeEmbedding`.
-            film: scale and shift ``[B, T, d]`` of `CameraFiLM`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
             attend: attention of own queries, keys and values to whatever is visible.
+            film: scale and shift ``[B, T, d]`` of `CameraFiLM`.
+            cross: keys and values ``[B, n, N, H]`` of `CrossAttention.project`.
 
         Returns:
             The new ``x`` and the block's own queries, keys and values.
         """
-        dtype = film[0].dtype
+        shift, scale, gain = self._rows(time_rows, 0)
+        h, own = self.self_attn(modulate(layer_norm(x), shift, scale).astype(self.dtype), rope, attend)
+        x = x + gate(h.astype(jnp.float32), gain)
+        if film is not None:
+            scale, shift = (f.astype(jnp.float32) for f in film)
+            x = (1 + scale) * x + shift
+        if cross is not None:
+            x = x + self.cross_attn(self.norm3(x).astype(self.dtype), *cross).astype(jnp.float32)
+        return x, own
+
+    def feed_forward(self, x: jax.Array, time_rows: jax.Array) -> jax.Array:
+        """Apply the feed-forward network to the residual stream ``x [B, T, d]``."""
+        shift, scale, gain = self._rows(time_rows, 3)
+        h = self.ffn(modulate(layer_norm(x), shift, scale).astype(self.dtype))
+        return x + gate(h.astype(jnp.float32), gain)
+
+    def _rows(self, time_rows, first: int):
         rows = self.modulation[...].astype(jnp.float32) + time_rows
-        shift_sa, scale_sa, gate_sa, shift_ff, scale_ff, gate_ff = (rows[..., i, :] for i in range(6))
-        h = modulate(layer_norm(x), shift_sa, scale_sa).astype(dtype)
-        h, own = self.self_attn(h, rope, attend)
-        x = x + gate(h.astype(jnp.float32), gate_sa)
-        scale, shift = (f.astype(jnp.float32) for f in film)
-        x = (1 + scale) * x + shift
-        h = modulate(layer_norm(x), shift_ff, scale_ff).astype(dtype)
-        return x + gate(self.ffn(h).astype(jnp.float32), gate_ff), own
+        return (rows[..., i, :] for i in range(first, first + 3))
 
 
 class Head(nnx.Module):

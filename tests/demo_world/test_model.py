@@ -8,17 +8,17 @@ import pytest
 from ports.demo_world import codec, renderer
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.model import (
+    CELLS,
     CHUNK_FRAMES,
     GRID,
     TOKENS,
     DemoConfig,
-    bind,
-    init_params,
-    patchify,
+    DemoDiT,
     ray_features,
-    unpatchify,
 )
 from ports.demo_world.training_data import level_poses, sample_batch
+from ports.wan.parameters import bind, init_params
+from ports.wan.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
 
@@ -30,13 +30,13 @@ def world():
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(3, 2))
     weights = codec.fit_codec(np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32))
     weights = jax.tree.map(jnp.asarray, weights)
-    params = init_params(CONFIG, 0)
+    params = init_params(DemoDiT, CONFIG, 0)
     return DemoWorld(CONFIG), DemoParams(params, weights), rooms
 
 
 def test_patchify_is_undone():
     cells = jax.random.normal(jax.random.key(0), (2, 3, 8, 12, 20))
-    np.testing.assert_array_equal(unpatchify(patchify(cells)), cells)
+    np.testing.assert_array_equal(unpatchify(patchify(cells), *CELLS), cells)
     assert patchify(cells).shape == (2, 3 * TOKENS, 80)
     # The first token is the upper left block of cells, row by row.
     np.testing.assert_array_equal(patchify(cells)[0, 0], cells[0, 0, :2, :2].reshape(-1))
@@ -67,13 +67,13 @@ def test_memory_gives_what_masked_training_gives(world):
     own = CHUNK_FRAMES * TOKENS
     mask = jnp.broadcast_to(jnp.repeat(jnp.repeat(visible, own, 0), own, 1), (2, tokens, tokens))
     poses = _poses(chunks)
-    model = bind(CONFIG, params.model)
+    model = bind(DemoDiT, CONFIG, params.model)
     rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, tokens, 24))
     frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (2, chunks * CHUNK_FRAMES))
     rope = CONFIG.rope.grid(frames, *GRID)
     want, _ = model(batch.latents, t, model.prepare_camera(rays), rope, mask=mask)
 
-    latents = unpatchify(batch.latents)
+    latents = unpatchify(batch.latents, *CELLS)
     world_state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
     for i in range(chunks):
         cut = slice(i * CHUNK_FRAMES, (i + 1) * CHUNK_FRAMES)

@@ -9,9 +9,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ports.demo_world import codec
-from ports.demo_world.model import DemoConfig, init_params
+from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.train import TrainConfig, train
 from ports.demo_world.weights import load_weights, save_weights
+from ports.wan.parameters import init_params
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
 
@@ -42,7 +43,7 @@ def test_interrupted_training_goes_on_bit_for_bit(tmp_path):
 @pytest.fixture
 def weights_file(tmp_path):
     weights = codec.Codec(np.zeros(48, np.float32), np.eye(48, 20, dtype=np.float32), np.ones(20, np.float32))
-    save_weights(tmp_path / "demo_world.safetensors", TINY, weights, init_params(TINY, 0))
+    save_weights(tmp_path / "demo_world.safetensors", TINY, weights, init_params(DemoDiT, TINY, 0))
     return tmp_path / "demo_world.safetensors"
 
 
@@ -50,7 +51,9 @@ def test_weights_come_back_as_float16_kept_them(weights_file):
     config, weights, params = load_weights(weights_file)
     assert config == TINY
     np.testing.assert_array_equal(weights.basis, np.eye(48, 20))
-    jax.tree.map(lambda got, want: np.testing.assert_array_equal(got, np.float16(want)), params, init_params(TINY, 0))
+    jax.tree.map(
+        lambda got, want: np.testing.assert_array_equal(got, np.float16(want)), params, init_params(DemoDiT, TINY, 0)
+    )
 
 
 def test_damaged_weights_are_refused(weights_file, tmp_path):

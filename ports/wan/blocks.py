@@ -1,0 +1,117 @@
+"""The stack of blocks: one scan, so that compile time does not grow with depth."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ports.wan.attention import attention
+from ports.wan.dit import QKV, DiTBlock
+from worldkv_jax.memory import Context, KVSpan
+
+
+class Conditions(NamedTuple):
+    """What each block is given besides tokens and time; every leaf has a leading layer axis."""
+
+    film: tuple[jax.Array, jax.Array] | None = None
+    """Camera scale and shift ``[L, B, T, d]``."""
+    cross: tuple[jax.Array, jax.Array] | None = None
+    """Keys and values ``[L, B, n, N, H]`` of prompt or image."""
+    own_part: Any = None
+    """For ``between``."""
+
+
+def run_blocks(
+    blocks: DiTBlock,
+    x: jax.Array,
+    time_rows: jax.Array,
+    rope: tuple[jax.Array, jax.Array],
+    conditions: Conditions,
+    *,
+    context: Context | None = None,
+    mask: jax.Array | None = None,
+    between: Callable[[jax.Array, Any], tuple[jax.Array, Any]] | None = None,
+    collect: Callable[[QKV], Any] | None = None,
+    layers: range | None = None,
+) -> tuple[jax.Array, Any, Any]:
+    """Transform the residual stream by all blocks, or by some.
+
+    Args:
+        blocks: the stacked blocks.
+        x: float32 ``[B, T, d]``.
+        time_rows: of `TimeEmbedding`.
+        rope: cosine and sine of own tokens.
+        conditions: of all blocks, or of ``layers``.
+        context: the visible past, of all blocks or of ``layers``; ``None`` for none.
+        mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
+        between: a backbone's own part of the block, before the feed-forward: takes ``x`` and the layer's
+            ``own_part``, returns the new ``x`` and whatever is to be stacked over layers.
+        collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
+        layers: the blocks to run, where they differ in ``between``.
+
+    Returns:
+        The new ``x``, what was collected and what ``between`` returned, stacked over layers.
+    """
+    structure, weights = nnx.split(blocks)
+
+    def layer(x, inputs):
+        weights, conditions, past = inputs
+        block = nnx.merge(structure, weights)
+        x, own = block.attend(
+            x, time_rows, rope, _attend(past, context, mask), film=conditions.film, cross=conditions.cross
+        )
+        made = None
+        if between is not None:
+            x, made = between(x, conditions.own_part)
+        return block.feed_forward(x, time_rows), (collect(own) if collect else None, made)
+
+    if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
+        layer = jax.checkpoint(layer)
+    past = None if context is None else context.span
+    if layers is None:
+        x, (collected, made) = jax.lax.scan(layer, x, (weights, conditions, past))
+        return x, collected, made
+
+    def chosen(x, index):  # reads each layer's weights where they lie; cutting the stack would copy it
+        weights_, rest = _take(weights, index), _take((conditions, past), index - layers.start)
+        return layer(x, (weights_, *rest))
+
+    x, (collected, made) = jax.lax.scan(chosen, x, jnp.arange(layers.start, layers.stop, dtype=jnp.int32))
+    return x, collected, made
+
+
+def keys_and_values(own: QKV) -> KVSpan:
+    """Collect what a memory stores."""
+    return KVSpan(own.key, own.value)
+
+
+def mean_query(own: QKV) -> jax.Array:
+    """Collect what retrieval by attention asks with, ``[B, N, H]``."""
+    return own.query.mean(axis=1)
+
+
+def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) -> Any:
+    """Apply one part of every block to the same inputs, layer by layer; results are stacked over layers.
+
+    For what is constant over the passes of a chunk: camera scale and shift, keys and values of the prompt.
+    """
+    structure, weights = nnx.split(part)
+    return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
+
+
+def _attend(past: KVSpan | None, context: Context | None, mask):
+    def attend(query, key, value):
+        if past is None:
+            return attention(query, key, value, mask=mask)
+        # Own rows first, then the context, whose valid rows come first: one length says what is visible.
+        visible = key.shape[1] + context.length
+        keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), past))
+        return attention(query, keys, values, length=visible)
+
+    return attend
+
+
+def _take(tree: Any, index: jax.Array) -> Any:
+    return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, index, keepdims=False), tree)

@@ -1,0 +1,44 @@
+"""Modules apart from their parameters: drawn, described without allocating, bound back under jit.
+
+Parameters are nested dictionaries, so they can be donated, sharded, cast and saved like any pytree. Every module
+here is built as ``Module(config, rngs=...)`` from a hashable configuration.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+def init_params(module: type[nnx.Module], config: Any, seed: int, *, dtype: Any = jnp.float32) -> dict:
+    """Draw the parameters of a module, on the device and leaf by leaf in ``dtype``."""
+
+    @jax.jit
+    def draw(key):
+        params = nnx.to_pure_dict(nnx.split(module(config, rngs=nnx.Rngs(key)))[1])
+        return jax.tree.map(lambda a: a.astype(dtype), params)
+
+    return draw(jax.random.key(seed))
+
+
+def abstract_params(module: type[nnx.Module], config: Any) -> dict:
+    """Describe the parameters of a module as ``jax.ShapeDtypeStruct``, float32, without allocating any."""
+    return nnx.to_pure_dict(_abstract(module, config)[1])
+
+
+def bind(module: type[nnx.Module], config: Any, params: dict) -> Any:
+    """Give a module its parameters; works under jit."""
+    return nnx.merge(_abstract(module, config)[0], params)
+
+
+def stack_layers(make: Callable[[nnx.Rngs], nnx.Module], count: int, rngs: nnx.Rngs) -> nnx.Module:
+    """Make ``count`` layers as one module whose parameters have a leading layer axis, to be scanned over."""
+    return nnx.split_rngs(splits=count)(nnx.vmap(make))(rngs)
+
+
+@functools.lru_cache(maxsize=32)
+def _abstract(module, config):
+    return nnx.split(nnx.eval_shape(lambda: module(config, rngs=nnx.Rngs(0))))
