@@ -121,10 +121,13 @@ def preprocess(image: jax.Array, size: int = CLIPConfig.image_size) -> jax.Array
         ``[B, size, size, 3]`` float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or whole numbers.
     """
-    if image.ndim != 4 or image.shape[-1] != 3:
-        raise ValueError(f"got an image of shape {image.shape}, expected [B, H, W, 3] with colours in [-1, 1]")
+    if image.ndim != 4 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(
+            f"got an image of shape {image.shape} and dtype {image.dtype}, expected [B, H, W, 3] floating-point "
+            "numbers in [-1, 1]"
+        )
     mean, std = jnp.asarray(MEAN, jnp.float32), jnp.asarray(STD, jnp.float32)
     return (bicubic(image, size, size) * 0.5 + 0.5 - mean) / std
 
