@@ -1,0 +1,1 @@
+"""Comparisons with PyTorch implementations, run side by side on random weights."""

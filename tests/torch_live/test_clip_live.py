@@ -1,0 +1,95 @@
+"""CLIP's visual tower beside transformers', and bicubic resizing beside PyTorch's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ports.wan import clip
+from ports.wan.resize import bicubic
+from tests.wan.released import convert
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.torch
+
+
+def released_tensors(state: dict) -> dict:
+    """Name transformers' tensors as the released checkpoint does."""
+
+    def of(key):
+        return state[f"vision_model.{key}"].numpy()
+
+    tensors = {
+        "visual.cls_embedding": of("embeddings.class_embedding")[None, None],
+        "visual.pos_embedding": of("embeddings.position_embedding.weight")[None],
+        "visual.patch_embedding.weight": of("embeddings.patch_embedding.weight"),
+        "visual.head": state["visual_projection.weight"].numpy().T,
+    }
+    layers = 1 + max(int(key.split(".")[3]) for key in state if ".layers." in key)
+    for leaf in ("weight", "bias"):
+        tensors[f"visual.pre_norm.{leaf}"] = of(f"pre_layrnorm.{leaf}")
+        tensors[f"visual.post_norm.{leaf}"] = of(f"post_layernorm.{leaf}")
+        for i in range(layers):
+            there, here = f"encoder.layers.{i}", f"visual.transformer.{i}"
+            tensors[f"{here}.norm1.{leaf}"] = of(f"{there}.layer_norm1.{leaf}")
+            tensors[f"{here}.norm2.{leaf}"] = of(f"{there}.layer_norm2.{leaf}")
+            parts = [of(f"{there}.self_attn.{part}_proj.{leaf}") for part in "qkv"]
+            tensors[f"{here}.attn.to_qkv.{leaf}"] = np.concatenate(parts)
+            tensors[f"{here}.attn.proj.{leaf}"] = of(f"{there}.self_attn.out_proj.{leaf}")
+            tensors[f"{here}.mlp.0.{leaf}"] = of(f"{there}.mlp.fc1.{leaf}")
+            tensors[f"{here}.mlp.2.{leaf}"] = of(f"{there}.mlp.fc2.{leaf}")
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("seed", "config"),
+    [
+        (0, clip.CLIPConfig(image_size=30, patch_size=6, dim=32, heads=4, layers=4, mlp_dim=64, out_dim=12)),
+        (1, clip.CLIPConfig(image_size=28, patch_size=14, dim=48, heads=3, layers=2, mlp_dim=40, out_dim=8)),
+    ],
+)
+def test_tokens_agree(seed, config):
+    torch.manual_seed(seed)
+    reference = transformers.CLIPVisionModelWithProjection(
+        transformers.CLIPVisionConfig(
+            image_size=config.image_size,
+            patch_size=config.patch_size,
+            hidden_size=config.dim,
+            num_attention_heads=config.heads,
+            num_hidden_layers=config.layers,
+            intermediate_size=config.mlp_dim,
+            projection_dim=config.out_dim,
+            hidden_act="gelu",
+        )
+    ).eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    settings = {"vision_heads": config.heads}
+    found, params = convert(clip.COMPONENT, released_tensors(reference.state_dict()), settings)
+    assert found == config
+
+    images = torch.rand(2, 3, 45, 77) * 2 - 1
+    size = (config.image_size, config.image_size)
+    resized = torch.nn.functional.interpolate(images, size=size, mode="bicubic", align_corners=False)
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (clip.MEAN, clip.STD))
+    with torch.no_grad():
+        pixels = (resized * 0.5 + 0.5 - mean) / std
+        expected = reference(pixel_values=pixels, output_hidden_states=True).hidden_states[-2].numpy()
+    with jax.default_matmul_precision("highest"):
+        got = clip.encode_image(config, params, jnp.asarray(images.numpy().transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(got, expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [((352, 640), (224, 224)), ((480, 832), (224, 224)), ((720, 1280), (480, 832)), ((17, 5), (31, 64))],
+)
+def test_bicubic_agrees(size, resized):
+    """Noise, the sharpest of images: positions rounded otherwise than PyTorch's would show."""
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    expected = torch.nn.functional.interpolate(image, size=resized, mode="bicubic", align_corners=False)
+    got = bicubic(jnp.asarray(image.numpy().transpose(0, 2, 3, 1)), *resized)
+    np.testing.assert_allclose(got, expected.numpy().transpose(0, 2, 3, 1), atol=3e-6)
