@@ -108,6 +108,10 @@ def _attend(past: KVSpan | None, context: Context | None, mask):
         # Own rows first, then the context, whose valid rows come first: one length says what is visible.
         visible = key.shape[1] + context.length
         keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), past))
+        if context.hides_own is not None:
+            hidden = (jnp.concatenate(pair, axis=1) for pair in zip(past, (key, value)))
+            keys, values = (jnp.where(context.hides_own, *pair) for pair in zip(hidden, (keys, values)))
+            visible = jnp.where(context.hides_own, context.length, visible)
         return attention(query, keys, values, length=visible)
 
     return attend

@@ -187,3 +187,13 @@ def test_prefetch_waits_where_the_next_chunk_decides():
         memory = wm.WorldMemory.create(config, SPEC, chunks=8)
         assert not wm.can_prefetch(memory.layout)
         assert wm.prefetch(memory, jnp.asarray(poses(1)[0])) is None
+
+
+def test_a_released_window_hides_the_chunk_itself_in_a_short_video():
+    """The released code leaves no room for the current chunk where sink and retrieved chunks fill the cache."""
+    released = dataclasses.replace(RELEASED, retrieval=dataclasses.replace(RELEASED.retrieval, chunks=4))
+    steps = list(walk(released, 5))
+    assert [bool(step.context.hides_own) for step in steps] == [False, False, False, True, True]
+    assert [len(tokens_in(step.context)) // (FRAMES * SPEC.tokens_per_frame) for step in steps] == [0, 1, 2, 2, 3]
+    assert tokens_in(steps[3].context) == tokens_of([0, 1, 2, 3, 4, 5])
+    assert [step.context.hides_own for step in walk(released, 5, length=6)] == [None] * 5

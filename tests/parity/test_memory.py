@@ -5,7 +5,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax import memory as wm
@@ -143,16 +142,16 @@ def test_window_and_picks_of_a_rollout(rollout_case):
     """Every mode attends to as many tokens as upstream, and picks the same chunks, along the same cameras."""
     meta, tensors = load_case(rollout_case)
     args, chunks, size = meta["args"], meta["n_chunks"], meta["tokens_per_frame"]
-    if meta.get("recent_frames") and 0 in meta["recent_frames"]:
-        pytest.skip("the released code cuts the current chunk out of its own window: not reproduced by the memory")
     inputs = rollout_case.with_name(meta["inputs_file"]).with_suffix(".json") if meta.get("inputs_file") else None
     poses = load_case(inputs)[1]["out/c2ws_abs"] if inputs else tensors["out/c2ws_abs"]
     heads = meta["config"]["num_heads"]
     head_dim = meta["config"]["dim"] // heads
     spec = wm.KVSpec(layers=2, heads=heads, head_dim=head_dim, tokens_per_frame=size, rope=Rope(head_dim=head_dim))
     walk = list(_walk(_config(args), spec, poses, chunks))
-    own = spec.chunk_tokens
-    attended = [int(context.length) + own for _, context in walk]
+    # In a short video the released code cuts the current chunk out of its own window.
+    hidden = [context.hides_own is not None and bool(context.hides_own) for _, context in walk]
+    attended = [int(context.length) + spec.chunk_tokens * (not h) for (_, context), h in zip(walk, hidden)]
+    assert hidden == [recent == 0 for recent in meta.get("recent_frames") or [None] * chunks]
     np.testing.assert_array_equal(attended, tensors["out/window_tokens"][:, 0])
     for chunk, want in enumerate(meta["selected_chunks"]):
         picks, context = walk[chunk]

@@ -17,6 +17,7 @@ class Context(NamedTuple):
 
     span: KVSpan  # [L, B, W, N, H]
     length: jax.Array  # int32
+    hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
 
 
 class Fetched(NamedTuple):
@@ -44,11 +45,13 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
         return Context(concatenate([window.sink, recent, retrieved]), sink + ring + found)
     # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
     any_found = fetched.picks.count > 0
-    unused = jax.tree.map(lambda a: a[:, :, near + retrieved.keys.shape[2] :], window.ring)
-    near_and_retrieved = concatenate([recent, retrieved, unused])
-    rows = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), near_and_retrieved, window.ring)
+    rows = layout.context_tokens - layout.sink_frames * layout.spec.tokens_per_frame
+    near_and_retrieved = concatenate([recent, retrieved])
+    unused = jax.tree.map(lambda a: a[:, :, near_and_retrieved.keys.shape[2] :], window.ring)
+    before, after = _pad(window.ring, rows), concatenate([near_and_retrieved, unused])
+    chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
     length = jnp.where(any_found, sink + near + found, sink + ring)
-    return Context(concatenate([window.sink, rows]), length)
+    return Context(concatenate([window.sink, chosen]), length, any_found if layout.hides_own else None)
 
 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
@@ -86,6 +89,14 @@ def rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
     if retrieval.max_shift is not None:
         shift = jnp.clip(shift, -retrieval.max_shift, retrieval.max_shift)
     return shift
+
+
+def _pad(span: KVSpan, tokens: int) -> KVSpan:
+    """Append rows of zeros, as a released window in a short video needs: it is smaller than what is retrieved."""
+    missing = tokens - span.keys.shape[2]
+    if not missing:
+        return span
+    return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0))), span)
 
 
 def _flatten(span: KVSpan) -> KVSpan:

@@ -62,12 +62,11 @@ class Layout:
                         f"{name}={count} is not a multiple of chunk_frames={frames}, so part of a chunk would be "
                         f"in neither window nor bank; use {low} or {high}"
                     )
-        elif self.ring_frames < config.retrieval.chunks * frames:
-            shortest = config.sink_frames + config.retrieval.chunks * frames + frames
+        elif 0 < config.retrieval.chunks * frames - self.ring_frames < frames:
             raise ValueError(
-                f"the released window needs a rollout of at least {-(-shortest // frames)} chunks (got "
-                f"{self.chunks}): in a shorter one the released code cuts the current chunk out of its own "
-                "window; retrieve fewer chunks or set released_window=False"
+                f"in a rollout of {self.chunks} chunks the released window with sink_frames={config.sink_frames} would "
+                f"hold a part of the current chunk; use a sink of whole chunks of {frames} frames, a rollout of at "
+                f"least {self.shortest_released} chunks, or released_window=False"
             )
 
     # ---- window, in latent frames ----
@@ -101,6 +100,17 @@ class Layout:
         if self.chunks is None:
             return window
         return max(0, min(window, (self.chunks - 1) * frames - config.sink_frames))
+
+    @property
+    def shortest_released(self) -> int:
+        """Chunks of the shortest rollout in which a chunk attends to itself in the released window."""
+        frames = self.spec.chunk_frames
+        return -(-(self.config.sink_frames + self.config.retrieval.chunks * frames + frames) // frames)
+
+    @property
+    def hides_own(self) -> bool:
+        """Whether retrieving chunks cuts the current chunk out of its own window; released code, short videos."""
+        return self.config.released_window and self.chunks is not None and self.chunks < self.shortest_released
 
     @property
     def step_frames(self) -> int:

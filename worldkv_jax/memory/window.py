@@ -53,6 +53,8 @@ def latest(window: Window, seen: jax.Array, frames: int, layout: Layout) -> KVSp
     size, step = layout.spec.tokens_per_frame, layout.step_frames
     if frames == layout.ring_frames:
         return window.ring  # whole: its order does not matter
+    if not frames:
+        return jax.tree.map(lambda a: a[:, :, :0], window.ring)
     starts = [(seen - layout.sink_frames - done - step) % layout.ring_frames for done in range(0, frames, step)]
     take = jax.lax.dynamic_slice_in_dim
     return concatenate(

@@ -1,6 +1,6 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
 from worldkv_jax.rollout.stream import Chunk, chunk_inputs, observe, rollout, start, stream
@@ -12,6 +12,7 @@ __all__ = [
     "ChunkInput",
     "Made",
     "Schedule",
+    "Viewed",
     "World",
     "chunk_inputs",
     "denoise",

@@ -8,6 +8,13 @@ from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout.sampler import Schedule
 
 
+class Viewed(NamedTuple):
+    """Keys and values of an earlier chunk, to be remembered under the cameras that saw them."""
+
+    span: KVSpan
+    cameras: jax.Array  # [B, F, 4, 4]
+
+
 class ChunkInput(NamedTuple):
     """What is given for one chunk."""
 
@@ -22,6 +29,9 @@ class Backbone(Protocol):
     ``prepared`` is all that stays the same over the passes of one chunk; ``carry`` is model state that is not
     world memory (windows of actions, say); ``decoder`` is what a streaming decoder keeps between chunks. All
     three are pytrees of the backbone's own making.
+
+    A backbone that knows a chunk's clean keys and values only while it makes the next one (InSpatio-World) has a
+    class attribute ``lag = 1``: its `commit` returns ``None`` for the first chunk and `Viewed` for all others.
     """
 
     spec: KVSpec
@@ -41,7 +51,7 @@ class Backbone(Protocol):
         """Predict the flow (noise minus clean) of latents ``[B, *latent_shape]`` at time ``t``, a scalar."""
         ...
 
-    def commit(self, params: Any, x0: jax.Array, prepared: Any, context: Context) -> tuple[KVSpan, Any]:
+    def commit(self, params: Any, x0: jax.Array, prepared: Any, context: Context) -> tuple[KVSpan | Viewed | None, Any]:
         """Run the clean pass: the chunk's own keys and values ``[L, B, T, N, H]``, and the new carry."""
         ...
 

@@ -10,6 +10,7 @@ import numpy as np
 from worldkv_jax.memory import (
     Context,
     Fetched,
+    KVSpan,
     Picks,
     WorldMemory,
     recall,
@@ -17,7 +18,7 @@ from worldkv_jax.memory import (
     window_context,
 )
 from worldkv_jax.memory.retrieval import needs_query
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.sampler import denoise
 
 
@@ -26,6 +27,7 @@ class World(NamedTuple):
 
     memory: WorldMemory
     carry: Any  # the backbone's own state
+    position: jax.Array  # int32, chunks made: the id of the chunk that comes next
     decoder: Any = None  # of a streaming decoder, once a chunk is decoded
 
 
@@ -67,10 +69,10 @@ def generate_chunk(
         raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
     if world.memory.on_device:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
-    prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
+    prepared = _prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
-    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
+    return Made(latents, picks), _next(world, own, carry, chunk)
 
 
 def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: jax.Array) -> World:
@@ -84,10 +86,10 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
         raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
     if world.memory.on_device:
         return _observe(params, world, chunk, latents, backbone=backbone)
-    prepared = _prepare(params, world.carry, chunk, world.memory.chunk, backbone=backbone)
+    prepared = _prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = _commit_jit(params, latents, prepared, context, backbone=backbone)
-    return World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
+    return _next(world, own, carry, chunk)
 
 
 def needs_queries(memory: WorldMemory) -> bool:
@@ -98,24 +100,33 @@ def needs_queries(memory: WorldMemory) -> bool:
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
 def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: Backbone):
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
+    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
-    return Made(latents, picks), World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
+    return Made(latents, picks), _next(world, own, carry, chunk)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
 def _observe(params, world: World, chunk: ChunkInput, latents, *, backbone: Backbone):
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.memory.chunk)
+    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = backbone.commit(params, latents, prepared, context)
-    return World(remember(world.memory, own, chunk.cameras), carry, world.decoder)
+    return _next(world, own, carry, chunk)
 
 
 def _generate(params, prepared, context: Context, noise, backbone: Backbone):
     latents = denoise(lambda x, t: backbone.flow(params, x, t, prepared, context), noise, backbone.schedule)
     own, carry = backbone.commit(params, latents, prepared, context)
     return latents, own, carry
+
+
+def _next(world: World, own: KVSpan | Viewed | None, carry, chunk: ChunkInput) -> World:
+    memory = world.memory
+    if isinstance(own, Viewed):
+        memory = remember(memory, own.span, own.cameras)
+    elif own is not None:
+        memory = remember(memory, own, chunk.cameras)
+    return World(memory, carry, world.position + 1, world.decoder)
 
 
 def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, x, fetched):

@@ -99,7 +99,7 @@ def start(
         jit puts it: place it with ``jax.device_put`` to have its heads split too.
     """
     memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
-    return _beside(params, World(memory, backbone.init_carry(params, worlds)))
+    return _beside(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
 
 
 def observe(
@@ -125,7 +125,7 @@ def observe(
     chunks = _as_list(chunks)
     if len(chunks) != len(latents):
         raise ValueError(f"got {len(chunks)} chunks of cameras but {len(latents)} of latents")
-    _check_chunks(world, chunks, int(world.memory.chunk))
+    _check_chunks(world, chunks, int(world.position))
     for chunk, x in zip(chunks, latents):
         world = observe_chunk(backbone, params, world, chunk, x)
     return world
@@ -172,7 +172,7 @@ def stream(
     if (key is None) == (noise is None):
         raise ValueError("give either key or noise: exactly one of them decides the world")
     noise = noise or _noise_from_key(key, backbone, world.memory.layout.worlds)
-    layout, first = world.memory.layout, int(world.memory.chunk)
+    layout, first, lag = world.memory.layout, int(world.position), getattr(backbone, "lag", 0)
     ahead = _as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
         _check_chunks(world, ahead, first)
@@ -205,8 +205,8 @@ def stream(
                 latents=made.latents,
                 frames=frames,
                 retrieved=retrieved,
-                attended_tokens=attended_tokens(layout, index, found=retrieved.shape[1]),
-                kv_bytes=bytes_by_tier(layout, index + 1),
+                attended_tokens=attended_tokens(layout, max(0, index - lag), found=retrieved.shape[1]),
+                kv_bytes=bytes_by_tier(layout, index + 1 - lag),
                 seconds=seconds,
             )
             bar.update()
