@@ -31,14 +31,13 @@ def attention(
     if length is not None:
         length = jnp.broadcast_to(jnp.asarray(length, jnp.int32), (query.shape[0],))
 
-    def attend(implementation):
-        return lambda q, k, v: jax.nn.dot_product_attention(
-            q, k, v, key_value_seq_lengths=length, implementation=implementation
+    # Chosen when traced, not by the platform of the lowering: without a GPU cuDNN cannot even be traced. It has no
+    # float32 kernel.
+    fused = query.dtype != jnp.float32 and jax.default_backend() == "gpu"
+    with jax.numpy_dtype_promotion("standard"):  # jax's own function mixes dtypes
+        return jax.nn.dot_product_attention(
+            query, key, value, key_value_seq_lengths=length, implementation="cudnn" if fused else "xla"
         )
-
-    if query.dtype == jnp.float32:  # cuDNN has no float32 kernel
-        return attend("xla")(query, key, value)
-    return jax.lax.platform_dependent(query, key, value, cuda=attend("cudnn"), default=attend("xla"))
 
 
 def _masked_attention(query, key, value, mask):

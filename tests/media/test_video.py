@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldkv_jax.media import read_video, video, write_video
+from worldkv_jax.media import read_video, video, write_video, writing_video
 
 
 def pattern(count=6, height=16, width=24):
@@ -103,3 +103,27 @@ def test_reading_what_is_no_video(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} cannot be read as a video"):
             read_video(tmp_path / name)
+
+
+def test_frames_that_come_in_parts_make_the_same_video(tmp_path):
+    frames = np.random.default_rng(0).uniform(size=(5, 16, 24, 3)).astype(np.float32)
+    whole = write_video(tmp_path / "whole.mp4", frames, fps=8)
+    with writing_video(tmp_path / "parts.mp4", fps=8) as append:
+        append(frames[:2])
+        append(frames[2:])
+        assert not (tmp_path / "parts.mp4").exists()
+    assert (tmp_path / "parts.mp4").read_bytes() == whole.read_bytes()
+
+
+def test_a_video_that_cannot_be_finished_leaves_nothing(tmp_path):
+    frames = np.zeros((2, 16, 24, 3), np.uint8)
+    with pytest.raises(RuntimeError, match="stopped"), writing_video(tmp_path / "a.mp4", fps=8) as append:
+        append(frames)
+        raise RuntimeError("stopped")
+    with pytest.raises(ValueError, match="frames of 16x16 in a video of 24x16"):  # noqa: SIM117
+        with writing_video(tmp_path / "a.mp4", fps=8) as append:
+            append(frames)
+            append(frames[:, :, :16])
+    with pytest.raises(ValueError, match="no frames were given"), writing_video(tmp_path / "a.mp4", fps=8):
+        pass
+    assert not list(tmp_path.iterdir())

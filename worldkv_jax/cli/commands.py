@@ -16,21 +16,29 @@ The module is imported only when its command is chosen. Importing jax inside ``r
 import ast
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 GROUP = "worldkv_jax.commands"
 
-BUILT_IN: Mapping[str, str] = {"bench": "worldkv_jax.cli.bench"}
+BUILT_IN: Mapping[str, str] = {
+    "bench": "worldkv_jax.cli.bench",
+    "plan": "worldkv_jax.cli.plan",
+    "rollout": "worldkv_jax.cli.rollout",
+}
 """Modules of this package's own commands by name; they win over entry points of the same name."""
 
 
 def find_commands() -> dict[str, str]:
     """Return the modules of all commands by name, in alphabetical order."""
-    found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)} | dict(BUILT_IN)
-    return dict(sorted(found.items()))
+    return dict(sorted((find_modules(GROUP) | dict(BUILT_IN)).items()))
+
+
+def find_modules(group: str) -> dict[str, str]:
+    """Return the modules of an entry-point group by name, in alphabetical order."""
+    return dict(sorted((entry.name, entry.value) for entry in metadata.entry_points(group=group)))
 
 
 def read_help(module: str) -> str:
@@ -75,19 +83,23 @@ def _find_source(module: str) -> Path | None:
     return None
 
 
-def load_command(name: str, module: str) -> ModuleType:
-    """Import the module of a command.
+def load_module(kind: str, name: str, module: str, parts: Sequence[str]) -> ModuleType:
+    """Import the module of a command or model.
+
+    Args:
+        kind: what it is, for errors.
+        name: how users call it.
+        module: full name.
+        parts: functions that it must have.
 
     Raises:
-        ValueError: it cannot be imported, or is no command.
+        ValueError: it cannot be imported, or lacks a part.
     """
     try:
-        command = importlib.import_module(module)
+        loaded = importlib.import_module(module)
     except ImportError as error:
-        raise ValueError(
-            f"command {name!r} cannot be loaded from {module}: {error}; install what is missing"
-        ) from error
-    lacking = [part for part in ("add_arguments", "run") if not callable(getattr(command, part, None))]
+        raise ValueError(f"{kind} {name!r} cannot be loaded from {module}: {error}; install what is missing") from error
+    lacking = [part for part in parts if not callable(getattr(loaded, part, None))]
     if lacking:
-        raise ValueError(f"command {name!r} is broken: its module {module} has no {' and no '.join(lacking)}")
-    return command
+        raise ValueError(f"{kind} {name!r} is broken: its module {module} has no {' and no '.join(lacking)}")
+    return loaded

@@ -3,6 +3,15 @@
 from worldkv_jax.media.captions import label, side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.traces import MemoryTrace
-from worldkv_jax.media.video import read_video, write_video
+from worldkv_jax.media.video import read_video, write_video, writing_video
 
-__all__ = ["MemoryTrace", "label", "memory_figure", "read_video", "save_figure", "side_by_side", "write_video"]
+__all__ = [
+    "MemoryTrace",
+    "label",
+    "memory_figure",
+    "read_video",
+    "save_figure",
+    "side_by_side",
+    "write_video",
+    "writing_video",
+]

@@ -1,10 +1,14 @@
 """Video files: frames to H.264 in mp4 and back, by the ffmpeg that imageio-ffmpeg brings along."""
 
+import contextlib
 import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import imageio_ffmpeg
 import numpy as np
@@ -42,41 +46,79 @@ def write_video(path: str | os.PathLike, frames, *, fps: float, scale: int = 1) 
         ValueError: invalid frames, fps or scale, or another suffix.
         OSError: the folder cannot be written to, or the encoder failed (with its message).
     """
-    path, frames = Path(path), check_frames(frames)
-    if frames.ndim != 4:
-        raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
+    with writing_video(path, fps=fps, scale=scale) as append:
+        append(frames)
+    return Path(path)
+
+
+@contextmanager
+def writing_video(path: str | os.PathLike, *, fps: float, scale: int = 1) -> Iterator[Callable[[Any], None]]:
+    """Offer a function that appends frames ``[n, h, w, 3]`` to an mp4 file, which appears when the block ends well.
+
+    For rollouts of any length: frames go to the encoder as they come. Arguments and errors are those of `write_video`.
+    """
+    path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"{path}: videos are written as .mp4, got {path.suffix or 'no suffix'}")
     if not 0 < fps <= 1000:
         raise ValueError(f"fps={fps} is not in (0, 1000]")
-    with replacing(path) as draft:
-        _encode(draft, frames, fps, scale)
-    return path
+    with (
+        replacing(path) as draft,
+        tempfile.TemporaryFile() as log,
+        _Encoder(draft, fps, scale, log) as encoder,
+    ):
+        yield encoder.append
 
 
-def _encode(path: Path, frames: np.ndarray, fps: float, scale: int) -> None:
-    first = _pad_to_even(enlarge(as_bytes(frames[0]), scale))
-    size = f"{first.shape[1]}x{first.shape[0]}"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", size, "-r", f"{fps:g}", "-i", "-", *_ENCODER, os.fspath(path)]
-    # Not imageio_ffmpeg.write_frames: it does not look at the exit status, and a full disk would go unseen.
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+class _Encoder:
+    """An ffmpeg process that starts with the first frame, whose size it needs."""
+
+    def __init__(self, path: Path, fps: float, scale: int, log: BinaryIO):
+        self.path, self.fps, self.scale, self.log = path, fps, scale, log
+        self.process, self.size = None, None
+
+    def append(self, frames) -> None:
+        frames = check_frames(frames)
+        if frames.ndim != 4:
+            raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
+        if self.process is None:
+            self._start(_pad_to_even(enlarge(as_bytes(frames[0]), self.scale)).shape)
         try:
             for frame in frames:
-                process.stdin.write(_pad_to_even(enlarge(as_bytes(frame), scale)).tobytes())
-            process.stdin.close()
+                pixels = _pad_to_even(enlarge(as_bytes(frame), self.scale))
+                if f"{pixels.shape[1]}x{pixels.shape[0]}" != self.size:
+                    raise ValueError(f"frames of {pixels.shape[1]}x{pixels.shape[0]} in a video of {self.size}")
+                self.process.stdin.write(pixels.tobytes())
         except BrokenPipeError:
-            pass  # the encoder stopped early; its exit status and message say why
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.wait()
-        if process.returncode:
-            log.seek(0)
-            message = " ".join(log.read().decode(errors="replace").split())[-500:]
-            raise OSError(f"encoding {size} video failed (ffmpeg status {process.returncode}): {message}")
+            self._finish()  # the encoder stopped early; its exit status and message say why
+
+    def _start(self, shape) -> None:
+        self.size = f"{shape[1]}x{shape[0]}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", self.size, "-r", f"{self.fps:g}", "-i", "-", *_ENCODER, os.fspath(self.path)]
+        # Not imageio_ffmpeg.write_frames: it does not look at the exit status, and a full disk would go unseen.
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
+
+    def _finish(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        if self.process.wait():
+            self.log.seek(0)
+            message = " ".join(self.log.read().decode(errors="replace").split())[-500:]
+            status = self.process.returncode
+            raise OSError(f"encoding {self.size} video failed (ffmpeg status {status}): {message}")
+
+    def __enter__(self) -> "_Encoder":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None and self.process is None:
+            raise ValueError("no frames were given; a video needs at least one")
+        if kind is None:
+            self._finish()
+        elif self.process is not None:
+            self.process.kill()
+            self.process.communicate()
 
 
 def _pad_to_even(frame: np.ndarray) -> np.ndarray:

@@ -1,0 +1,23 @@
+"""What the demo world needs besides its memory."""
+
+import jax
+
+from ports.demo_world.backbone import DemoParams, DemoWorld
+from worldkv_jax.rollout.plan import Cost
+
+
+def demo_cost(backbone: DemoWorld, params: DemoParams, worlds: int) -> Cost:
+    """Count bytes and arithmetic of the demo model for a batch of worlds."""
+    config, tokens = backbone.config, worlds * backbone.spec.chunk_tokens
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    block = 2 * tokens * (4 * config.dim**2 + 2 * config.dim * config.ffn_dim)
+    film = 2 * tokens * 4 * config.dim**2
+    stream = 4 * tokens * config.dim  # bytes of one float32 activation
+    return Cost(
+        weights_bytes=weights,
+        passes=backbone.schedule.steps + 1,
+        pass_flops=config.layers * block,
+        activation_bytes=stream * (4 + config.ffn_dim // config.dim),
+        prepared_bytes=2 * config.layers * stream,
+        prepare_flops=config.layers * film,
+    )

@@ -1,0 +1,75 @@
+"""A plan counts what a rollout really allocates, and says what to change."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from tests.memory.walks import worldkv
+from tests.rollout.tiny_backbone import TinyBackbone
+from worldkv_jax import memory as wm
+from worldkv_jax.rollout.plan import Cost, Device, advise, device_named, make_plan, placements
+
+BACKBONE = TinyBackbone()
+SPEC = BACKBONE.spec
+COST = Cost(weights_bytes=1000, passes=3, pass_flops=7.0, activation_bytes=50, prepare_flops=2.0, decode_flops=1.0)
+CONFIGS = {
+    "full": wm.MemoryConfig(mode="full"),
+    "sliding": wm.MemoryConfig(mode="sliding"),
+    "worldkv": worldkv(compression=wm.CompressionConfig(keep_ratio=0.5)),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_window_and_bank_are_what_is_allocated(name):
+    plan = make_plan(BACKBONE, CONFIGS[name], COST, chunks=5)
+    memory = jax.eval_shape(lambda: wm.WorldMemory.create(CONFIGS[name], SPEC, chunks=5))
+    buffers = [memory.window, memory.bank.slots] if memory.bank else [memory.window]
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(buffers))
+    assert plan.device_bytes["window and bank" if memory.bank else "window"] == held
+    assert plan.device_bytes["weights"] == 1000 and plan.device_bytes["activations"] == 50
+    assert plan.total_bytes == sum(plan.device_bytes.values()) and not plan.host_bytes and not plan.link_bytes
+
+
+def test_a_bank_in_host_memory_costs_traffic():
+    plans = placements(BACKBONE, CONFIGS["worldkv"], COST, chunks=5)
+    assert list(plans) == ["device", "pinned_host"]
+    host, device = plans["pinned_host"], plans["device"]
+    chunk = SPEC.bytes(1, 4 + 4)  # the anchor and half of the two other frames
+    assert host.host_bytes == 4 * chunk  # the first of five chunks is the sink
+    assert host.link_bytes == (1 + 2) * chunk == host.device_bytes["chunks on their way"]
+    assert device.device_bytes["window and bank"] - host.device_bytes["window"] == host.host_bytes
+    assert device.chunk_flops == host.chunk_flops
+
+
+def test_arithmetic_is_counted_for_the_last_chunk():
+    plan = make_plan(BACKBONE, CONFIGS["full"], COST, chunks=4, worlds=2)
+    assert plan.attended_tokens == 4 * SPEC.chunk_tokens
+    scores = 2 * 2 * 2 * SPEC.layers * SPEC.chunk_tokens * plan.attended_tokens * SPEC.heads * SPEC.head_dim
+    assert plan.chunk_flops == 3 * (7.0 + scores) + 3.0
+    slow = Device(name="slow", memory_bytes=1, flops=plan.chunk_flops / 5, link_bytes=1.0)
+    assert plan.floor_seconds(slow) == 5.0
+
+
+def test_encoders_count_when_they_are_the_worst_moment():
+    plan = make_plan(BACKBONE, CONFIGS["full"], dataclasses.replace(COST, encoder_bytes=10**9), chunks=2)
+    assert plan.total_bytes == 10**9 and not plan.fits(10**9 - 1) and plan.fits(10**9)
+
+
+def test_advice_names_the_next_thing_to_change():
+    def ask(config, limit, worlds=1, chunks=5):
+        return advise(BACKBONE, config, COST, chunks=chunks, worlds=worlds, device_bytes=limit)
+
+    plans = placements(BACKBONE, CONFIGS["worldkv"], COST, chunks=40)
+    between = (plans["pinned_host"].total_bytes + plans["device"].total_bytes) // 2
+    assert "--tier pinned_host" in ask(CONFIGS["worldkv"], between, chunks=40)
+    assert "the model alone does not fit" in ask(CONFIGS["worldkv"], 1000)
+    assert "--memory worldkv" in ask(CONFIGS["full"], 1100)
+    assert "fewer worlds" in ask(CONFIGS["worldkv"], 1100, worlds=2)
+    assert "--retrieve" in ask(CONFIGS["worldkv"], 1100)
+
+
+def test_devices_have_names():
+    assert device_named("H200").memory_bytes > device_named("h100").memory_bytes
+    with pytest.raises(ValueError, match="unknown device 'h20'; did you mean 'h200'"):
+        device_named("h20")

@@ -1,0 +1,87 @@
+"""The command ``worldkv plan``: what a rollout will need, before anything is loaded or allocated."""
+
+import argparse
+
+from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
+from worldkv_jax.cli.models import add_models
+
+HELP = "say what a rollout needs: memory by tier, traffic, arithmetic, and where it fits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command for each model."""
+    add_models(parser, _add_common)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_memory_flags(parser)
+    parser.add_argument("--device", default="h200", metavar="NAME", help="h200 (default), h100, a100-80gb, ...")
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plan the rollout in every placement and say which fits."""
+    from worldkv_jax.cli.output import print_table, write_json
+    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.rollout.plan import advise, device_named, placements
+
+    device = device_named(args.device)
+    request = args.make_request(args, memory_from_flags(args))
+    sizes = {"chunks": request.chunks, "worlds": request.worlds}
+    plans = placements(request.backbone, request.memory, request.cost, **sizes)
+    print(f"{args.model}: {request.chunks} chunks, {describe_memory(request.memory)}, on {device.name}")
+    names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
+    columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
+    rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
+    rows += [
+        {"what": "together", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
+        {"what": "while encoding", **_cells(plans, lambda p: p.loading_bytes or None)},
+        {"what": f"fits {format_bytes(device.memory_bytes)}", **{t: _yes(p, device) for t, p in plans.items()}},
+        {"what": "in host memory", **_cells(plans, lambda p: p.host_bytes or None)},
+        {"what": "moved a chunk", **_cells(plans, lambda p: p.link_bytes or None)},
+    ]
+    print_table([row for row in rows if any(row[tier] is not None for tier in plans)], columns)
+    plan = next(iter(plans.values()))
+    print(f"\nlast chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
+    floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
+    print(f"time floor at the data sheet's speed: {floors}")
+    if not any(plan.fits(device.memory_bytes) for plan in plans.values()):
+        advice = advise(request.backbone, request.memory, request.cost, **sizes, device_bytes=device.memory_bytes)
+        print(f"no placement fits: {advice}")
+    elif any(0.75 * device.memory_bytes < plan.total_bytes <= device.memory_bytes for plan in plans.values()):
+        print("JAX takes 75 % of a GPU's memory unless told otherwise: set XLA_PYTHON_CLIENT_MEM_FRACTION=0.95")
+    if args.json:
+        print(f"wrote {write_json(args.json, plan_report(request, plans))}")
+
+
+def describe_memory(memory) -> str:
+    """Say in a few words what a memory is."""
+    if memory.mode != "worldkv":
+        return f"{memory.mode} memory"
+    return f"worldkv memory ({memory.retrieval.chunks} chunks retrieved, keep ratio {memory.compression.keep_ratio:g})"
+
+
+def plan_report(request, plans: dict) -> dict:
+    """Collect plans for a JSON file."""
+    import dataclasses
+
+    return {
+        "request": request.summary,
+        "memory": dataclasses.asdict(request.memory),
+        "chunks": request.chunks,
+        "worlds": request.worlds,
+        "placements": {
+            tier: dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes} for tier, plan in plans.items()
+        },
+    }
+
+
+def _cells(plans, of) -> dict:
+    from worldkv_jax.memory import format_bytes
+
+    sizes = {tier: of(plan) for tier, plan in plans.items()}
+    return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}
+
+
+def _yes(plan, device) -> str:
+    return "yes" if plan.fits(device.memory_bytes) else "NO"

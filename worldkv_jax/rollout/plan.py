@@ -1,0 +1,176 @@
+"""What a rollout needs before anything is allocated: bytes by tier, traffic and arithmetic of a chunk."""
+
+import dataclasses
+
+from worldkv_jax.memory import Layout, MemoryConfig, attended_tokens, capacity_by_tier
+from worldkv_jax.names import check_name
+from worldkv_jax.rollout.backbone import Backbone
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a model needs besides its memory; bytes, and floating-point operations (two for a multiply-add)."""
+
+    weights_bytes: int
+    """Parameters that stay during the rollout."""
+    passes: int
+    """Passes of a chunk that attend to the context: denoising steps and the clean pass."""
+    pass_flops: float
+    """Arithmetic of one of them without its self-attention scores."""
+    activation_bytes: int = 0
+    """Largest temporaries of one pass."""
+    prepared_bytes: int = 0
+    """What is computed once a chunk and kept over its passes."""
+    prepare_flops: float = 0.0
+    carry_bytes: int = 0
+    decoder_bytes: int = 0
+    """State of the streaming decoder, and the temporaries of decoding."""
+    decode_flops: float = 0.0
+    encoder_bytes: int = 0
+    """Encoders of prompt and image, which are loaded and released before the rollout."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Device:
+    """What a kind of device offers, by its data sheet."""
+
+    name: str
+    memory_bytes: int
+    flops: float
+    """Dense bfloat16 operations a second."""
+    link_bytes: float
+    """Bytes a second to host memory, one way."""
+
+
+_GIB = 1024**3
+DEVICES = {
+    device.name: device
+    for device in (
+        Device(name="h200", memory_bytes=139 * _GIB, flops=989e12, link_bytes=64e9),
+        Device(name="h100", memory_bytes=78 * _GIB, flops=989e12, link_bytes=64e9),
+        Device(name="a100-80gb", memory_bytes=79 * _GIB, flops=312e12, link_bytes=32e9),
+        Device(name="a100-40gb", memory_bytes=39 * _GIB, flops=312e12, link_bytes=32e9),
+        Device(name="rtx4090", memory_bytes=23 * _GIB, flops=165e12, link_bytes=32e9),
+    )
+}
+"""Devices that a plan can be made for; memory is what programs find there."""
+
+
+def device_named(name: str) -> Device:
+    """Return a device by name, in any case."""
+    return DEVICES[check_name("device", name.lower(), DEVICES)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Needs of one rollout with its bank in one tier."""
+
+    tier: str | None
+    """Where the bank is; ``None`` without one."""
+    device_bytes: dict[str, int]
+    """What lies on the device at once, by what it is."""
+    host_bytes: int
+    """Stored chunks in host memory."""
+    loading_bytes: int
+    """What lies on the device while prompt and image are encoded, if that is more."""
+    link_bytes: int
+    """Bytes between host and device for one chunk, both ways together."""
+    chunk_flops: float
+    """Arithmetic of the last chunk."""
+    attended_tokens: int
+    """Tokens that the last chunk attends to, its own included."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes on the device at the worst moment."""
+        return max(sum(self.device_bytes.values()), self.loading_bytes)
+
+    def fits(self, device_bytes: int, host_bytes: int | None = None) -> bool:
+        """Tell whether device and host have that much memory."""
+        return self.total_bytes <= device_bytes and (host_bytes is None or self.host_bytes <= host_bytes)
+
+    def floor_seconds(self, device: Device) -> float:
+        """Return the time of the last chunk if the device computed and moved at its data sheet's speed."""
+        return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes)
+
+
+def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1) -> Plan:
+    """Count what a rollout needs.
+
+    Args:
+        backbone: the model.
+        memory: the memory.
+        cost: what the model needs besides its memory.
+        chunks: length of the rollout.
+        worlds: worlds in the batch; ``cost`` is for all of them.
+
+    Raises:
+        ValueError: a memory that does not fit the model or the length.
+    """
+    spec = backbone.spec
+    layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
+    capacity = capacity_by_tier(layout)
+    tier = memory.bank.tier if layout.has_bank else None
+    own_and_context = spec.chunk_tokens + layout.context_tokens
+    needs = {
+        "weights": cost.weights_bytes,
+        "window and bank" if tier == "device" else "window": capacity["device"],
+        # The memory is assembled once a chunk, and each layer appends its own keys and values to it in turn.
+        "context": spec.bytes(worlds, layout.context_tokens) + spec.bytes(worlds, own_and_context) // spec.layers,
+        "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
+        "carry": cost.carry_bytes,
+        "constant over a chunk": cost.prepared_bytes,
+        "activations": cost.activation_bytes,
+        "decoder": cost.decoder_bytes,
+    }
+    attended = spec.chunk_tokens + attended_tokens(layout, chunks - 1)
+    scores = 4 * spec.layers * worlds * spec.chunk_tokens * attended * spec.heads * spec.head_dim
+    moved = 0
+    if tier in ("pinned_host", "host"):
+        moved = spec.bytes(worlds, layout.stored_tokens) * (1 + memory.retrieval.chunks)
+        needs["chunks on their way"] = moved
+    return Plan(
+        tier=tier,
+        device_bytes={name: size for name, size in needs.items() if size},
+        host_bytes=sum(size for place, size in capacity.items() if place != "device"),
+        loading_bytes=cost.encoder_bytes,
+        link_bytes=moved,
+        chunk_flops=cost.passes * (cost.pass_flops + scores) + cost.prepare_flops + cost.decode_flops,
+        attended_tokens=attended,
+    )
+
+
+def placements(
+    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1
+) -> dict[str, Plan]:
+    """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
+    if memory.mode != "worldkv":
+        return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds)}
+    return {
+        tier: make_plan(
+            backbone,
+            dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, tier=tier)),
+            cost,
+            chunks=chunks,
+            worlds=worlds,
+        )
+        for tier in ("device", "pinned_host")
+    }
+
+
+def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
+    """Say what to change so that a rollout fits a device that is too small for it."""
+    for tier, plan in placements(backbone, memory, cost, chunks=chunks, worlds=worlds).items():
+        if plan.fits(device_bytes):
+            return f"it fits with the bank in {tier} memory (--tier {tier})"
+    floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
+    if floor > device_bytes:
+        return (
+            "the model alone does not fit: use bfloat16 weights, a smaller picture, no decoding (--no-decode), "
+            "or split it over several devices"
+        )
+    if memory.mode == "full":
+        return "use --memory worldkv, which bounds what lies on the device"
+    if worlds > 1:
+        return "generate fewer worlds at once"
+    return "retrieve fewer chunks (--retrieve), keep fewer of their tokens (--keep-ratio), or shorten the window"
