@@ -19,6 +19,8 @@ class Conditions(NamedTuple):
     """Camera scale and shift ``[L, B, T, d]``."""
     cross: tuple[jax.Array, jax.Array] | None = None
     """Keys and values ``[L, B, n, N, H]`` of prompt or image."""
+    beside: KVSpan | None = None
+    """Keys and values ``[L, B, n, N, H]`` that self-attention always sees besides own ones and the context."""
     own_part: Any = None
     """For ``between``."""
 
@@ -59,9 +61,8 @@ def run_blocks(
     def layer(x, inputs):
         weights, conditions, past = inputs
         block = nnx.merge(structure, weights)
-        x, own = block.attend(
-            x, time_rows, rope, _attend(past, context, mask), film=conditions.film, cross=conditions.cross
-        )
+        attend = _attend(conditions.beside, past, context, mask)
+        x, own = block.attend(x, time_rows, rope, attend, film=conditions.film, cross=conditions.cross)
         made = None
         if between is not None:
             x, made = between(x, conditions.own_part)
@@ -101,8 +102,10 @@ def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) 
     return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
 
 
-def _attend(past: KVSpan | None, context: Context | None, mask):
+def _attend(beside: KVSpan | None, past: KVSpan | None, context: Context | None, mask):
     def attend(query, key, value):
+        if beside is not None:
+            key, value = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), beside))
         if past is None:
             return attention(query, key, value, mask=mask)
         # Own rows first, then the context, whose valid rows come first: one length says what is visible.

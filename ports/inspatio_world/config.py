@@ -1,0 +1,38 @@
+"""Sizes of InSpatio-World."""
+
+import dataclasses
+from typing import Literal
+
+from ports.wan.model import WanConfig
+
+Version = Literal["v1", "v1.5"]
+"""Both have the same network with other weights; they differ in how the source is rendered and cut into chunks."""
+VERSIONS: tuple[Version, ...] = ("v1", "v1.5")
+
+CHUNK_FRAMES = 3
+"""Latent frames of a chunk."""
+CELL = 8
+"""Pixels along one side of a latent cell."""
+LATENT_CHANNELS = 16
+GUIDE_CHANNELS = 4 + LATENT_CHANNELS
+"""Channels beside the noisy latents: mask and render."""
+SIZE = (480, 832)
+"""Height and width in pixels that the released weights were trained for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InSpatioConfig(WanConfig):
+    """Size of an InSpatio-World diffusion transformer; the released one unless told otherwise."""
+
+    dim: int = 1536
+    ffn_dim: int = 8960
+    heads: int = 12
+    layers: int = 30
+    text_rows: int = 512
+    """Rows of the prompt embedding, all of which are attended to."""
+
+
+TINY = InSpatioConfig(
+    dim=48, ffn_dim=96, heads=4, layers=2, frequency_dim=32, text_dim=24, text_rows=8, dtype="float32"
+)
+"""A transformer of the same structure for trials on any machine; it has no trained weights."""
