@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; ``sys.argv`` by default.
 
     Returns:
-        Exit code: 0 done; 2 wrong arguments, or a ``ValueError`` or ``OSError`` of the command, whose text is
+        Exit code: 0 done; 2 wrong arguments, or a ``ValueError``, ``OSError`` or missing package, whose text is
         printed after ``error:`` (with its traceback under ``--debug``); 130 interrupted. Other exceptions are
         defects of the program and pass through.
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = [word for word in argv if word != "--debug"]
     try:
         return _run(argv)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if debug:
             traceback.print_exc()
         print(f"error: {_message(error)}", file=sys.stderr)
