@@ -51,6 +51,7 @@ def configure(shapes: Shapes, settings: Mapping[str, Any]) -> LingBotConfig:
         text_dim=shapes["text_embedding.0.weight"][1],
         control=found[camera],
         text_rows=settings.get("text_len", LingBotConfig.text_rows),
+        sink_frames=settings.get("sink_size", LingBotConfig.sink_frames),
     )
     said = {
         "dim": config.dim,

@@ -31,6 +31,8 @@ class LingBotConfig(WanConfig):
     """Steered by camera poses, or by camera poses and pressed keys: two kinds of checkpoints."""
     text_rows: int = 512
     """Rows of the prompt embedding, all of which are attended to."""
+    sink_frames: int = 3
+    """First latent frames that the released code keeps in its window, as it reads it from the checkpoint."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from ports.lingbot_world.config import CHUNK_FRAMES
+from ports.lingbot_world.config import CHUNK_FRAMES, LingBotConfig
 from worldkv_jax.memory import OFFICIAL, BankConfig, CompressionConfig, MemoryConfig
 
-SINK_FRAMES = 3
 RECENT_FRAMES = 6
 """Latent frames of the window that are neither sink nor retrieved, the current chunk's own included."""
 
@@ -23,7 +22,7 @@ def released_memory(
     kv_compression_at_store: bool = False,
     kv_compression_pooled: bool = False,
     kv_bank_on_gpu: bool = False,
-    sink_size: int = SINK_FRAMES,
+    sink_size: int = LingBotConfig.sink_frames,
 ) -> MemoryConfig:
     """Translate the flags of the released program; without any, the window is the sink and the latest frames.
 
