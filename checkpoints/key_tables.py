@@ -137,7 +137,7 @@ def expected_tensors(rows: Iterable[Row], parameters: Mapping[str, tuple[int, ..
         (row, match), shape = matches[0], tuple(shape)
         one = row.transform.shape(shape[1:] if row.stacked else shape, undo=True)
         for layer in range(shape[0]) if row.stacked else (None,):
-            key = _fill(row.key, {**match.groupdict(), STACKED: layer})
+            key = fill(row.key, {**match.groupdict(), STACKED: layer})
             found[key] = Target(path, layer, row.transform, one)
     return found
 
@@ -157,5 +157,6 @@ def _compile(text: str, key: str) -> re.Pattern:
     return re.compile("".join([*parts, re.escape(text[end:])]))
 
 
-def _fill(text: str, values: Mapping[str, object]) -> str:
+def fill(text: str, values: Mapping[str, object]) -> str:
+    """Put values in the place of the placeholders of a pattern or path."""
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)

@@ -25,6 +25,9 @@ GROUP = "worldkv_jax.commands"
 
 BUILT_IN: Mapping[str, str] = {
     "bench": "worldkv_jax.cli.bench",
+    "convert": "worldkv_jax.cli.convert",
+    "export": "worldkv_jax.cli.export",
+    "inspect": "worldkv_jax.cli.inspect_checkpoint",
     "plan": "worldkv_jax.cli.plan",
     "rollout": "worldkv_jax.cli.rollout",
 }

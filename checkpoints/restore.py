@@ -1,0 +1,124 @@
+"""Load weights onto devices, layer by layer, from PyTorch files or converted checkpoints."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from checkpoints.components import Component
+from checkpoints.parameter_paths import flatten, unflatten
+from checkpoints.tensors import common_dtype
+from checkpoints.weights import Weights, open_weights
+
+
+def load_params(
+    path: str | Path,
+    component: Component,
+    *,
+    dtype: Any = None,
+    sharding: Any = None,
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+) -> tuple[Any, dict]:
+    """Load the weights of a network straight to where they are computed with.
+
+    Host memory holds one layer's tensor at a time: stacked layers are written into their array on the device, in
+    place.
+
+    Args:
+        path: a converted checkpoint, a model folder, or the file or folder of the one network.
+        component: the network.
+        dtype: floating dtype to cast to, such as ``jnp.bfloat16``; by default that of the file, or float32 where
+            the layers of a stack differ.
+        sharding: a sharding for all parameters, a tree of them that is a prefix of the parameters, or a function
+            that makes either from the parameters as ``jax.ShapeDtypeStruct``; the default device by default.
+        progress: is told how many weights were just loaded, and how many there are.
+
+    Returns:
+        The configuration, and the parameters with the structure of ``component.abstract(config)``.
+
+    Raises:
+        FileNotFoundError: nothing is there, or not this network.
+        ValueError: files are damaged or hold something else; lists every tensor that does not fit.
+    """
+    weights = open_weights(path, component)
+    leaves = flatten(weights.abstract)
+    shardings = _spread(sharding, weights.abstract)
+    dtypes = _choose_dtypes(weights, None if dtype is None else np.dtype(dtype))
+    total = sum(leaf.size for leaf in leaves.values())
+    arrays: dict[str, jax.Array] = {}
+    pending: dict[str, np.ndarray] = {}
+    for key, target in _by_parameter(weights):
+        name, leaf = target.path, leaves[target.path]
+        values = weights.read(key, dtypes[name])
+        if target.layer is None:
+            arrays[name] = _put(values, shardings[name])
+        elif _is_plain(shardings[name]):
+            if target.layer == 0:
+                arrays[name] = _empty(leaf.shape, values.dtype, shardings[name])
+            layer = _put(values, _of_layer(shardings[name]))
+            # Waits: else copies of many layers could queue up in host memory.
+            arrays[name] = jax.block_until_ready(_set_layer(arrays[name], layer, target.layer))
+        else:
+            if target.layer == 0:
+                pending[name] = np.empty(leaf.shape, values.dtype)
+            pending[name][target.layer] = values
+            if target.layer == leaf.shape[0] - 1:
+                arrays[name] = _put(pending.pop(name), shardings[name])
+        progress(values.size, total)
+    return weights.config, unflatten(weights.abstract, arrays)
+
+
+def _by_parameter(weights: Weights) -> list:
+    """Return keys and targets so that the layers of a parameter follow each other, from the first on."""
+    return sorted(weights.targets.items(), key=lambda item: (item[1].path, item[1].layer or 0))
+
+
+def _choose_dtypes(weights: Weights, wanted: np.dtype | None) -> dict[str, np.dtype]:
+    found: dict[str, set[np.dtype]] = {}
+    for key, target in weights.targets.items():
+        found.setdefault(target.path, set()).add(weights.dtype(key))
+    return {path: common_dtype(dtypes, wanted) for path, dtypes in found.items()}
+
+
+def _spread(sharding: Any, abstract: Any) -> dict[str, Any]:
+    """Return the sharding of each parameter by path."""
+    if callable(sharding):
+        sharding = sharding(abstract)
+    tree = jax.tree.broadcast(sharding, abstract, is_leaf=lambda node: node is None)
+    leaves = jax.tree.leaves(tree, is_leaf=lambda node: node is None)
+    return dict(zip(flatten(abstract), leaves, strict=True))
+
+
+def _is_plain(sharding: Any) -> bool:
+    """Tell whether an array of this sharding can be changed in place on the device."""
+    if sharding is None:
+        return True
+    device = next(iter(sharding.device_set))
+    in_memory = sharding.memory_kind in (None, device.default_memory().kind)
+    return in_memory and isinstance(sharding, NamedSharding | SingleDeviceSharding)
+
+
+def _of_layer(sharding: Any) -> Any:
+    """Return the sharding of one layer of a stacked array."""
+    if not isinstance(sharding, NamedSharding):
+        return sharding
+    return NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[1:]))
+
+
+def _put(values: np.ndarray, sharding: Any) -> jax.Array:
+    if sharding is None:
+        return jax.device_put(values)
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> jax.Array:
+    return jax.jit(functools.partial(jax.numpy.empty, shape, dtype), out_shardings=sharding)()
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _set_layer(stack: jax.Array, layer: jax.Array, index: int) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(stack, layer, index, 0)

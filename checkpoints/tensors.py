@@ -1,0 +1,98 @@
+"""Tensors of files: known by name, shape and dtype, read only where they are touched."""
+
+import dataclasses
+import math
+import mmap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+_FLOATING = ("float32", "float16", ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
+_OTHER = ("float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool", "complex64")
+DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in map(np.dtype, _FLOATING + _OTHER)}
+"""What a file may hold, by NumPy's name."""
+
+_STRIP = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LazyTensor:
+    """A tensor that is still in its file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    file: Path
+    open: Callable[[], np.ndarray]
+    """Map it: a read-only array, of any strides, whose pages come from the file as they are touched."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TensorFile:
+    """One file of tensors."""
+
+    path: Path
+    tensors: Mapping[str, LazyTensor]
+    ignored: tuple[str, ...] = ()
+    """Names of what it holds besides tensors."""
+    verify: Callable[[Callable[[int], Any]], None] = lambda progress: None
+    """Compare all data with the checksums that the format has, if it has any; is told the bytes it has read.
+    Raises ``ValueError`` where they differ."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+
+def map_file(path: Path) -> np.ndarray:
+    """Map a file as read-only bytes ``[size]``; takes no memory but pages that the system may drop."""
+    with open(path, "rb") as file:
+        if not path.stat().st_size:  # which cannot be mapped
+            return np.zeros(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def copy_as(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """Copy an array to C order, casting to the nearest number, ties to even.
+
+    Raises:
+        ValueError: a finite number is too large for float16.
+    """
+    out = np.empty(array.shape, dtype or array.dtype)
+    if array.flags.c_contiguous or not array.size:
+        out[...] = array
+    else:
+        # In strips of what lies furthest apart: a transposed array read at once fetches every cache line many times.
+        axis = int(np.argmax(np.abs(array.strides)))
+        for start in range(0, array.shape[axis], _STRIP):
+            strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
+            out[strip] = array[strip]
+    if out.dtype == np.float16 != array.dtype and np.isinf(out).sum() > np.isinf(array).sum():
+        raise ValueError("it holds numbers above 65504, which float16 cannot; use bfloat16 or float32")
+    return out
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Tell whether a dtype is one that weights may have: floating and at most 32 bits wide."""
+    return dtype in map(np.dtype, _FLOATING)
+
+
+def common_dtype(found: set[np.dtype], wanted: np.dtype | None) -> np.dtype:
+    """Return the dtype of a parameter whose layers have these dtypes; float32 holds all of them exactly."""
+    if wanted is not None and all(map(is_floating, found)):
+        return wanted
+    return found.pop() if len(found) == 1 else np.dtype(np.float32)

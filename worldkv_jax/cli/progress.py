@@ -1,0 +1,34 @@
+"""Progress of work that is counted in bytes."""
+
+
+class ByteBars:
+    """A bar for each kind of work, for people who wait at a terminal."""
+
+    def __init__(self):
+        self._bar, self._what = None, None
+
+    def __enter__(self) -> "ByteBars":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show that ``done`` more bytes of ``total``, where that is known, are done."""
+        from tqdm import tqdm
+
+        if what != self._what:
+            self.__exit__()
+            options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
+            self._bar, self._what = tqdm(desc=what, total=total, **options), what
+        self._bar.update(done)
+
+
+def in_units(size: int) -> str:
+    """Write a number of bytes as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.2f} GB"
