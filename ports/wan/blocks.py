@@ -45,8 +45,8 @@ def run_blocks(
         x: float32 ``[B, T, d]``.
         time_rows: of `TimeEmbedding`.
         rope: cosine and sine of own tokens.
-        conditions: of all blocks, or of ``layers``.
-        context: the visible past, of all blocks or of ``layers``; ``None`` for none.
+        conditions: of all blocks; ``own_part`` of ``layers`` alone.
+        context: the visible past of all blocks; ``None`` for none.
         mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
         between: a backbone's own part of the block, before the feed-forward: takes ``x`` and the layer's
             ``own_part``, returns the new ``x`` and whatever is to be stacked over layers.
@@ -75,9 +75,10 @@ def run_blocks(
         x, (collected, made) = jax.lax.scan(layer, x, (weights, conditions, past))
         return x, collected, made
 
-    def chosen(x, index):  # reads each layer's weights where they lie; cutting the stack would copy it
-        weights_, rest = _take(weights, index), _take((conditions, past), index - layers.start)
-        return layer(x, (weights_, *rest))
+    def chosen(x, index):  # reads what each layer needs where it lies; cutting the stacks would copy them
+        own_part = _take(conditions.own_part, index - layers.start)
+        weights_, given, past_ = _take((weights, conditions._replace(own_part=None), past), index)
+        return layer(x, (weights_, given._replace(own_part=own_part), past_))
 
     x, (collected, made) = jax.lax.scan(chosen, x, jnp.arange(layers.start, layers.stop, dtype=jnp.int32))
     return x, collected, made

@@ -1,0 +1,135 @@
+"""The diffusion transformer of Matrix-Game 2.0: Wan 2.1 with an image for a prompt and actions in its first blocks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ports.matrix_game2.action_module import (
+    ActionInput,
+    ActionModule,
+    ActionWindow,
+    FrameKV,
+    LayerInput,
+    action_rotation,
+)
+from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
+from ports.wan.blocks import Conditions, map_layers, run_blocks
+from ports.wan.dit import MLP, QKV
+from ports.wan.layers import LayerNorm
+from ports.wan.model import WanDiT
+from ports.wan.parameters import stack_layers
+from ports.wan.patches import patchify, unpatchify
+from worldkv_jax.memory import Context
+
+
+class ImageEmbedding(nnx.Module):
+    """CLIP's tokens of the first image to features that cross-attention reads."""
+
+    def __init__(self, config: MatrixGameConfig, *, rngs: nnx.Rngs):
+        self.norm_in = LayerNorm(config.image_dim, eps=1e-5)
+        self.mlp = MLP(config.image_dim, config.image_dim, config.dim, activation=_gelu, rngs=rngs)
+        self.norm_out = LayerNorm(config.dim, eps=1e-5)
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Embed ``[B, n, image_dim]`` as ``[B, n, d]``."""
+        return self.norm_out(self.mlp(self.norm_in(tokens)))
+
+
+class MatrixGameDiT(WanDiT):
+    """Flow of noisy latents given their diffusion time, image, actions and the visible past.
+
+    Matrix-Game 2.0 specification, section 3.
+    """
+
+    def __init__(self, config: MatrixGameConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        self.actions = stack_layers(lambda rngs: ActionModule(config, rngs=rngs), config.action_layers, rngs)
+        self.config = config
+
+    def make_context_embedding(self, config: MatrixGameConfig, rngs: nnx.Rngs) -> ImageEmbedding:
+        """Make what embeds the image's tokens."""
+        return ImageEmbedding(config, rngs=rngs)
+
+    def prepare_actions(
+        self, keyboard: jax.Array, mouse: jax.Array | None, past: ActionWindow, position: jax.Array
+    ) -> ActionInput:
+        """Compute what the actions contribute to all passes of a chunk.
+
+        Args:
+            keyboard: ``[B, F, 12, K]`` the rows of keys that each latent frame sees.
+            mouse: ``[B, F, 12, 2]`` those of the mouse.
+            past: keys and values of the frames before, ``[A, B, F, S, N, H]``.
+            position: int32, the chunk's id.
+        """
+        frames = position * CHUNK_FRAMES + jnp.arange(CHUNK_FRAMES, dtype=jnp.int32)
+        rope = action_rotation(frames, self.config.action_head_dim)
+        own = map_layers(
+            lambda branch, rows: branch.project(rows, rope), self.actions.keyboard, keyboard.astype(self.dtype)
+        )
+        if mouse is not None:
+            mouse = mouse.reshape(*mouse.shape[:2], -1)
+        filled = jnp.minimum(frames[0], self.config.recent_frames)
+        return ActionInput(mouse, rope, filled, LayerInput(own, past))
+
+    def __call__(
+        self,
+        cells: jax.Array,
+        t: jax.Array,
+        rope: tuple[jax.Array, jax.Array],
+        cross: tuple[jax.Array, jax.Array],
+        actions: ActionInput,
+        *,
+        context: Context | None = None,
+        collect: Callable[[QKV], Any] | None = None,
+    ) -> tuple[jax.Array, Any, FrameKV | None]:
+        """Predict the flow (noise minus clean) of every latent cell.
+
+        Args:
+            cells: ``[B, F, rows, columns, 36]`` noisy latents, mask and image latents.
+            t: ``[B, G]`` diffusion time of each of ``G`` equal groups of frames, 0 to 1000.
+            rope: cosine and sine ``[T, H / 2]``.
+            cross: every block's keys and values of the image, of `project_context`.
+            actions: of `prepare_actions`.
+            context: the visible past; ``None`` for none.
+            collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
+
+        Returns:
+            Flow float32 ``[B, F, rows, columns, 16]``; what ``collect`` gathered, stacked over layers; and, if it did,
+            the mouse branches' keys and values ``[A, B, F, S, N, H]`` (``None`` without a mouse).
+        """
+        embedding, time_rows = self.time_embedding(t)
+        x = self.patch_embedding(patchify(cells).astype(self.dtype)).astype(jnp.float32)
+        structure, weights = nnx.split(self.actions)
+
+        def act(x, own_part):
+            weights, layer = own_part
+            x, mouse = nnx.merge(structure, weights)(x, actions, layer)
+            return x, mouse if collect else None
+
+        def run(x, first, last, **options):
+            conditions = Conditions(cross=cross, own_part=options.pop("own_part", None))
+            return run_blocks(
+                self.blocks,
+                x,
+                time_rows,
+                rope,
+                conditions,
+                context=context,
+                collect=collect,
+                layers=range(first, last),
+                **options,
+            )
+
+        count, layers = self.config.action_layers, self.config.layers
+        x, collected, mouse = run(x, 0, count, between=act, own_part=(weights, actions.layers))
+        if count < layers:
+            x, more, _ = run(x, count, layers)
+            collected = jax.tree.map(lambda *parts: jnp.concatenate(parts), collected, more)
+        return unpatchify(self.head(x, embedding), *cells.shape[2:4]), collected, mouse
+
+
+def _gelu(x: jax.Array) -> jax.Array:
+    return jax.nn.gelu(x, approximate=False)

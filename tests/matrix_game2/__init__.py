@@ -1,0 +1,1 @@
+"""Tests of Matrix-Game 2.0."""
