@@ -1,0 +1,29 @@
+"""The Wan 2.1 VAE: frames to latents and back, in streams of any length."""
+
+from ports.wan.vae.api import (
+    abstract_params,
+    decode,
+    decoder_state,
+    decoder_state_bytes,
+    encode,
+    encode_image,
+    init_params,
+)
+from ports.wan.vae.checkpoint import COMPONENT
+from ports.wan.vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
+from ports.wan.vae.streaming import Caches
+
+__all__ = [
+    "COMPONENT",
+    "LATENT_MEAN",
+    "LATENT_STD",
+    "Caches",
+    "VAEConfig",
+    "abstract_params",
+    "decode",
+    "decoder_state",
+    "decoder_state_bytes",
+    "encode",
+    "encode_image",
+    "init_params",
+]
