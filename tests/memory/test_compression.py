@@ -67,6 +67,17 @@ def test_redundant_keeps_what_novel_drops(keys):
     np.testing.assert_array_equal(both, np.broadcast_to(np.arange(SIZE, FRAMES * SIZE), both.shape))
 
 
+def test_random_keeps_any_tokens_alike_every_time(keys):
+    """A control: repeatable, its own in every layer and world, and no world's choice depends on another."""
+    options = {"frames": FRAMES, "kept": 10, "keep": "random"}
+    kept = np.asarray(wm.kept_tokens(jnp.asarray(keys), **options))
+    np.testing.assert_array_equal(kept, wm.kept_tokens(jnp.asarray(keys), **options))
+    np.testing.assert_array_equal(kept[:, 1:], wm.kept_tokens(jnp.asarray(keys[:, 1:]), **options))
+    np.testing.assert_array_equal(kept[..., :SIZE], np.broadcast_to(np.arange(SIZE), kept[..., :SIZE].shape))
+    assert len({tuple(row) for row in kept.reshape(-1, SIZE + 10)}) == kept.size // (SIZE + 10)
+    assert kept.max() < FRAMES * SIZE and (np.diff(np.sort(kept, axis=-1)) > 0).all()
+
+
 @pytest.mark.parametrize("shift", [1, 37, 100_000])
 @pytest.mark.parametrize("kind", ["per_key", "centroid"])
 def test_a_uniform_shift_in_time_changes_no_choice(keys, shift, kind):

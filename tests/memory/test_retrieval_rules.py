@@ -11,7 +11,8 @@ import pytest
 from tests.memory.walks import FRAMES, SPEC, picked, poses, recall, remember, span, still, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.memory.retrieval import RULES, nearest
+from worldkv_jax.memory.retrieval import nearest
+from worldkv_jax.memory.rules import RULES
 
 
 def choose(rule, stored, query, *, chunks=1, keys=None, mean_query=None) -> wm.Picks:

@@ -5,7 +5,7 @@ Every pose is a camera-to-world 4x4 matrix with OpenCV axes (x right, y down, z 
 
 from worldkv_jax.cameras.checks import nearest_rigid, validate_poses
 from worldkv_jax.cameras.folders import CameraTrack, read_track, write_track
-from worldkv_jax.cameras.frustum import view_overlap
+from worldkv_jax.cameras.frustum import points_seen, view_overlap
 from worldkv_jax.cameras.intrinsics import (
     DEFAULT_INTRINSICS,
     DEFAULT_SIZE,
@@ -44,6 +44,7 @@ __all__ = [
     "nearest_rotation",
     "pack_cells",
     "parse",
+    "points_seen",
     "pose_distance",
     "pose_from_angles",
     "ray_directions",

@@ -1,4 +1,4 @@
-"""View overlap: how much of what a camera sees now a stored chunk has seen before."""
+"""View overlap: which part of what a camera sees now a stored chunk has seen before."""
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,24 @@ def view_overlap(
     Raises:
         ValueError: opening angles outside (0, 180), ``near >= far``, no samples, or wrong shapes.
     """
+    seen = points_seen(query_poses, index_poses, fov_degrees=fov_degrees, near=near, far=far, samples=samples)
+    return seen.mean(axis=-1, dtype=jnp.float32)
+
+
+def points_seen(
+    query_poses: jax.Array,
+    index_poses: jax.Array,
+    *,
+    fov_degrees: tuple[float, float] = (90.0, 60.0),
+    near: float = 0.1,
+    far: float = 10.0,
+    samples: tuple[int, int, int] = (8, 6, 4),
+) -> jax.Array:
+    """Tell which points of the query's view each stored chunk has in view: `view_overlap` before it is averaged.
+
+    Returns:
+        bool ``[C, F * points]``.
+    """
     if (
         query_poses.ndim != 3
         or index_poses.ndim != 4
@@ -47,7 +65,7 @@ def view_overlap(
     points = jnp.asarray(_frustum_points(slope, near, far, samples), jnp.float32)
     query = jnp.asarray(query_poses, jnp.float32)
 
-    def overlap(chunk: jax.Array) -> jax.Array:
+    def seen(chunk: jax.Array) -> jax.Array:
         # Relative poses first: two identical cameras far from the origin then differ by exactly zero.
         # HIGHEST because a GPU would round these products to TF32.
         exact = jax.lax.Precision.HIGHEST
@@ -59,10 +77,10 @@ def view_overlap(
         depth = seen_at[..., 2]
         in_view = (depth >= near) & (depth <= far)
         in_view &= (jnp.abs(seen_at[..., :2]) <= depth[..., None] * slope).all(-1)
-        return in_view.any(axis=1).mean(dtype=jnp.float32)
+        return in_view.any(axis=1).reshape(-1)
 
     # A few chunks at a time: a thousand at once would take 20 MB a query, times the batch under vmap.
-    return jax.lax.map(overlap, jnp.asarray(index_poses, jnp.float32), batch_size=128)
+    return jax.lax.map(seen, jnp.asarray(index_poses, jnp.float32), batch_size=128)
 
 
 def _slopes(fov_degrees: tuple[float, float]) -> np.ndarray:

@@ -4,10 +4,13 @@ from worldkv_jax.memory.bank import Picks
 from worldkv_jax.memory.compression import compress, kept_tokens
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context, Fetched
+from worldkv_jax.memory.controls import MostRecent, RandomChoice
+from worldkv_jax.memory.coverage import ViewCoverage
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, PROFILES, profile
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes, lost_chunks
-from worldkv_jax.memory.retrieval import RULES, AttentionScore, CameraDistance, Rule, ViewOverlap
+from worldkv_jax.memory.retrieval import AttentionScore, CameraDistance, Rule, ViewOverlap
+from worldkv_jax.memory.rules import RULES
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.world_memory import (
     WorldMemory,
@@ -35,9 +38,12 @@ __all__ = [
     "KVSpec",
     "Layout",
     "MemoryConfig",
+    "MostRecent",
     "Picks",
+    "RandomChoice",
     "RetrievalConfig",
     "Rule",
+    "ViewCoverage",
     "ViewOverlap",
     "WorldMemory",
     "attended_tokens",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.retrieval import distances_between, nearest
+from worldkv_jax.memory.retrieval import choose, distances_between
 from worldkv_jax.memory.spans import KVSpan
 
 
@@ -73,8 +73,8 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
         valid &= index.chunks >= chunk - layout.capacity
 
     def one_world(cameras, query, descriptions):
-        scores = retrieval.rule.score(retrieval.rule.describe_query(cameras, query), descriptions, valid)
-        return nearest(scores, index.chunks, valid, retrieval.chunks)
+        asked = retrieval.rule.describe_query(cameras, query)
+        return choose(retrieval.rule, asked, descriptions, index.chunks, valid, retrieval.chunks)
 
     in_axes = (0, None if query is None else 1, 1)
     slots, scores = jax.vmap(one_world, in_axes=in_axes)(cameras, query, index.descriptions)

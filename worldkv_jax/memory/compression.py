@@ -21,7 +21,7 @@ def kept_tokens(
     anchor: int = 0,
     pooled: bool = True,
     similarity: Literal["centroid", "per_key"] = "per_key",
-    keep: Literal["novel", "redundant"] = "novel",
+    keep: Literal["novel", "redundant", "random"] = "novel",
     kernels: Implementation = None,
 ) -> jax.Array:
     """Choose the tokens of a chunk that stay: its anchor frame, and those least like it.
@@ -35,7 +35,7 @@ def kept_tokens(
         anchor: the frame that is kept whole.
         pooled: choose over all other frames together, else ``kept / (frames - 1)`` from each.
         similarity: what a key is compared with, see `CompressionConfig`.
-        keep: ``novel`` keeps the least similar tokens, ``redundant`` the most similar ones.
+        keep: ``novel`` keeps the least similar tokens, ``redundant`` the most similar ones, ``random`` any.
         kernels: versions of the kernels, see `kernels_pallas`.
 
     Returns:
@@ -58,6 +58,8 @@ def kept_tokens(
     scores = cosine(anchor_similarity(rest, target, implementation=kernels), kind=similarity)
     if keep == "redundant":
         scores = -scores
+    if keep == "random":
+        scores = _random_like(scores)
 
     if pooled:
         positions = jnp.concatenate([frame_of[f] for f in others])
@@ -68,6 +70,16 @@ def kept_tokens(
     chosen = select_lowest(per_frame, kept // len(others), implementation=kernels)
     parts = [chosen[..., i, :] + f * size for i, f in enumerate(others)]
     return jnp.concatenate([*parts[:anchor], anchor_positions, *parts[anchor:]], axis=-1)
+
+
+def _random_like(scores: jax.Array) -> jax.Array:
+    """Replace scores ``[..., n]`` by random numbers that they seed, row by row."""
+
+    def draw(row):
+        seed = jax.lax.bitcast_convert_type(row.sum(), jnp.uint32)
+        return jax.random.uniform(jax.random.fold_in(jax.random.key(0), seed), row.shape)
+
+    return jax.vmap(draw)(scores.reshape(-1, scores.shape[-1])).reshape(scores.shape)
 
 
 def compress(span: KVSpan, config: CompressionConfig, *, frames: int, anchor: int = 0) -> KVSpan:

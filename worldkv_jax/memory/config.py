@@ -5,7 +5,8 @@ import math
 from typing import Literal
 
 from kernels_pallas.dispatch import FILES
-from worldkv_jax.memory.retrieval import Rule, as_rule
+from worldkv_jax.memory.retrieval import Rule
+from worldkv_jax.memory.rules import as_rule
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
@@ -28,8 +29,9 @@ class CompressionConfig:
     """Prune once when a chunk is stored, or every time it is retrieved (the bank then holds whole chunks)."""
     rotate_anchor: bool = False
     """At retrieval, let the anchor frame be the rank of the retrieved chunk, modulo its frames."""
-    keep: Literal["novel", "redundant"] = "novel"
-    """Keep the tokens least like the anchor. ``redundant`` is the wrong way round, to measure against."""
+    keep: Literal["novel", "redundant", "random"] = "novel"
+    """Keep the tokens least like the anchor. ``redundant`` is the wrong way round and ``random`` takes any, to
+    measure against."""
     kernels: tuple[str, ...] | None = None
     """Versions of the pruning kernels in order of preference, such as ``("mosaic_gpu", "xla")``; ``None`` for
     the default, see `kernels_pallas`."""
@@ -39,7 +41,7 @@ class CompressionConfig:
             raise ValueError(f"keep_ratio={self.keep_ratio} is outside (0, 1]; 1 keeps everything")
         check_name("similarity", self.similarity, ("centroid", "per_key"))
         check_name("moment of compression", self.at, ("store", "retrieval"))
-        check_name("kept tokens", self.keep, ("novel", "redundant"))
+        check_name("kept tokens", self.keep, ("novel", "redundant", "random"))
         if self.kernels is not None:
             names = (self.kernels,) if isinstance(self.kernels, str) else tuple(self.kernels)
             for name in names:
@@ -80,7 +82,8 @@ class RetrievalConfig:
     chunks: int = 6
     """Chunks brought back at most, ``K``."""
     rule: str | Rule = "camera"
-    """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``attention``, or a rule."""
+    """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``coverage``, ``attention``, the
+    controls ``random`` and ``recent``, or a rule of your own."""
     positions: Literal["as_stored", "rebased"] = "as_stored"
     """Time positions of retrieved keys: as stored, or moved to lie right before the recent frames."""
     rebase_order: Literal["time", "rank"] = "time"

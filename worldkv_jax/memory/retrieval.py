@@ -22,10 +22,12 @@ _ARCCOS_NOISE = 1e-3  # radians: the arc cosine of a rounded 1 is up to 5e-4
 class Rule(Protocol):
     """A hashable retrieval rule; all methods are pure and see one world.
 
-    Two more attributes are optional. ``needs_query = True`` has the mean queries of a first pass over the chunk
+    Three more attributes are optional. ``needs_query = True`` has the mean queries of a first pass over the chunk
     given to `describe_query`. ``between(index [C, D]) -> [C, C]`` scores all stored chunks against each other
     for a bank that drops the most redundant one: needed if `score` is relative to its candidates, so that two
-    calls of it cannot be compared.
+    calls of it cannot be compared. ``choose(query [D], index [C, D], chunks [C], valid [C], k) -> (slots [k], scores
+    [k])`` replaces the choice of the lowest scores, for picks that depend on each other or on the chunks' ids; what
+    it returns is ordered as that of `nearest`.
     """
 
     def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
@@ -171,48 +173,30 @@ def _relative(distance: jax.Array, valid: jax.Array, noise: jax.Array | float) -
     return jnp.where(largest > noise, distance / jnp.maximum(largest, noise), 0.0)
 
 
-RULES: dict[str, Rule] = {
-    "camera": CameraDistance(),
-    "paper": CameraDistance(rotation_mean="elementwise"),
-    "released": CameraDistance(rotation_mean="elementwise", squared_translation=True),
-    "overlap": ViewOverlap(),
-    "attention": AttentionScore(),
-}
-
-
-def rule_named(name: str) -> Rule:
-    """Return a built-in retrieval rule by its name."""
-    return RULES[check_name("retrieval rule", name, RULES)]
-
-
-def as_rule(rule: "str | Rule") -> Rule:
-    """Return a rule given by name, or check one of the user's own.
-
-    Raises:
-        ValueError: an unknown name, or something that is no rule or not hashable.
-    """
-    if isinstance(rule, str):
-        return rule_named(rule)
-    lacks = [name for name in ("describe", "describe_query", "score") if not callable(getattr(rule, name, None))]
-    if lacks or isinstance(rule, type):
-        why = f"it lacks {', '.join(lacks)}" if lacks else "it is a class, not an instance of one"
-        raise ValueError(
-            f"retrieval.rule={rule!r} is no retrieval rule: {why}; give a frozen dataclass with describe, "
-            f"describe_query and score, or one of the names {', '.join(sorted(RULES))}"
-        )
-    try:
-        hash(rule)
-    except TypeError:
-        raise ValueError(
-            f"retrieval.rule={rule!r} cannot be hashed, and it is part of the jit key; make it a frozen dataclass "
-            "whose fields are numbers, strings or tuples"
-        ) from None
-    return rule
-
-
 def needs_query(rule: Rule) -> bool:
     """Tell whether a rule looks at the next chunk's queries and not only at its cameras."""
     return getattr(rule, "needs_query", False)
+
+
+def choose(
+    rule: Rule, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
+) -> tuple[jax.Array, jax.Array]:
+    """Choose up to ``k`` slots by a rule: those of lowest score, or as its own ``choose`` says.
+
+    Args:
+        rule: the rule.
+        query: description ``[D]`` of the next chunk.
+        index: descriptions ``[C, D]``.
+        chunks: int32 ``[C]`` chunk id of each slot.
+        valid: bool ``[C]``, candidates.
+        k: how many.
+
+    Returns:
+        As `nearest`.
+    """
+    if hasattr(rule, "choose"):
+        return rule.choose(query, index, chunks, valid, k)
+    return nearest(rule.score(query, index, valid), chunks, valid, k)
 
 
 def distances_between(rule: Rule, index: jax.Array) -> jax.Array:

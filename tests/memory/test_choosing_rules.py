@@ -1,0 +1,138 @@
+"""Rules that choose in their own way: coverage, and the controls at random and by age."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.memory.walks import poses, still
+from worldkv_jax import memory as wm
+from worldkv_jax.cameras import points_seen
+from worldkv_jax.memory.retrieval import choose
+from worldkv_jax.memory.rules import RULES
+
+
+def pick(rule, stored, query, k, *, chunks=None, valid=None):
+    """Chunk ids and scores that a rule chooses among views ``[C, F, 4, 4]``."""
+    rule = RULES[rule] if isinstance(rule, str) else rule
+    count = len(stored)
+    chunks = jnp.arange(count, dtype=jnp.int32) if chunks is None else jnp.asarray(chunks, jnp.int32)
+    valid = jnp.ones(count, bool) if valid is None else jnp.asarray(valid)
+    index = jax.vmap(lambda cameras: rule.describe(cameras, None))(jnp.asarray(stored))
+    slots, scores = jax.jit(choose, static_argnums=(0, 5))(
+        rule, rule.describe_query(query, None), index, chunks, valid, k
+    )
+    return np.asarray(chunks[slots]).tolist(), np.asarray(scores)
+
+
+def views(*yaws):
+    return jnp.concatenate([still(yaw) for yaw in yaws])
+
+
+def test_coverage_prefers_what_is_lacking_to_what_is_nearest():
+    stored = views(-45, -33, -20, 40, 90)
+    assert pick("overlap", stored, still(0)[0], 2)[0] == [2, 1]
+    assert pick("coverage", stored, still(0)[0], 2)[0] == [2, 3]
+
+
+def test_coverage_is_greedy_over_the_points_of_the_view():
+    """Against a plain loop, on random walks."""
+    rng = np.random.default_rng(0)
+    for seed in range(4):
+        walk = jnp.asarray(poses(9, seed=seed)[:, 0])
+        valid = rng.random(8) < 0.8
+        rule = wm.ViewCoverage(repeat=0.25)
+        ids, scores = pick(rule, walk[1:], walk[0], 8, valid=valid)
+        seen = np.asarray(points_seen(walk[0], walk[1:]))
+        worth, left = np.ones(seen.shape[1]), set(np.flatnonzero(valid))
+        for chosen, score in zip(ids[: valid.sum()], scores):
+            gains = {slot: (seen[slot] * worth).mean() for slot in left}
+            best = min(left, key=lambda slot: (-gains[slot], slot))
+            assert chosen == best
+            np.testing.assert_allclose(score, 1 - gains[best], atol=1e-6)
+            worth = np.where(seen[best], worth * 0.25, worth)
+            left.remove(best)
+        assert np.isinf(scores[valid.sum() :]).all()
+        assert (np.diff(scores[: valid.sum()]) >= 0).all()  # nearest first
+
+
+def test_coverage_that_repeats_freely_is_overlap():
+    walk = jnp.asarray(poses(9, seed=3)[:, 0])
+    ids, scores = pick(wm.ViewCoverage(repeat=1.0), walk[1:], walk[0], 5)
+    expected = pick("overlap", walk[1:], walk[0], 5)
+    assert ids == expected[0]
+    np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["coverage", "recent", "random", "overlap", "camera"])
+def test_the_order_of_slots_does_not_matter(rule):
+    stored, order = jnp.asarray(poses(8, seed=1)[:, 0]), np.random.default_rng(1).permutation(8)
+    straight = pick(rule, stored, stored[3], 5)
+    shuffled = pick(rule, stored[order], stored[3], 5, chunks=order)
+    assert straight[0] == shuffled[0]
+    np.testing.assert_allclose(straight[1], shuffled[1], atol=1e-6)
+
+
+def test_equal_views_go_to_the_oldest():
+    same = views(0, 0, 0, 0)
+    assert pick("coverage", same, still(0)[0], 3, chunks=[9, 2, 7, 4])[0] == [2, 4, 7]
+
+
+def test_most_recent_are_the_latest_candidates():
+    ids, scores = pick("recent", views(*range(6)), still(0)[0], 3, chunks=[3, 8, 1, 9, 5, -1], valid=[1, 1, 1, 0, 1, 0])
+    assert ids == [8, 5, 3]
+    np.testing.assert_array_equal(scores, [0, 3, 5])
+
+
+def test_random_choice_is_random_repeatable_and_fair():
+    stored = views(*range(10))
+    draws = [pick("random", stored, still(yaw)[0], 3)[0] for yaw in range(60)]
+    assert draws[7] == pick("random", stored, still(7)[0], 3)[0]
+    assert draws[7] != pick(wm.RandomChoice(seed=1), stored, still(7)[0], 3)[0]
+    counts = np.bincount(np.concatenate(draws), minlength=10)
+    assert counts.min() >= 6 and counts.max() <= 34  # 18 expected each
+
+
+@pytest.mark.parametrize("rule", ["coverage", "recent", "random"])
+def test_worlds_choose_for_themselves(rule):
+    rule = RULES[rule]
+    stored = jnp.asarray(poses(6, worlds=3))  # [C, B, F, 4, 4]
+    index = jax.vmap(jax.vmap(lambda cameras: rule.describe(cameras, None)))(stored)
+    asked = jax.vmap(lambda cameras: rule.describe_query(cameras, None))(stored[2])
+    chunks, valid = jnp.arange(6, dtype=jnp.int32), jnp.ones(6, bool)
+    together = jax.vmap(lambda q, i: choose(rule, q, i, chunks, valid, 4)[0], in_axes=(0, 1))(asked, index)
+    for world in range(3):
+        alone = choose(rule, asked[world], index[:, world], chunks, valid, 4)[0]
+        np.testing.assert_array_equal(together[world], alone)
+
+
+@dataclasses.dataclass(frozen=True)
+class Last:
+    """A user's rule with a choice of its own."""
+
+    def describe(self, cameras, keys):
+        return jnp.zeros(1)
+
+    def describe_query(self, cameras, query):
+        return jnp.zeros(1)
+
+    def score(self, query, index, valid):
+        return jnp.zeros(index.shape[0])
+
+    def choose(self, query, index, chunks, valid, k):
+        order = jnp.argsort(jnp.where(valid, -chunks, 1))
+        return order[:k].astype(jnp.int32), jnp.zeros(k)
+
+
+def test_a_rule_of_ones_own_may_choose():
+    assert pick(Last(), views(0, 1, 2, 3), still(0)[0], 2)[0] == [3, 2]
+    assert isinstance(wm.RetrievalConfig(rule=Last()).rule, Last)
+
+
+def test_coverage_checks_itself():
+    with pytest.raises(ValueError, match=r"repeat=1\.5 is outside \[0, 1\]"):
+        wm.ViewCoverage(repeat=1.5)
+    with pytest.raises(ValueError, match="0 < near < far"):
+        wm.ViewCoverage(near=3.0, far=1.0)

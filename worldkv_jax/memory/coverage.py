@@ -1,0 +1,42 @@
+"""View coverage: chunks that together have seen the next view, instead of each for itself."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.cameras import points_seen
+from worldkv_jax.memory.retrieval import ViewOverlap
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViewCoverage(ViewOverlap):
+    """View overlap in which chunks that were chosen already count: the next one should add what they lack.
+
+    Every point of the next view is worth 1, and after each chosen chunk that has seen it ``repeat`` times as much
+    as before. Chunks are chosen one after the other, each of the most worth; of equal ones the oldest.
+    """
+
+    repeat: float = 0.5
+    """Worth of seeing a point once more; 0 counts every point once, 1 is `ViewOverlap`."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.repeat <= 1:
+            raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
+
+    def choose(self, query, index, chunks, valid, k):
+        """Choose greedily; scores are one minus the worth that each chunk added, in [0, 1]."""
+        query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
+        seen = points_seen(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)
+
+        def pick(state, _):
+            worth, free = state
+            scores = jnp.where(free, 1 - jnp.mean(seen * worth, axis=-1), jnp.inf)
+            oldest = jnp.where(free & (scores == scores.min()), chunks, jnp.iinfo(jnp.int32).max)
+            slot = jnp.argmin(oldest).astype(jnp.int32)
+            worth = jnp.where(seen[slot], worth * self.repeat, worth)
+            return (worth, free.at[slot].set(False)), (slot, scores[slot])
+
+        start = jnp.ones(seen.shape[1], jnp.float32), valid
+        return jax.lax.scan(pick, start, length=k)[1]
