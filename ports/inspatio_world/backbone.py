@@ -11,15 +11,14 @@ from ports.inspatio_world.config import (
     CHUNK_FRAMES,
     GUIDE_CHANNELS,
     LATENT_CHANNELS,
-    SIZE,
     InSpatioConfig,
 )
 from ports.inspatio_world.schedule import inspatio_schedule
-from ports.wan import vae
 from ports.wan.blocks import Conditions, keys_and_values, mean_query
 from ports.wan.model import WanDiT
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
+from ports.wan.vae import VAEConfig, decode, encode
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, Viewed
 
@@ -76,10 +75,12 @@ class InSpatioWorld:
     """
 
     config: InSpatioConfig = dataclasses.field(default_factory=InSpatioConfig)
-    vae_config: vae.VAEConfig = dataclasses.field(default_factory=lambda: vae.VAEConfig(decoder_rule="inspatio"))
-    height: int = SIZE[0]
-    width: int = SIZE[1]
+    rows: int = 60
+    """Latent rows: an eighth of the video's height."""
+    columns: int = 104
+    """Latent columns."""
     schedule: Schedule = dataclasses.field(default_factory=inspatio_schedule)
+    vae: VAEConfig = dataclasses.field(default_factory=lambda: VAEConfig(decoder_rule="inspatio"))
     least_unknown: float = 0.0
     """Share of a chunk's frames that the source must leave unknown before the chunk attends to retrieved ones."""
     remembered_position: int = CHUNK_FRAMES
@@ -89,11 +90,10 @@ class InSpatioWorld:
     lag = 1  # not a field: a chunk's clean keys and values are known when the next one is made
 
     def __post_init__(self):
-        step = CELL * PATCH
-        if self.height % step or self.width % step or min(self.height, self.width) < step:
+        if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
             raise ValueError(
-                f"frames of {self.height}x{self.width} pixels: both sides must be multiples of {step}; the released "
-                f"weights are for {SIZE[0]}x{SIZE[1]}"
+                f"{self.rows} x {self.columns} latent cells cannot be cut into patches of {PATCH} x {PATCH}: the "
+                f"video's height and width have to be multiples of {PATCH * CELL}"
             )
         if not 0 <= self.least_unknown <= 1:
             raise ValueError(
@@ -101,19 +101,14 @@ class InSpatioWorld:
             )
 
     @property
-    def cells(self) -> tuple[int, int]:
-        """Rows and columns of latent cells."""
-        return self.height // CELL, self.width // CELL
-
-    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tokens."""
-        return self.cells[0] // PATCH, self.cells[1] // PATCH
+        return self.rows // PATCH, self.columns // PATCH
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Latents of a chunk: frames, rows, columns, channels."""
-        return CHUNK_FRAMES, *self.cells, LATENT_CHANNELS
+        return CHUNK_FRAMES, self.rows, self.columns, LATENT_CHANNELS
 
     @property
     def spec(self) -> KVSpec:
@@ -182,12 +177,12 @@ class InSpatioWorld:
 
     def decode(self, params: InSpatioParams, latents, decoder) -> tuple[jax.Array, Any]:
         """Decode latents to frames ``[B, n, height, width, 3]``: 9 of the first chunk, 12 of every later one."""
-        frames, decoder = vae.decode(self.vae_config, params.vae, latents, decoder)
-        return frames * 0.5 + 0.5, decoder
+        frames, decoder = decode(self.vae, params.vae, latents, decoder)
+        return (frames + 1) / 2, decoder
 
     def encode(self, params: InSpatioParams, frames: jax.Array) -> jax.Array:
         """Encode a video ``[B, n, height, width, 3]`` in [-1, 1] to latents ``[B, 1 + (n - 1) // 4, h, w, 16]``."""
-        return vae.encode(self.vae_config, params.vae, frames)
+        return encode(self.vae, params.vae, frames)
 
     def _denoise(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         cells = jnp.concatenate([x, prepared.guide.astype(x.dtype)], axis=-1)

@@ -44,8 +44,8 @@ def whole_chunks(frames: int, version: Version) -> int:
 
 
 def latent_frames(latents: int) -> np.ndarray:
-    """Return the frame that each latent frame begins with, int ``[latents]``: 0, then 4k - 3."""
-    return np.maximum(GROUP * np.arange(latents) - (GROUP - 1), 0)
+    """Return the last frame of each latent frame, whose camera stands for it: int ``[latents]``, 0, 4, 8, ..."""
+    return GROUP * np.arange(latents)
 
 
 def freeze(frames: int, *, repeat: int = 0, at: int | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Camera paths in files: three lines of pitch, yaw and displacement (v1), or a world-to-camera matrix a frame (v1.5)."""
+"""Camera paths in files: keys of pitch, yaw and displacement (v1), or a matrix a frame (v1.5)."""
 
 import dataclasses
 import os

@@ -7,7 +7,6 @@ import numpy as np
 
 from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld, Source
 from ports.inspatio_world.checkpoint import DIT
-from ports.inspatio_world.config import CELL
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 
@@ -45,9 +44,9 @@ class Case:
         weights = {name.removeprefix("params/"): t for name, t in self.tensors.items() if name.startswith("params/")}
         settings = {**self.meta["config"], "dtype": "float32"}
         config, dit = convert(DIT, weights, {name: settings[name] for name in ("num_heads", "text_len")})
-        height, width = (CELL * side for side in self.meta["latent_hw"])
+        rows, columns = self.meta["latent_hw"]
         config = type(config)(**{**vars(config), "dtype": "float32"})
-        self.backbone = InSpatioWorld(config=config, height=height, width=width)
+        self.backbone = InSpatioWorld(config=config, rows=rows, columns=columns)
         self.params = InSpatioParams(dit, None)
 
     def __getitem__(self, name: str) -> jnp.ndarray:
