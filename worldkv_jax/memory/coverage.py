@@ -32,7 +32,7 @@ class ViewCoverage(ViewOverlap):
 
         def pick(state, _):
             worth, free = state
-            scores = jnp.where(free, 1 - jnp.mean(seen * worth, axis=-1), jnp.inf)
+            scores = jnp.where(free, 1 - jnp.mean(jnp.where(seen, worth, 0.0), axis=-1), jnp.inf)
             oldest = jnp.where(free & (scores == scores.min()), chunks, jnp.iinfo(jnp.int32).max)
             slot = jnp.argmin(oldest).astype(jnp.int32)
             worth = jnp.where(seen[slot], worth * self.repeat, worth)
