@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -107,3 +109,14 @@ def encode_first_frame(
     """
     frame = bicubic(image.astype(jnp.float32) / 127.5 - 1, rows * CELL, columns * CELL)
     return image_cells(encode_image(config, params, frame[None], latents))
+
+
+def image_chunks(cells: jax.Array) -> Iterator[jax.Array]:
+    """Yield what each chunk is given of the first frame, ``[B, 3, rows, columns, 20]``, without end.
+
+    Past the last latent frame of ``cells`` that one is repeated: from the 30th on all are the same.
+    """
+    last = cells.shape[1] - 1
+    for first in itertools.count(0, CHUNK_FRAMES):
+        frames = np.minimum(np.arange(first, first + CHUNK_FRAMES), last)
+        yield cells[:, frames]
