@@ -155,7 +155,7 @@ def write_tree(folder: Path, paths: Iterable[str]) -> None:
         keys = path.split("/")
         leaves[str(tuple(keys))] = {
             "key_metadata": [{"key": key, "key_type": _DICTIONARY} for key in keys],
-            "value_metadata": {"value_type": "jax.Array", "skip_deserialize": False},
+            "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
         }
     tree = {
         "tree_metadata": leaves,

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkpoints.components import Component, ModelFormat
-from checkpoints.matching import recognise
+from checkpoints.matching import hint, recognise
 from checkpoints.sources import Source, check_inside, open_source
 
 
-def locate(path: str | Path, model: ModelFormat, only: Sequence[str] = ()) -> dict[str, Source]:
+def locate(
+    path: str | Path, model: ModelFormat, only: Sequence[str] = (), *, known: Sequence[ModelFormat] = ()
+) -> dict[str, Source]:
     """Open the networks of a model that are at a path.
 
     Args:
         path: a folder in which they lie where the model's components say, or the tensors of one of them.
         model: the model.
         only: names of the components to look for; all by default.
+        known: models to name where the tensors are of one of them instead.
 
     Returns:
         Sources by component name; optional components that are not there are left out.
@@ -33,7 +36,7 @@ def locate(path: str | Path, model: ModelFormat, only: Sequence[str] = ()) -> di
         raise FileNotFoundError(f"{path} does not exist; expected the folder or file of a checkpoint")
     places = find_places(path, wanted)
     if not any(places.values()) or path in places.values():
-        return _open_one(path, model, wanted)
+        return _open_one(path, model, wanted, known)
     missing = [component for component in wanted if not places[component.name] and not component.optional]
     if missing:
         found = " ".join(name for name, place in places.items() if place)
@@ -49,18 +52,21 @@ def find_places(path: Path, components: Sequence[Component]) -> dict[str, Path |
     return {component.name: _find(path, component) if path.is_dir() else None for component in components}
 
 
-def _open_one(path: Path, model: ModelFormat, wanted: Sequence[Component]) -> dict[str, Source]:
+def _open_one(
+    path: Path, model: ModelFormat, wanted: Sequence[Component], known: Sequence[ModelFormat]
+) -> dict[str, Source]:
     """Open a source that is one network; which one shows in the names of its tensors."""
     source = open_source(path)
-    if len(wanted) == 1:
+    if len(wanted) == 1 and path.is_file():
         return {wanted[0].name: source}
     found = recognise(source, [model])
-    if found is None or found[1] not in wanted:
-        raise ValueError(
-            f"{path} is no network of {model.name}; it has {len(source.tensors)} tensors such as "
-            f"{', '.join(list(source.tensors)[:3])}"
-        )
-    return {found[1].name: source}
+    if found is not None and found[1] in wanted:
+        return {found[1].name: source}
+    lacking = f"no {', no '.join(name for component in wanted for name in component.files)}, and " * path.is_dir()
+    raise ValueError(
+        f"{path} has no {' and no '.join(component.name for component in wanted)} of {model.name}: {lacking}its "
+        f"{len(source.tensors)} tensors are others, such as {', '.join(list(source.tensors)[:3])}{hint(source, known)}"
+    )
 
 
 def _find(folder: Path, component: Component) -> Path | None:

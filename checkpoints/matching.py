@@ -62,8 +62,7 @@ def match(source: Source, component: Component, *, known: Iterable[ModelFormat] 
     """
     result, problems = _try(source, component)
     if result is None or problems:
-        hint = _hint(source, component, known)
-        lines = [f"{source.path} is not a whole {component.name}{hint}:", *problems]
+        lines = [f"{source.path} is not a whole {component.name}{hint(source, known, but=component)}:", *problems]
         raise ValueError("\n  ".join(lines))
     return result
 
@@ -79,9 +78,10 @@ def recognise(source: Source, models: Iterable[ModelFormat]) -> tuple[ModelForma
     return next(whole, likely[0] if likely else None)
 
 
-def _hint(source: Source, component: Component, known: Iterable[ModelFormat]) -> str:
-    found = recognise(source, known)
-    if found is None or found[1] is component:
+def hint(source: Source, models: Iterable[ModelFormat], *, but: Component | None = None) -> str:
+    """Return what to add to an error: which network the tensors are instead; empty where nobody knows."""
+    found = recognise(source, models)
+    if found is None or found[1] is but:
         return ""
     model, other = found
     return f"; it looks like the {other.name} of {model.name}"

@@ -70,7 +70,7 @@ def plan_conversion(
         ValueError: a file is damaged, or tensors are missing, unexpected or do not fit; lists all of them.
     """
     matches, problems = {}, []
-    for name, source in locate(path, model, only).items():
+    for name, source in locate(path, model, only, known=known).items():
         component = next(component for component in model.components if component.name == name)
         try:
             matches[name] = match(source, component, known=known)

@@ -73,14 +73,15 @@ def copy_as(array: np.ndarray, dtype: Any = None) -> np.ndarray:
         ValueError: a finite number is too large for float16.
     """
     out = np.empty(array.shape, dtype or array.dtype)
-    if array.flags.c_contiguous or not array.size:
-        out[...] = array
-    else:
-        # In strips of what lies furthest apart: a transposed array read at once fetches every cache line many times.
-        axis = int(np.argmax(np.abs(array.strides)))
-        for start in range(0, array.shape[axis], _STRIP):
-            strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
-            out[strip] = array[strip]
+    with np.errstate(over="ignore"):  # what matters of it is found below
+        if array.flags.c_contiguous or not array.size:
+            out[...] = array
+        else:
+            # In strips of what lies furthest apart: a transposed array read at once fetches cache lines many times.
+            axis = int(np.argmax(np.abs(array.strides)))
+            for start in range(0, array.shape[axis], _STRIP):
+                strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
+                out[strip] = array[strip]
     if out.dtype == np.float16 != array.dtype and np.isinf(out).sum() > np.isinf(array).sum():
         raise ValueError("it holds numbers above 65504, which float16 cannot; use bfloat16 or float32")
     return out

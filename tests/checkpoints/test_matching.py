@@ -1,0 +1,162 @@
+"""Tensors are recognised by their names, and all that is wrong with them is said at once."""
+
+import dataclasses
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from checkpoints.components import ModelFormat
+from checkpoints.locating import locate
+from checkpoints.matching import match, recognise
+from checkpoints.sources import open_source
+from tests.checkpoints.formats import CLIP, DIT, FORMAT, OTHER, VAE, DiTConfig, VAEConfig, draw, write_model
+from tests.checkpoints.torch_writer import save_torch
+
+CONFIG = DiTConfig(dim=6, layers=3)
+
+
+def source(tmp_path, tensors):
+    save_file(tensors, tmp_path / "a.safetensors")
+    return open_source(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("naming", ["original", "other"])
+def test_both_namings(tmp_path, naming):
+    found = match(source(tmp_path, draw(DIT, CONFIG, naming=naming)), DIT)
+    assert found.naming == naming and found.left_out == ()
+    # The other naming has the patch kernel as a matrix: its channels cannot be told from its window.
+    assert found.config.dim == 6 and found.config.layers == 3
+    assert found.targets.keys() == found.source.tensors.keys()
+    assert found.parameters == sum(tensor.size for tensor in found.source.tensors.values())
+
+
+def test_all_problems_are_listed(tmp_path):
+    tensors = draw(DIT, CONFIG)
+    for layer in range(3):
+        del tensors[f"blocks.{layer}.self_attn.q.bias"]
+    tensors["blocks.1.self_attn.k.bias"] = np.zeros((2, 3), np.float32)
+    tensors["blocks.2.self_attn.k.weight"] = np.zeros((6, 6), np.int64)
+    tensors["head.1.scale"] = np.zeros((), np.float64)
+    tensors |= {"blocks.0.extra": np.zeros(1, np.float32), "strange": np.zeros(1, np.float32)}
+    with pytest.raises(ValueError) as error:
+        match(source(tmp_path, tensors), DIT, known=[FORMAT, OTHER])
+    lines = str(error.value).splitlines()
+    assert lines[0].endswith("a.safetensors is not a whole dit:")
+    assert sorted(lines[1:]) == sorted(
+        [
+            "  missing: blocks.{0-2}.self_attn.q.bias",
+            "  unexpected: blocks.0.extra",
+            "  unexpected: strange",
+            "  blocks.1.self_attn.k.bias: has shape (2, 3), expected (6,)",
+            "  blocks.2.self_attn.k.weight: has dtype int64, expected floating, at most 32 bits wide",
+            "  head.1.scale: has dtype float64, expected floating, at most 32 bits wide",
+        ]
+    )
+
+
+def test_a_missing_layer(tmp_path):
+    tensors = {key: value for key, value in draw(DIT, CONFIG).items() if not key.startswith("blocks.1.")}
+    with pytest.raises(ValueError, match=r"missing: blocks.1.modulation(.|\n)*unexpected: blocks.2.self_attn.k.weight"):
+        match(source(tmp_path, tensors), DIT)
+
+
+def test_a_tensor_that_decides_a_size_is_missing(tmp_path):
+    tensors = draw(DIT, CONFIG)
+    del tensors["patch_embedding.weight"]
+    tensors["strange"] = np.zeros(1, np.float32)
+    with pytest.raises(
+        ValueError, match=r"missing: patch_embedding.weight, which decides a size\n  unexpected: strange"
+    ):
+        match(source(tmp_path, tensors), DIT)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 0, 0, 0, 0), (1, 2)])
+def test_sizes_that_make_no_sense(tmp_path, shape):
+    tensors = draw(DIT, CONFIG) | {"patch_embedding.weight": np.zeros(shape, np.float32)}
+    with pytest.raises(ValueError, match="is not a whole dit"):
+        match(source(tmp_path, tensors), DIT)
+
+
+def test_an_absurd_depth_is_refused(tmp_path):
+    absurd = dataclasses.replace(DIT, configure=lambda shapes, settings: DiTConfig(layers=10**9))
+    with pytest.raises(ValueError, match="1000000000 layers, expected at most 10000"):
+        match(source(tmp_path, draw(DIT, CONFIG)), absurd)
+
+
+def test_the_wrong_model_is_named(tmp_path):
+    tensors = {f"w.{layer}.a": np.zeros(3, np.float32) for layer in range(4)}
+    with pytest.raises(ValueError, match=r"not a whole dit; it looks like the net of other-world"):
+        match(source(tmp_path, tensors), DIT, known=[FORMAT, OTHER])
+    with pytest.raises(ValueError, match=r"not a whole vae; it looks like the dit of tiny-world"):
+        match(source(tmp_path, draw(DIT, CONFIG)), VAE, known=[FORMAT, OTHER])
+
+
+def test_recognise(tmp_path):
+    models = [OTHER, FORMAT]
+    assert recognise(source(tmp_path, draw(DIT, CONFIG)), models) == (FORMAT, DIT)
+    assert recognise(source(tmp_path, draw(VAE, VAEConfig())), models) == (FORMAT, VAE)
+    text = {"textual.a": np.zeros(1, np.float32)}
+    assert recognise(source(tmp_path, draw(CLIP, VAEConfig()) | text), models) == (FORMAT, CLIP)
+    assert recognise(source(tmp_path, {"a": np.zeros(1, np.float32)}), models) is None
+    # Of two that know the names, the one that it is.
+    narrow = dataclasses.replace(DIT, name="narrow", configure=lambda shapes, settings: DiTConfig(dim=4))
+    models = [ModelFormat(name="narrow", components=(narrow,)), FORMAT]
+    assert recognise(source(tmp_path, draw(DIT, CONFIG)), models) == (FORMAT, DIT)
+
+
+def test_tensors_that_are_not_needed_are_left_out(tmp_path):
+    text = {"textual.a": np.zeros(1, np.int64)}
+    found = match(source(tmp_path, draw(CLIP, VAEConfig()) | text), CLIP)
+    assert found.left_out == ("textual.a",) and list(found.targets) == ["visual.head"]
+
+
+# --- where networks are ---
+
+
+def test_a_model_folder(tmp_path):
+    folder = write_model(tmp_path / "model")
+    assert list(locate(folder, FORMAT)) == ["dit", "vae", "clip"]
+    assert list(locate(folder, FORMAT, only=["vae"])) == ["vae"]
+    (folder / "clip.pth").unlink()
+    assert list(locate(folder, FORMAT)) == ["dit", "vae"]
+    (folder / "vae.pth").unlink()
+    with pytest.raises(FileNotFoundError, match=r"--only dit:\n  vae: no vae.pth and no \*VAE\*.safetensors"):
+        locate(folder, FORMAT)
+
+
+def test_one_network_by_itself(tmp_path):
+    folder = write_model(tmp_path / "model")
+    assert list(locate(folder / "dit", FORMAT)) == ["dit"]
+    assert list(locate(folder / "vae.pth", FORMAT)) == ["vae"]
+    assert list(locate(folder / "clip.pth", FORMAT)) == ["clip"]
+    assert list(locate(folder / "clip.pth", FORMAT, only=["vae"])) == ["vae"]  # what the user says counts
+    save_file({"a": np.zeros(1, np.float32)}, tmp_path / "a.safetensors")
+    with pytest.raises(
+        ValueError, match="has no dit and no vae and no clip of tiny-world: its 1 tensors are others, such as a"
+    ):
+        locate(tmp_path / "a.safetensors", FORMAT)
+
+
+def test_networks_that_cannot_be_found(tmp_path):
+    folder = write_model(tmp_path / "model")
+    with pytest.raises(ValueError, match="tiny-world has no ema and no x; it has dit, vae, clip"):
+        locate(folder, FORMAT, only=["dit", "ema", "x"])
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        locate(tmp_path / "nowhere", FORMAT)
+    for name in "ab":
+        save_file(draw(VAE, VAEConfig()), folder / f"{name}VAE.safetensors")
+    assert locate(folder, FORMAT)["vae"].path == folder / "vae.pth"  # the first pattern counts
+    (folder / "vae.pth").unlink()
+    with pytest.raises(ValueError, match=r"2 files \*VAE\*.safetensors \(aVAE.safetensors, bVAE.safetensors\)"):
+        locate(folder, FORMAT)
+
+
+def test_a_component_that_leads_out_of_the_folder_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    save_torch(tmp_path / "vae.pth", draw(VAE, VAEConfig(), dtype=ml_dtypes.bfloat16))
+    (folder / "vae.pth").unlink()
+    (folder / "vae.pth").symlink_to(tmp_path / "vae.pth")
+    with pytest.raises(ValueError, match="leads to"):
+        locate(folder, FORMAT)
