@@ -57,20 +57,35 @@ def render(room: Room, poses: jax.Array) -> jax.Array:
     Returns:
         Frames ``[F, 32, 48, 3]`` in [0, 1].
     """
-    direction = jnp.einsum("fij,hwj->fhwi", poses[:, :3, :3], pixel_rays(HEIGHT, WIDTH))
+    return render_with_depth(room, poses, size=(HEIGHT, WIDTH))[0]
+
+
+def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """Render one room at any size, as `render` does, with the exact depth along the viewing direction.
+
+    Args:
+        room: textures without leading axes.
+        poses: ``[F, 4, 4]`` camera-to-world, positions inside the room.
+        size: height and width in pixels; the field of view is that of the demo camera.
+
+    Returns:
+        Frames ``[F, h, w, 3]`` in [0, 1] and depth ``[F, h, w]``.
+    """
+    direction = jnp.einsum("fij,hwj->fhwi", poses[:, :3, :3], pixel_rays(*size))
     origin = poses[:, None, None, :3, 3]
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
     half = jnp.array([HALF_SIDE, HALF_HEIGHT, HALF_SIDE])
     reach = (away * half - origin) / safe  # ray length to the plane of each axis, [F, h, w, 3]
     to_wall = jnp.minimum(reach[..., 0], reach[..., 2])
-    hit = origin + jnp.minimum(to_wall, reach[..., 1])[..., None] * direction
+    depth = jnp.minimum(to_wall, reach[..., 1])  # z of a ray is 1
+    hit = origin + depth[..., None] * direction
     wall = _sample_walls(room.walls, *_wall_coordinates(hit, away, reach[..., 0] < reach[..., 2]))
     tiles = jnp.sin(1.5 * jnp.pi * hit[..., 0]) * jnp.sin(1.5 * jnp.pi * hit[..., 2])
     blend = jax.nn.sigmoid(12 * tiles)[..., None]
     floor = room.surfaces[0] * blend + room.surfaces[1] * (1 - blend)
     flat = jnp.where(direction[..., 1:2] > 0, floor, room.surfaces[2])
-    return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall)
+    return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall), depth
 
 
 def _wall_coordinates(hit, away, on_x):

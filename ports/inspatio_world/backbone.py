@@ -11,13 +11,15 @@ from ports.inspatio_world.config import (
     CHUNK_FRAMES,
     GUIDE_CHANNELS,
     LATENT_CHANNELS,
+    SHIFT,
+    STEPS,
     InSpatioConfig,
 )
-from ports.inspatio_world.schedule import inspatio_schedule
 from ports.wan.blocks import Conditions, keys_and_values, mean_query
 from ports.wan.model import WanDiT
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
+from ports.wan.schedule import warped_schedule
 from ports.wan.vae import VAEConfig, decode, encode
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, Viewed
@@ -79,7 +81,7 @@ class InSpatioWorld:
     """Latent rows: an eighth of the video's height."""
     columns: int = 104
     """Latent columns."""
-    schedule: Schedule = dataclasses.field(default_factory=inspatio_schedule)
+    schedule: Schedule = dataclasses.field(default_factory=lambda: warped_schedule(STEPS, shift=SHIFT))
     vae: VAEConfig = dataclasses.field(default_factory=lambda: VAEConfig(decoder_rule="inspatio"))
     least_unknown: float = 0.0
     """Share of a chunk's frames that the source must leave unknown before the chunk attends to retrieved ones."""

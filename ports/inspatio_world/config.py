@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from ports.wan.model import WanConfig
+from ports.wan.vae import VAEConfig
 
 Version = Literal["v1", "v1.5"]
 """Both have the same network with other weights; they differ in how the source is rendered and cut into chunks."""
@@ -18,6 +19,8 @@ GUIDE_CHANNELS = 4 + LATENT_CHANNELS
 """Channels beside the noisy latents: mask and render."""
 SIZE = (480, 832)
 """Height and width in pixels that the released weights were trained for."""
+STEPS, SHIFT = (1000, 750, 500, 250), 5.0
+"""What the model was distilled for, see `ports.wan.schedule`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,3 +39,5 @@ TINY = InSpatioConfig(
     dim=48, ffn_dim=96, heads=4, layers=2, frequency_dim=32, text_dim=24, text_rows=8, dtype="float32"
 )
 """A transformer of the same structure for trials on any machine; it has no trained weights."""
+TINY_VAE = VAEConfig(dim=4, decoder_rule="inspatio")
+"""And its VAE."""

@@ -1,0 +1,79 @@
+"""The memory of InSpatio-World: a bank alone, for the model makes its own sink and recent window."""
+
+import dataclasses
+
+from ports.inspatio_world.config import CHUNK_FRAMES
+from ports.inspatio_world.gates import SourceAware
+from worldkv_jax.memory import DEFAULT, MemoryConfig
+
+BEFORE_SOURCE = -CHUNK_FRAMES
+"""Time position of chunks that are moved away from the previous output, see `InSpatioWorld.remembered_position`."""
+
+NATIVE = MemoryConfig(mode="sliding", recent_frames=0)
+"""Nothing: every chunk sees the source and the previous output, as released."""
+
+
+def default_memory(chunks: int) -> MemoryConfig:
+    """Return WorldKV for a rollout of this length, or nothing where it is too short to retrieve from.
+
+    The source is the sink and the previous output the recent window; both are fresh in every chunk's context pass
+    (InSpatio-World specification, section 8).
+    """
+    candidates = chunks - 2  # of the last chunk: all but the previous and itself
+    if candidates < 1:
+        return NATIVE
+    retrieval = dataclasses.replace(DEFAULT.retrieval, chunks=min(DEFAULT.retrieval.chunks, candidates))
+    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0, retrieval=retrieval)
+
+
+def as_asked(memory: MemoryConfig, *, sink: int | None, recent: int | None) -> tuple[MemoryConfig, int]:
+    """Fit a memory that a user asked for to the model.
+
+    Args:
+        memory: with the window of other models.
+        sink: latent frames of the model's own first output to keep for ever, if that was asked for.
+        recent: latent frames before the previous chunk to keep.
+
+    Returns:
+        The memory, and the time position at which remembered chunks begin.
+
+    Raises:
+        ValueError: the released window of another model.
+    """
+    if memory.released_window:
+        raise ValueError(
+            "the official profile keeps the window of LingBot-World's released code; there is none for "
+            "InSpatio-World. Take --profile paper, or the parts you want: --rule released --similarity centroid"
+        )
+    memory = dataclasses.replace(memory, recent_frames=recent or 0)
+    if memory.mode in ("sink_recent", "worldkv"):
+        memory = dataclasses.replace(memory, sink_frames=sink or 0)
+    if memory.mode != "worldkv" or memory.retrieval.positions == "as_stored":
+        return memory, CHUNK_FRAMES
+    # All remembered chunks stand at one place; the memory would move them by their age.
+    return dataclasses.replace(
+        memory, retrieval=dataclasses.replace(memory.retrieval, positions="as_stored")
+    ), BEFORE_SOURCE
+
+
+def weigh_source(memory: MemoryConfig, *, times, known, time_weight: float, known_weight: float) -> MemoryConfig:
+    """Let retrieval weigh the source's time and what it showed, see `SourceAware`.
+
+    Raises:
+        ValueError: a memory without retrieval, or a bank that forgets redundant chunks.
+    """
+    if not time_weight and not known_weight:
+        return memory
+    if memory.mode != "worldkv" or memory.bank.when_full == "drop_most_redundant" or memory.recent_frames:
+        raise ValueError(
+            "weights of the source's time and of what it shows need --memory worldkv with recent 0, and a bank that "
+            "is full only of the latest chunks: --when-full error or drop_oldest"
+        )
+    rule = SourceAware(
+        views=memory.retrieval.rule,
+        times=tuple(times),
+        known=tuple(known),
+        time_weight=time_weight,
+        known_weight=known_weight,
+    )
+    return dataclasses.replace(memory, retrieval=dataclasses.replace(memory.retrieval, rule=rule))
