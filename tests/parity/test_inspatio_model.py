@@ -7,12 +7,12 @@ import pytest
 from flax import nnx
 
 from ports.inspatio_world.backbone import Previous
-from ports.inspatio_world.schedule import inspatio_schedule, nearest_step, noise_levels, timesteps
 from ports.wan.dit import time_sinusoid
 from ports.wan.layers import layer_norm, modulate
 from ports.wan.model import WanDiT
 from ports.wan.parameters import bind
 from ports.wan.patches import patchify
+from ports.wan.schedule import nearest_step, noise_levels, timesteps, warped_schedule
 from tests.parity.goldens import load_case
 from tests.parity.inspatio_cases import Case, agree, channels_last, parametrize
 from worldkv_jax.memory import Context, KVSpan, MemoryConfig
@@ -267,11 +267,11 @@ def test_schedule(schedule_case):
     for name in (n for n in meta if n.startswith("shift")):
         shift, want = float(name.removeprefix("shift")), meta[name]
         agree(noise_levels(shift), tensors[f"out/{name}/sigmas"], atol=0)
-        steps = tuple(want["list"])
-        agree(timesteps(steps, shift), want["warped_timesteps"], atol=0)
-        schedule = inspatio_schedule(shift=shift, steps=steps)
-        agree(schedule.times, want["warped_timesteps"], atol=0)
+        steps = np.array(want["list"])
+        agree(timesteps(shift)[1000 - steps], want["warped_timesteps"], atol=0)
         if "sigmas" in want:
+            schedule = warped_schedule(tuple(steps), shift=shift)
+            agree(schedule.times, want["warped_timesteps"], atol=0)
             agree(schedule.clean_sigmas, want["sigmas"], atol=0)
             agree(schedule.noise_sigmas, want["sigmas"][1:], atol=0)
             assert nearest_step(schedule.times, shift).tolist() == want["index"]
