@@ -92,7 +92,7 @@ def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]
     last, spec = outcome.chunks[-1], outcome.layout.spec
     tier = outcome.layout.config.bank.tier if outcome.layout.has_bank else "device"
     device = last.kv_bytes["device"]
-    stored = outcome.layout.stored_tokens if outcome.layout.has_bank else spec.chunk_tokens
+    whole = spec.bytes(outcome.frames.shape[0], spec.chunk_tokens)
     return {
         "memory": name,
         "first_revisit_psnr": outcome.mean(outcome.psnr, scenario, FIRST),
@@ -102,6 +102,6 @@ def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]
         "attended_tokens": last.attended_tokens,
         "device_kv_bytes": device,
         "host_kv_bytes": 0 if tier == "device" else last.kv_bytes[tier],
-        "bytes_stored_per_chunk": spec.bytes(outcome.frames.shape[0], stored),
+        "bytes_stored_per_chunk": outcome.layout.chunk_bytes if outcome.layout.has_bank else whole,
         "frames_per_second": outcome.frames_per_second,
     }

@@ -12,6 +12,8 @@ from worldkv_jax import memory as wm
 CONFIGS = {
     "worldkv": worldkv(capacity=6),
     "pruned": worldkv(capacity=6, compression=wm.CompressionConfig(keep_ratio=0.25)),
+    "int8": worldkv(capacity=6, storage="int8", compression=wm.CompressionConfig(keep_ratio=0.25)),
+    "float8": worldkv(capacity=4, storage="float8", when_full="drop_oldest"),
     "drop oldest": worldkv(capacity=4, when_full="drop_oldest"),
     "drop most redundant": worldkv(capacity=4, when_full="drop_most_redundant"),
     "full": wm.MemoryConfig(mode="full"),

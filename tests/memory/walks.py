@@ -33,7 +33,7 @@ def worldkv(*, chunks=2, rule="camera", compression=EVERYTHING, capacity=None, *
     """A WorldKV configuration that keeps whole chunks unless told otherwise."""
     names = {field.name for field in dataclasses.fields(wm.RetrievalConfig)}
     retrieval = {name: others.pop(name) for name in list(others) if name in names}
-    bank = {name: others.pop(name) for name in list(others) if name in ("tier", "when_full")}
+    bank = {name: others.pop(name) for name in list(others) if name in ("tier", "storage", "when_full")}
     return wm.MemoryConfig(
         retrieval=wm.RetrievalConfig(chunks=chunks, rule=rule, **retrieval),
         compression=compression,

@@ -21,6 +21,12 @@ CONFIGS = {
     "drop oldest": {"capacity": 4, "when_full": "drop_oldest"},
     "drop most redundant": {"capacity": 3, "when_full": "drop_most_redundant"},
     "by attention": {"rule": "attention"},
+    "in int8": {"storage": "int8"},
+    "in float8, pruned at retrieval": {
+        "storage": "float8",
+        "compression": wm.CompressionConfig(keep_ratio=0.5, at="retrieval"),
+        "positions": "rebased",
+    },
     "no recent frames": {"recent_frames": 0},
 }
 

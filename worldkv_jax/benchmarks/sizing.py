@@ -15,13 +15,13 @@ def needed_bytes(layout: Layout) -> tuple[int, int]:
     """
     spec, worlds = layout.spec, layout.worlds
     tokens = (layout.sink_frames + layout.ring_frames) * spec.tokens_per_frame + spec.chunk_tokens
-    tokens += layout.config.retrieval.chunks * layout.stored_tokens + layout.context_tokens
-    return spec.bytes(worlds, tokens), bank_bytes(layout) // layout.capacity
+    retrieved = layout.config.retrieval.chunks * layout.chunk_bytes
+    return spec.bytes(worlds, tokens + layout.context_tokens) + retrieved, layout.chunk_bytes
 
 
 def bank_bytes(layout: Layout) -> int:
     """Count the bytes of keys and values of a full bank."""
-    return layout.spec.bytes(layout.worlds, layout.capacity * layout.stored_tokens)
+    return layout.capacity * layout.chunk_bytes
 
 
 def check_fits(layout: Layout, share: float) -> None:

@@ -15,6 +15,7 @@ _CHANGES = {
     "compress_at": ("compression", "at"),
     "pooled": ("compression", "pooled"),
     "tier": ("bank", "tier"),
+    "storage": ("bank", "storage"),
     "capacity": ("bank", "capacity"),
     "when_full": ("bank", "when_full"),
 }
@@ -41,6 +42,7 @@ def add_memory_flags(parser: argparse.ArgumentParser) -> None:
     add("--compress-at", metavar="NAME", help="store or retrieval")
     add("--pooled", action=argparse.BooleanOptionalAction, help="choose tokens over all non-anchor frames together")
     add("--tier", choices=_TIERS, help="memory that holds the stored chunks")
+    add("--storage", metavar="NAME", help="what they are stored in: model (its own dtype), int8 or float8")
     add("--capacity", type=int, metavar="N", help="chunks the bank holds")
     add("--when-full", metavar="NAME", help="error, drop_oldest or drop_most_redundant")
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.retrieval import choose, distances_between
 from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.storage import packed_shape
 
 
 class Index(NamedTuple):
@@ -30,7 +31,7 @@ class DeviceBank(NamedTuple):
     """Bank in the device's own memory: written in place when donated."""
 
     index: Index
-    slots: KVSpan  # [C, L, B, P, N, H]
+    slots: KVSpan  # [C, L, B, P, N, H], as `pack` makes them
 
 
 def empty_index(layout: Layout) -> Index:
@@ -48,8 +49,8 @@ def empty_index(layout: Layout) -> Index:
 def empty_device_bank(layout: Layout) -> DeviceBank:
     """Make a device bank that holds nothing."""
     shape = (layout.capacity, *layout.spec.shape(layout.worlds, layout.stored_tokens))
-    dtype = layout.spec.dtype
-    return DeviceBank(empty_index(layout), KVSpan(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)))
+    slots = packed_shape(shape, layout.config.bank.storage, layout.spec.dtype)
+    return DeviceBank(empty_index(layout), jax.tree.map(lambda slot: jnp.zeros(slot.shape, slot.dtype), slots))
 
 
 def describe(cameras: jax.Array, keys: jax.Array, layout: Layout) -> jax.Array:
@@ -130,13 +131,13 @@ def note(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, des
 
 
 def store(bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> DeviceBank:
-    """Store a pruned chunk ``[L, B, P, N, H]``."""
+    """Store a pruned and packed chunk ``[L, B, P, N, H]``."""
     slot, stored = place(bank.index, chunk, description, layout)
 
     def write(slots, new):
         # Read with the axis it is written with: only then does XLA fuse the read instead of copying the slot out.
         old = jax.lax.dynamic_slice_in_dim(slots, slot, 1)
-        kept = jnp.where(stored, new[None].astype(slots.dtype), old)
+        kept = jnp.where(stored, new[None], old)
         return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
 
     slots = jax.tree.map(write, bank.slots, span)

@@ -7,6 +7,7 @@ from typing import Literal
 from kernels_pallas.dispatch import FILES
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.rules import as_rule
+from worldkv_jax.memory.storage import STORAGES, Storage
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
@@ -111,12 +112,16 @@ class BankConfig:
     """Chunks it holds, ``C``; ``None`` for as many as the rollout has."""
     tier: Tier = "device"
     """Memory that holds the chunks; the index is always on the device."""
+    storage: Storage = "model"
+    """What keys and values are stored in: the model's dtype, or ``int8`` or ``float8`` with a scale for each head
+    of each token. Half the bytes of bfloat16, in every tier and on the way between them."""
     when_full: Literal["error", "drop_oldest", "drop_most_redundant"] = "error"
     """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other, on
     average over the worlds of a batch: they share the bank's slots."""
 
     def __post_init__(self):
         check_name("bank tier", self.tier, ("device", "pinned_host", "host"))
+        check_name("storage of the bank", self.storage, STORAGES)
         check_name("rule for a full bank", self.when_full, ("error", "drop_oldest", "drop_most_redundant"))
         if self.capacity is not None and self.capacity < 1:
             raise ValueError(f"bank.capacity={self.capacity} must be at least 1 chunk")

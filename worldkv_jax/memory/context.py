@@ -9,6 +9,7 @@ from worldkv_jax.memory.bank import Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.spans import KVSpan, concatenate
+from worldkv_jax.memory.storage import unpack
 from worldkv_jax.memory.window import Window, latest, valid_tokens
 
 
@@ -24,7 +25,7 @@ class Fetched(NamedTuple):
     """Chunks brought to the device ahead of the chunk that needs them."""
 
     picks: Picks
-    span: KVSpan  # [L, B, K, P, N, H]
+    span: KVSpan  # [L, B, K, P, N, H], as stored
 
 
 def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> Context:
@@ -55,13 +56,13 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
 
 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
-    """Re-base and prune retrieved chunks ``[L, B, K, P, N, H]`` where the configuration asks for it."""
+    """Unpack retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration asks for it."""
     retrieval, compression, frames = (
         layout.config.retrieval,
         layout.config.compression,
         layout.spec.chunk_frames,
     )
-    span = fetched.span
+    span = unpack(fetched.span, layout.spec.dtype)
     if retrieval.positions == "rebased":
         shift = rebase_frames(fetched.picks, chunk, layout)
         span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 from worldkv_jax.memory.bank import Index, Picks, empty_index, note, place
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.storage import packed_shape
 
 
 @flax.struct.dataclass
@@ -21,7 +22,7 @@ class HostBank:
     """
 
     index: Index
-    slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B spans [L, P, N, H] on the host; None where empty
+    slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B packed spans [L, P, N, H] on the host; None where empty
     offered: int = flax.struct.field(pytree_node=False)
     """Chunks given to the bank so far, known on the host so that storing need not wait."""
 
@@ -48,20 +49,20 @@ def host_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.shar
 
 
 def store(bank: HostBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> HostBank:
-    """Store a pruned chunk ``[L, B, P, N, H]``; the copy to the host runs on while the caller goes on."""
+    """Store a pruned and packed chunk ``[L, B, P, N, H]``; the copy to the host runs on while the caller goes on."""
     slot, stored = _place(bank.index, chunk, description, layout)
     index = _note(bank.index, slot, stored, chunk, description)
     where = _host_slot(bank, slot, stored, layout)
     slots = bank.slots
     if where is not None:
-        target = host_sharding(world_sharding(span.keys), layout.config.bank.tier)
+        target = host_sharding(world_sharding(jax.tree.leaves(span)[0]), layout.config.bank.tier)
         worlds = tuple(jax.device_put(_world(span, b), target) for b in range(layout.worlds))
         slots = (*slots[:where], worlds, *slots[where + 1 :])
     return HostBank(index, slots, bank.offered + 1)
 
 
 def fetch(bank: HostBank, picks: Picks, device: jax.sharding.Sharding, layout: Layout) -> KVSpan:
-    """Bring the picked chunks to the device: ``[L, B, K, P, N, H]``.
+    """Bring the picked chunks to the device as they are stored: ``[L, B, K, P, N, H]``.
 
     Waits for the few bytes of the picks; the chunks themselves move while the caller goes on.
 
@@ -72,8 +73,6 @@ def fetch(bank: HostBank, picks: Picks, device: jax.sharding.Sharding, layout: L
         layout: static sizes.
     """
     slots, count = jax.device_get((picks.slots, picks.count))
-    spec = layout.spec
-    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
     blank = None
     picked = []
     for b in range(layout.worlds):
@@ -82,8 +81,8 @@ def fetch(bank: HostBank, picks: Picks, device: jax.sharding.Sharding, layout: L
                 picked.append(jax.device_put(bank.slots[slot][b], device))
                 continue
             if blank is None:
-                blank = jnp.zeros(shape, spec.dtype, device=device)
-            picked.append(KVSpan(blank, blank))
+                blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=device), _shape(layout))
+            picked.append(blank)
     return _stack(picked, layout.worlds)
 
 
@@ -92,12 +91,10 @@ def to_saved(bank: HostBank, layout: Layout) -> HostBank:
 
     The zeros are one array that all empty slots share; on disk they compress to nothing.
     """
-    spec = layout.spec
     tier = layout.config.bank.tier
     target = host_sharding(SingleDeviceSharding(next(iter(bank.index.chunks.sharding.device_set))), tier)
-    blank = np.zeros((spec.layers, layout.stored_tokens, spec.heads, spec.head_dim), jnp.dtype(spec.dtype))
-    blank = jax.device_put(blank, target)
-    empty = (KVSpan(blank, blank),) * layout.worlds
+    blank = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype), target), _shape(layout))
+    empty = (blank,) * layout.worlds
     return bank.replace(slots=tuple(empty if slot is None else slot for slot in bank.slots))
 
 
@@ -105,6 +102,13 @@ def from_saved(saved: HostBank, chunk: int) -> HostBank:
     """Empty the slots that hold no chunk again; ``chunk`` is how many were offered."""
     used = np.asarray(saved.index.chunks) >= 0
     return saved.replace(slots=tuple(slot if u else None for slot, u in zip(saved.slots, used)), offered=chunk)
+
+
+def _shape(layout: Layout) -> KVSpan:
+    """Describe what is stored of one world's chunk."""
+    spec = layout.spec
+    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+    return packed_shape(shape, layout.config.bank.storage, spec.dtype)
 
 
 def _host_slot(bank: HostBank, slot: jax.Array, stored: jax.Array, layout: Layout) -> int | None:

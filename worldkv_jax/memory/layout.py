@@ -5,6 +5,7 @@ import math
 
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.spans import KVSpec
+from worldkv_jax.memory.storage import packed_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,6 +176,12 @@ class Layout:
     def stored_tokens(self) -> int:
         """Tokens of a chunk in the bank."""
         return self.kept_tokens if self.config.compression.at == "store" else self.spec.chunk_tokens
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of one stored chunk of every world, as the bank stores it."""
+        shape = self.spec.shape(self.worlds, self.stored_tokens)
+        return packed_bytes(shape, self.config.bank.storage, self.spec.dtype)
 
     # ---- context ----
 

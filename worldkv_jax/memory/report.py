@@ -80,9 +80,10 @@ def describe(layout: Layout, chunk_counter: jax.Array) -> str:
         over = 0 if chunk is None else max(0, chunk - layout.first_stored - layout.capacity)
         dropped = f" ({over} dropped)" if over and config.bank.when_full != "error" else ""
         rule = type(config.retrieval.rule).__name__
+        storage = "" if config.bank.storage == "model" else f" as {config.bank.storage}"
         lines.append(
             f"  bank: {held} {layout.capacity} chunks, {layout.stored_tokens} of {spec.chunk_tokens} tokens each, "
-            f"in {config.bank.tier} memory; when full: {config.bank.when_full}{dropped}"
+            f"in {config.bank.tier} memory{storage}; when full: {config.bank.when_full}{dropped}"
         )
         lines.append(
             f"  recall: {config.retrieval.chunks} nearest by {rule}, {layout.kept_tokens} tokens each, positions "
@@ -137,6 +138,5 @@ def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:
     sizes = {"device": window}
     if layout.has_bank:
         tier = layout.config.bank.tier
-        bank = layout.spec.bytes(layout.worlds, chunks * layout.stored_tokens)
-        sizes[tier] = sizes.get(tier, 0) + bank
+        sizes[tier] = sizes.get(tier, 0) + chunks * layout.chunk_bytes
     return sizes

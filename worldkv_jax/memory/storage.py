@@ -12,36 +12,38 @@ import jax.numpy as jnp
 from worldkv_jax.memory.spans import KVSpan
 
 Storage = Literal["model", "int8", "float8"]
+STORAGES = ("model", "int8", "float8")
 
-_SCALE = jnp.bfloat16  # numbers are rounded to the scale that is stored, so its own rounding costs nothing
-_EIGHT_BITS = {"int8": (jnp.int8, 127), "float8": (jnp.float8_e4m3fn, 448)}  # dtype and largest number
+_INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
 
 
 class EightBit(NamedTuple):
     """Keys or values in eight bits: they are ``numbers * scale``."""
 
-    numbers: jax.Array  # [..., tokens, N, H] int8 or float8
-    scale: jax.Array  # [..., tokens, N, 1] bfloat16
+    numbers: jax.Array  # [..., tokens, N, H]: int8, or uint8 that holds the bits of float8_e4m3fn
+    scale: jax.Array  # [..., tokens, N, 1] float32
 
 
 def pack(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
     """Turn keys and values ``[..., tokens, N, H]`` into what the bank holds; ``dtype`` is the model's."""
     if storage == "model":
         return jax.tree.map(lambda x: x.astype(dtype), span)
-    return KVSpan(*(_quantise(x, *_EIGHT_BITS[storage]) for x in span))
+    quantise = _to_int8 if storage == "int8" else _to_float8
+    return KVSpan(*(quantise(x.astype(jnp.float32)) for x in span))
 
 
 def unpack(stored: KVSpan, dtype: str) -> KVSpan:
     """Turn what `pack` made back into keys and values in ``dtype``; nothing if they are not in eight bits."""
-    return KVSpan(*(_restore(x, dtype) if isinstance(x, EightBit) else x for x in stored))
+    return KVSpan(*(_restore(x).astype(dtype) if isinstance(x, EightBit) else x for x in stored))
 
 
 def packed_shape(shape: tuple[int, ...], storage: Storage, dtype: str) -> KVSpan:
     """Describe what `pack` makes of keys and values of shape ``[..., tokens, N, H]``, as `jax.ShapeDtypeStruct`."""
-    one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-    if storage != "model":
-        numbers = jax.ShapeDtypeStruct(shape, _EIGHT_BITS[storage][0])
-        one = EightBit(numbers, jax.ShapeDtypeStruct((*shape[:-1], 1), _SCALE))
+    if storage == "model":
+        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    else:
+        numbers = jax.ShapeDtypeStruct(shape, jnp.int8 if storage == "int8" else jnp.uint8)
+        one = EightBit(numbers, jax.ShapeDtypeStruct((*shape[:-1], 1), jnp.float32))
     return KVSpan(one, one)
 
 
@@ -51,15 +53,25 @@ def packed_bytes(shape: tuple[int, ...], storage: Storage, dtype: str) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
-def _quantise(x: jax.Array, dtype, largest: int) -> EightBit:
-    x = x.astype(jnp.float32)
-    scale = (jnp.max(jnp.abs(x), axis=-1, keepdims=True) / largest).astype(_SCALE)
-    scale = jnp.where(scale > 0, scale, jnp.ones_like(scale))
-    numbers = jnp.clip(x / scale.astype(jnp.float32), -largest, largest)  # beyond its largest, float8 has no number
-    if jnp.issubdtype(dtype, jnp.integer):
-        numbers = jnp.round(numbers)
-    return EightBit(numbers.astype(dtype), scale)
+def _to_int8(x: jax.Array) -> EightBit:
+    scale = _scale(x, _INT8_LARGEST)
+    return EightBit(jnp.round(x / scale).astype(jnp.int8), scale)
 
 
-def _restore(stored: EightBit, dtype: str) -> jax.Array:
-    return (stored.numbers.astype(jnp.float32) * stored.scale.astype(jnp.float32)).astype(dtype)
+def _to_float8(x: jax.Array) -> EightBit:
+    scale = _scale(x, _FLOAT8_LARGEST)
+    numbers = jnp.clip(x / scale, -_FLOAT8_LARGEST, _FLOAT8_LARGEST)  # it has no infinity: beyond is not a number
+    # As bits: XLA on CPU updates no float8 buffer in place, and not every file format has the type.
+    return EightBit(jax.lax.bitcast_convert_type(numbers.astype(jnp.float8_e4m3fn), jnp.uint8), scale)
+
+
+def _restore(stored: EightBit) -> jax.Array:
+    numbers = stored.numbers
+    if numbers.dtype == jnp.uint8:
+        numbers = jax.lax.bitcast_convert_type(numbers, jnp.float8_e4m3fn)
+    return numbers.astype(jnp.float32) * stored.scale
+
+
+def _scale(x: jax.Array, largest: float) -> jax.Array:
+    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) / largest
+    return jnp.where(scale > 0, scale, jnp.ones_like(scale))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory import bank as device_bank
-from worldkv_jax.memory import host_bank, report
+from worldkv_jax.memory import host_bank, report, storage
 from worldkv_jax.memory.bank import DeviceBank, Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
@@ -166,13 +166,13 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
         window = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout)
         return memory.replace(window=window, chunk=memory.chunk + 1)
     if memory.on_device:
-        window, pruned, description = _digest(memory.window, memory.chunk, own, cameras, layout)
-        bank = device_bank.store(memory.bank, pruned, memory.chunk, description, layout)
+        window, packed, description = _digest(memory.window, memory.chunk, own, cameras, layout)
+        bank = device_bank.store(memory.bank, packed, memory.chunk, description, layout)
     else:
         _check_not_traced(memory, own)
         check_room(layout, memory.bank.offered)
-        window, pruned, description = _digest_jit(memory.window, memory.chunk, own, cameras, layout)
-        bank = host_bank.store(memory.bank, pruned, memory.chunk, description, layout)
+        window, packed, description = _digest_jit(memory.window, memory.chunk, own, cameras, layout)
+        bank = host_bank.store(memory.bank, packed, memory.chunk, description, layout)
     return memory.replace(window=window, bank=bank, chunk=memory.chunk + 1)
 
 
@@ -235,7 +235,7 @@ def _digest(window: Window, chunk, own: KVSpan, cameras, layout: Layout):
     compression = layout.config.compression
     if compression.at == "store":
         own = compress(own, compression, frames=layout.spec.chunk_frames)
-    return window, own, description
+    return window, storage.pack(own, layout.config.bank.storage, layout.spec.dtype), description
 
 
 # Outside jit only the host tiers call these; inside, the functions above are traced into the caller.

@@ -127,7 +127,7 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     scores = 4 * spec.layers * worlds * spec.chunk_tokens * attended * spec.heads * spec.head_dim
     moved = 0
     if tier in ("pinned_host", "host"):
-        moved = spec.bytes(worlds, layout.stored_tokens) * (1 + memory.retrieval.chunks)
+        moved = layout.chunk_bytes * (1 + memory.retrieval.chunks)
         needs["chunks on their way"] = moved
     return Plan(
         tier=tier,
