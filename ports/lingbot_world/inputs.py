@@ -1,6 +1,7 @@
 """What one rollout of LingBot-World-Fast is made of: files checked before any weight is loaded."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from checkpoints.components import Component
+from checkpoints.manifest import is_converted
 from checkpoints.weights import open_weights
 from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.camera import make_lens, motion_scale
@@ -37,6 +40,8 @@ class Inputs:
     """Text or the path of an embedding; ``None`` for noise in its place, with random weights."""
     ckpt: str | None = None
     """``None`` for random weights."""
+    decodes: bool = True
+    """Whether frames are wanted and not only latents."""
 
     def chunks(self, cells: jax.Array, prompt: jax.Array) -> list[ChunkInput]:
         """Put together what each chunk is given.
@@ -59,6 +64,21 @@ class Inputs:
             own = None if actions is None else actions[:, first : first + CHUNK_FRAMES]
             given.append(Given(lens._replace(actions=own), image, prompt[None]))
         return chunk_inputs(poses, self.backbone.spec, conditions=given)
+
+
+def check_parts(ckpt: str, components: Iterable[Component]) -> None:
+    """Check that a model folder has what is needed of it; a converted one tells so itself when it is opened.
+
+    Raises:
+        FileNotFoundError: it lacks some, all of which are named.
+    """
+    folder = Path(ckpt)
+    if not folder.is_dir() or is_converted(folder):
+        return
+    missing = [part for part in components if not any(any(folder.glob(pattern)) for pattern in part.files)]
+    if missing:
+        lines = [f"{part.name}: no {' and no '.join(part.files)}" for part in missing]
+        raise FileNotFoundError("\n  ".join([f"{ckpt} is no whole model folder:", *lines]))
 
 
 def read_config(ckpt: str, dtype: str) -> LingBotConfig:

@@ -30,7 +30,7 @@ def load(inputs: Inputs) -> tuple[LingBotParams, list[ChunkInput]]:
     _, coder = _load(ckpt, vae.COMPONENT, "float32")
     cells = _encode(inputs, coder)
     _, dit = _load(ckpt, DIT, config.dtype)
-    return LingBotParams(dit, {"decoder": coder["decoder"]}), inputs.chunks(cells, prompt)
+    return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
 
 
 def draw(inputs: Inputs, *, seed: int = 0) -> tuple[LingBotParams, list[ChunkInput]]:
@@ -40,10 +40,15 @@ def draw(inputs: Inputs, *, seed: int = 0) -> tuple[LingBotParams, list[ChunkInp
         prompt = embed_prompt(inputs.prompt, dim=config.text_dim, length=config.text_rows)
     else:
         prompt = jax.random.normal(jax.random.key(seed), (config.text_rows, config.text_dim))
-    coder = vae.init_params(backbone.vae, seed)
+    needs_coder = inputs.decodes or inputs.image is not None
+    coder = vae.init_params(backbone.vae, seed) if needs_coder else {}
     cells = _encode(inputs, coder)
     dit = init_params(LingBotDiT, config, seed, dtype=jnp.dtype(config.dtype))
-    return LingBotParams(dit, {"decoder": coder["decoder"]}), inputs.chunks(cells, prompt)
+    return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
+
+
+def _decoder(inputs: Inputs, coder: dict) -> dict | None:
+    return {"decoder": coder["decoder"]} if inputs.decodes else None
 
 
 def _embed(prompt: str, ckpt: str, config: LingBotConfig) -> jax.Array:

@@ -11,15 +11,16 @@ import numpy as np
 from checkpoints.weights import open_weights
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.camera_folder import CameraPath, read_path
+from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.command import IGNORED_FLAGS, MEMORY_FLAGS
 from ports.lingbot_world.conditioning import Length, latent_size, rollout_length
 from ports.lingbot_world.config import CELL, LingBotConfig
 from ports.lingbot_world.cost import lingbot_cost
-from ports.lingbot_world.inputs import Inputs, check_prompt, is_embedding, read_config, read_image
+from ports.lingbot_world.inputs import Inputs, check_parts, check_prompt, is_embedding, read_config, read_image
 from ports.lingbot_world.loading import draw, load
 from ports.lingbot_world.released_flags import check_released_window, released_memory
 from ports.lingbot_world.schedule import lingbot_schedule
-from ports.wan import vae
+from ports.wan import umt5, vae
 from ports.wan.patches import PATCH
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.rollout.request import Request
@@ -44,6 +45,10 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     """
     without_files = args.random_weights or getattr(args, "command", None) == "plan"
     _check_given(args, without_files=without_files)
+    reads_text = not args.random_weights and not is_embedding(args.prompt or "")
+    if args.ckpt is not None:
+        others = [] if without_files else [vae.COMPONENT, *([umt5.COMPONENT] if reads_text else [])]
+        check_parts(args.ckpt, [DIT, *others])
     config = _config(args)
     image = None if args.image is None else read_image(args.image)
     rows, columns = _latent_size(args, image)
@@ -51,8 +56,8 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     memory = _memory(args, memory, config, length)
     check_released_window(memory, length.latents)
     coder = vae.VAEConfig() if without_files else open_weights(args.ckpt, vae.COMPONENT).config
-    if args.prompt is not None and not (without_files and args.ckpt is not None):
-        check_prompt(args.prompt, args.ckpt, config)
+    if args.prompt is not None:
+        check_prompt(args.prompt, None if without_files else args.ckpt, config)
     backbone = LingBotWorld(config, rows, columns, lingbot_schedule(shift=args.shift), coder)
     inputs = Inputs(
         backbone=backbone,
@@ -62,14 +67,14 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
         image=image,
         prompt=args.prompt,
         ckpt=args.ckpt,
+        decodes=not getattr(args, "no_decode", False),
     )
-    encodes_text = not args.random_weights and not is_embedding(args.prompt or "")
     return Request(
         backbone=backbone,
         memory=memory,
         chunks=length.chunks,
         fps=FPS,
-        cost=lingbot_cost(backbone, encodes_text=encodes_text, decodes=not getattr(args, "no_decode", False)),
+        cost=lingbot_cost(backbone, encodes_text=reads_text, decodes=inputs.decodes),
         load=functools.partial(draw if args.random_weights else load, inputs),
         random_weights=args.random_weights,
         summary=_summary(args, inputs),

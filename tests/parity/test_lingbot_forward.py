@@ -14,7 +14,7 @@ from ports.wan.blocks import Conditions, keys_and_values, run_blocks
 from ports.wan.layers import gate, layer_norm, modulate
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH, patchify
-from tests.lingbot_world.golden_model import config_of, params_of
+from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
 
 ATOL = 1e-5
@@ -36,8 +36,8 @@ class Case:
 
     def __init__(self, path):
         self.meta, self.tensors = load_case(path)
-        self.config = config_of(self.meta["config"])
-        self.model = bind(LingBotDiT, self.config, params_of(self.config, self.tensors))
+        self.config, params = model_of(self.meta["config"], self.tensors)
+        self.model = bind(LingBotDiT, self.config, params)
         channels_last = functools.partial(np.moveaxis, source=0, destination=-1)
         self.cells = jnp.asarray(
             np.concatenate([channels_last(self.tensors["in/x"]), channels_last(self.tensors["in/y"])], axis=-1)[None]

@@ -14,7 +14,7 @@ from ports.lingbot_world.conditioning import image_cells, rollout_length
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES
 from ports.lingbot_world.released_flags import released_memory
 from ports.lingbot_world.schedule import lingbot_schedule
-from tests.lingbot_world.golden_model import config_of, params_of
+from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.cameras import latent_poses
 from worldkv_jax.memory import recall
@@ -39,8 +39,8 @@ load = functools.lru_cache(load_case)
 def weights(path):
     """Configuration and parameters of a file of weights."""
     meta, tensors = load(path)
-    config = config_of(meta["config"])
-    return config, LingBotParams(params_of(config, tensors), None)
+    config, params = model_of(meta["config"], tensors)
+    return config, LingBotParams(params, None)
 
 
 class Rollout:

@@ -1,0 +1,72 @@
+"""The key table names every tensor of the released transformer, and other models are refused."""
+
+import dataclasses
+
+import pytest
+
+from ports.lingbot_world.checkpoint import DIT, FORMAT
+from ports.lingbot_world.config import TINY, LingBotConfig
+from tests.wan.released import fingerprint, tensors_of
+
+REAL = {"num_heads": 40, "text_len": 512, "sink_size": 3, "model_type": "i2v", "dim": 5120, "eps": 1e-6}
+"""What the released class writes to its ``config.json``, in part."""
+
+
+def test_every_tensor_at_full_size():
+    """Count and elements of the released class; some of its shapes (LingBot-World specification, section 2)."""
+    targets = tensors_of(DIT, LingBotConfig())
+    assert fingerprint(targets)[:2] == (1421, 18_544_332_864)
+    assert fingerprint(tensors_of(DIT, LingBotConfig(control="act")))[:2] == (1421, 18_545_643_584)
+    shapes = {
+        "patch_embedding.weight": (5120, 36, 1, 2, 2),
+        "patch_embedding_wancamctrl.weight": (5120, 1536),
+        "c2ws_hidden_states_layer2.bias": (5120,),
+        "text_embedding.0.weight": (5120, 4096),
+        "time_embedding.0.weight": (5120, 256),
+        "time_projection.1.weight": (30720, 5120),
+        "blocks.39.modulation": (1, 6, 5120),
+        "blocks.0.self_attn.norm_q.weight": (5120,),
+        "blocks.7.cross_attn.o.weight": (5120, 5120),
+        "blocks.0.ffn.0.weight": (13824, 5120),
+        "blocks.0.norm3.bias": (5120,),
+        "blocks.0.cam_injector_layer1.weight": (5120, 5120),
+        "blocks.0.cam_shift_layer.bias": (5120,),
+        "head.modulation": (1, 2, 5120),
+        "head.head.weight": (64, 5120),
+    }
+    assert {key: targets[key].shape for key in shapes} == shapes
+
+
+@pytest.mark.parametrize("config", [LingBotConfig(), LingBotConfig(control="act"), TINY])
+def test_sizes_are_read_off_the_tensors(config):
+    shapes = {key: target.shape for key, target in tensors_of(DIT, config).items()}
+    settings = {"num_heads": config.heads, "text_len": config.text_rows}
+    found = DIT.configure(shapes, settings)
+    assert dataclasses.replace(found, dtype=config.dtype) == config
+    assert DIT.from_json(DIT.to_json(found)) == found
+
+
+def test_without_settings_heads_are_as_wide_as_the_released_ones():
+    shapes = {key: target.shape for key, target in tensors_of(DIT, LingBotConfig()).items()}
+    assert DIT.configure(shapes, {}) == LingBotConfig()
+    assert DIT.configure(shapes, REAL | {"sink_size": 6}).sink_frames == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "says"),
+    [
+        ({"patch_embedding_wancamctrl.weight": (48, 999)}, {}, "takes 999 features; LingBot-World-Fast takes 1536"),
+        ({}, {"dim": 64}, "dim is 64, not 48"),
+        ({}, {"model_type": "t2v"}, "model_type is 't2v'"),
+        ({}, {"eps": 1e-5}, "eps is 1e-05"),
+    ],
+)
+def test_other_models_are_refused(change, settings, says):
+    shapes = {key: target.shape for key, target in tensors_of(DIT, TINY).items()} | change
+    with pytest.raises(ValueError, match=says):
+        DIT.configure(shapes, {"num_heads": 4} | settings)
+
+
+def test_a_released_folder_has_three_networks():
+    assert FORMAT.name == "lingbot-world-fast"
+    assert [component.name for component in FORMAT.components] == ["dit", "vae", "text_encoder"]
