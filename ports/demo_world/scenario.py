@@ -32,18 +32,23 @@ class Scenario(NamedTuple):
         return self.phases.count(TOUR)
 
 
-def make_scenario(seed: int, worlds: int) -> Scenario:
+def make_scenario(seed: int, worlds: int, *, laps: int = 3) -> Scenario:
     """Build ``worlds`` held-out worlds.
 
-    Each camera turns once around the room (the tour), once more, and then back the other way. It starts
-    anywhere, turns left or right, and in every second world it walks a circle while it turns. The later laps
-    are a third of a frame off the first, so that no view is exactly one that was seen.
+    Each camera turns once around the room (the tour), once more, and then back the other way; further laps go to
+    and fro. It starts anywhere, turns left or right, and in every second world it walks a circle while it turns.
+    The later laps are a fraction of a frame off the first, so that no view of the tour is seen again exactly.
+
+    Args:
+        seed: of rooms and cameras.
+        worlds: how many.
+        laps: turns around the room, the tour included; all after the second are late revisits.
     """
     rng = np.random.default_rng(seed)
     frames = LAP * CHUNK_FRAMES
     step = 2 * np.pi / frames
     lap = step * np.arange(frames)
-    progress = np.concatenate([lap, lap + step / 3, lap[::-1] + step / 3])
+    progress = np.concatenate([_of_lap(lap, number, step) for number in range(laps)])
     poses = []
     for world in range(worlds):
         direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
@@ -55,5 +60,14 @@ def make_scenario(seed: int, worlds: int) -> Scenario:
     poses = np.stack(poses)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(seed, worlds))
     truth = np.asarray(jax.jit(jax.vmap(renderer.render))(rooms, jnp.asarray(poses)))
-    phases = (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * LAP
+    phases = (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * (laps - 2) * LAP
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
+
+
+def _of_lap(lap: np.ndarray, number: int, step: float) -> np.ndarray:
+    """Return the progress of one lap: a third of a frame off for the revisits of the demo, later ones vary."""
+    if number == 0:
+        return lap
+    backwards = number % 2 == 0
+    offset = 1 / 3 if number < 3 else (number * 0.618) % 1
+    return (lap[::-1] if backwards else lap) + step * offset

@@ -1,12 +1,33 @@
 """Revisits of a camera path: which earlier frame saw the same view, and how often it was visited before."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 
 _BLOCK_PAIRS = 2**17  # pairs of poses compared at once: about 50 MB
+
+
+class Returns(NamedTuple):
+    """Frames whose view was left and is seen again, each with its nearest frame of the first visit."""
+
+    frames: np.ndarray  # [m] int64
+    earlier: np.ndarray  # [m] int64
+    visits: np.ndarray  # [m] int64 earlier visits: 1 on the first revisit, more on late ones
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class Approach(NamedTuple):
+    """A pair of frames whose views come near each other after the camera had moved away."""
+
+    frame: int
+    earlier: int
+    angle_degrees: float
+    distance: float
 
 
 def revisit_pairs(poses, *, max_angle_degrees: float, max_distance: float, min_gap: int) -> np.ndarray:
@@ -67,13 +88,98 @@ def visit_numbers(poses, *, max_angle_degrees: float, max_distance: float, min_a
     _check_gap("min_away", min_away)
     numbers = []
     for rows, closeness in _closeness(poses, max_angle_degrees, max_distance):
-        columns = np.arange(closeness.shape[1])
-        near = np.isfinite(closeness) & (columns <= rows[:, None])
-        latest = np.maximum.accumulate(np.where(near, columns, -1), axis=1)
-        previous = np.concatenate([np.full((len(rows), 1), -1), latest[:, :-1]], axis=1)
-        returns = near & (previous >= 0) & (columns - previous - 1 >= min_away)
-        numbers.append(returns.sum(axis=1))
+        closeness = np.where(np.arange(closeness.shape[1]) <= rows[:, None], closeness, np.inf)
+        numbers.append(_visit_starts(closeness, min_away).sum(axis=1) - 1)
     return np.concatenate(numbers)
+
+
+def find_returns(
+    poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1, min_away: int = 1
+) -> Returns:
+    """Find every frame whose view was left and is seen again, and its nearest view of the first visit.
+
+    Visits are those of `visit_numbers`; what is nearest is that of `revisit_pairs`.
+
+    Args:
+        poses: camera-to-world ``[n, 4, 4]``, OpenCV axes.
+        max_angle_degrees: largest angle of a near frame, above 0.
+        max_distance: largest distance of a near frame in scene units, above 0.
+        min_gap: fewest frames between the two.
+        min_away: frames that count as having left, at least 1.
+
+    Raises:
+        ValueError: invalid poses, or limits that are not positive.
+    """
+    poses = validate_poses(poses)
+    _check_gap("min_gap", min_gap)
+    _check_gap("min_away", min_away)
+    found = []
+    for rows, closeness in _closeness(poses, max_angle_degrees, max_distance):
+        columns = np.arange(closeness.shape[1])
+        closeness = np.where(columns <= rows[:, None], closeness, np.inf)
+        visits = np.cumsum(_visit_starts(closeness, min_away), axis=1)
+        first_visit = np.where((visits == 1) & (columns <= rows[:, None] - min_gap), closeness, np.inf)
+        nearest, each = first_visit.argmin(axis=1), np.arange(len(rows))
+        returned = (visits[each, rows] > 1) & np.isfinite(first_visit[each, nearest])
+        found.append(np.stack([rows, nearest, visits[each, rows] - 1], axis=1)[returned])
+    return Returns(*np.concatenate(found).T)
+
+
+def given_returns(pairs, frames: int) -> Returns:
+    """Take revisits that are given by hand, as for the trajectories of the released code.
+
+    Args:
+        pairs: (first visit, revisit) frame numbers, from 0. A second pair with the same first visit is a late one.
+        frames: of the video.
+
+    Raises:
+        ValueError: no pairs, a frame outside the video, or a revisit that is not after its first visit.
+    """
+    pairs = sorted((int(later), int(earlier)) for earlier, later in pairs)
+    if not pairs:
+        raise ValueError("no pairs were given; give (first visit, revisit) frame numbers")
+    for later, earlier in pairs:
+        if not 0 <= earlier < later < frames:
+            raise ValueError(
+                f"pair {earlier}:{later} does not fit a video of {frames} frames: expected "
+                f"0 <= first visit < revisit <= {frames - 1}"
+            )
+    found, earlier = np.array(pairs, np.int64).T
+    visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(pairs))]
+    return Returns(found, earlier, np.array(visits, np.int64))
+
+
+def closest_approach(poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1) -> Approach | None:
+    """Find the two frames that come closest to a revisit: nearest to each other, after the camera was farther away.
+
+    The limits only weigh angle against distance. ``None`` if the camera never comes nearer to an earlier view.
+
+    Raises:
+        ValueError: invalid poses, or limits that are not positive.
+    """
+    poses = validate_poses(poses)
+    _check_gap("min_gap", min_gap)
+    best, least = None, np.inf
+    for frame in range(min_gap, len(poses)):
+        distance, angle = pose_distance(poses[frame], poses[:frame])
+        closeness = np.rad2deg(angle) / max_angle_degrees + distance / max_distance
+        farthest_since = np.maximum.accumulate(closeness[::-1])[::-1]
+        came_back = np.append(farthest_since[1:] > closeness[:-1] + 1e-9, False)
+        came_back[frame - min_gap + 1 :] = False
+        closeness = np.where(came_back, closeness, np.inf)
+        earlier = int(closeness.argmin())
+        if closeness[earlier] < least:
+            least = closeness[earlier]
+            best = Approach(frame, earlier, float(np.rad2deg(angle[earlier])), float(distance[earlier]))
+    return best
+
+
+def _visit_starts(closeness: np.ndarray, min_away: int) -> np.ndarray:
+    """Mark the near frames ``[r, c]`` at which a visit begins, seen from the frame of each row."""
+    columns, near = np.arange(closeness.shape[1]), np.isfinite(closeness)
+    latest = np.maximum.accumulate(np.where(near, columns, -1), axis=1)
+    previous = np.concatenate([np.full((len(near), 1), -1), latest[:, :-1]], axis=1)
+    return near & ((previous < 0) | (columns - previous - 1 >= min_away))
 
 
 def _closeness(poses, max_angle_degrees, max_distance) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,90 @@
+"""`worldkv evaluate`: files in, table and JSON out, and what it says about bad input."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.evaluation.panorama import there_and_back, world
+from worldkv_jax.cli.main import main
+from worldkv_jax.media.video import write_video
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two worlds: a video, its poses and its truth each."""
+    made = {}
+    for seed in range(2):
+        frames, poses = world(there_and_back(2), seed)
+        noise = np.random.default_rng(seed).normal(size=frames.shape) * 0.05
+        made[f"video{seed}"] = write_video(tmp_path / f"video{seed}.mp4", np.clip(frames + noise, 0, 1), fps=12)
+        made[f"truth{seed}"] = write_video(tmp_path / f"truth{seed}.mp4", frames, fps=12)
+        made[f"poses{seed}"] = tmp_path / f"poses{seed}.npy"
+        np.save(made[f"poses{seed}"], poses)
+    return {name: str(path) for name, path in made.items()}
+
+
+def evaluate(tmp_path, *arguments):
+    """Run the command; return its exit code and what it wrote."""
+    code = main(["evaluate", *arguments, "--max-angle", "2", "--out", str(tmp_path / "out")])
+    written = tmp_path / "out/evaluation.json"
+    return code, json.loads(written.read_text()) if written.exists() else None
+
+
+def test_two_worlds_with_truth(files, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    chunks = [{"frames": 12, "kv_bytes": {"device": 1000, "host": 500 * i}} for i in range(6)]
+    report.write_text(json.dumps({"chunks": chunks}))
+    worlds = [files[name] for name in ("video0", "poses0", "video1", "poses1")]
+    code, data = evaluate(
+        tmp_path, *worlds, "--truth", files["truth0"], files["truth1"], "--report", str(report), "--mind",
+        str(tmp_path / "mind"), "--mark", "10"
+    )  # fmt: skip
+    assert code == 0
+    out = capsys.readouterr().out
+    assert "2 worlds, 95 % intervals" in out and "psnr (dB)" in out and "truth: late revisits" in out
+    assert "the memory grows by 500 B in a second of video" in out
+    assert "lpips is left out: no weights were given" in out
+    scores = data["over_worlds"]["psnr"]
+    assert scores["first"]["count"] == 2 and scores["first"]["low"] < scores["first"]["mean"]
+    assert 15 < scores["first"]["mean"] < 30 and scores["headroom"]["mean"] > 5
+    assert len(data["worlds"]) == 2 and data["worlds"][0]["returns"]["visits"]
+    assert (tmp_path / "mind/worldkv/1st_data/mem_test/world-2/video.mp4").exists()
+    assert (tmp_path / "mind/MIND-Data/1st_data/test/mem_test/world-1/action.json").exists()
+
+
+def test_one_world_has_no_intervals(files, tmp_path, capsys):
+    code, data = evaluate(tmp_path, files["video0"], files["poses0"], "--pairs", "0:40", "0:80")
+    assert code == 0 and data["over_worlds"]["psnr"]["first"]["low"] is None
+    out = capsys.readouterr().out
+    assert "2 revisits in 1 world, so no intervals" in out and "truth" not in out.splitlines()[1]
+    assert "frame 80 to frame 0" in out
+
+
+def test_a_camera_folder_and_stretched_poses(files, tmp_path):
+    poses = np.load(files["poses0"])
+    folder = tmp_path / "cameras"
+    folder.mkdir()
+    np.save(folder / "poses.npy", poses[::2])  # 41 of 81 frames
+    assert evaluate(tmp_path, files["video0"], str(folder))[0] == 2
+    assert evaluate(tmp_path, files["video0"], str(folder), "--stretch")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{video0}"], "every VIDEO needs its POSES"),
+        (["{video0}", "{poses0}", "--truth", "{truth0}", "{truth1}"], "--truth names 2 videos for 1 worlds"),
+        (["{video0}", "{poses0}", "--pairs", "0-40"], "--pairs 0-40: expected"),
+        (["{video0}", "{poses0}", "--pairs", "0:999"], "video0.mp4: pair 0:999 does not fit a video of 81 frames"),
+        (["{video0}", "{poses0}", "--min-away", "80"], "no revisit in the trajectory"),
+        (["{video0}", "{video0}"], "is no .npy file of poses"),
+        (["{video0}", "nowhere.npy"], "nowhere.npy"),
+        (["nowhere.mp4", "{poses0}"], "no video file at nowhere.mp4"),
+        (["{video0}", "{poses0}", "--report", "{poses0}"], "is no report.json"),
+    ],
+)
+def test_bad_input_is_said(arguments, message, files, tmp_path, capsys):
+    code, data = evaluate(tmp_path, *(word.format(**files) for word in arguments))
+    assert code == 2 and data is None
+    assert message in capsys.readouterr().err

@@ -1,0 +1,182 @@
+"""The command ``worldkv evaluate``: measures what generated videos remember of the places they come back to."""
+
+import argparse
+
+HELP = "measure the memory that a video shows, from its camera path"
+
+_COLUMNS = {
+    "metric": "metric",
+    "first": "first revisit",
+    "late": "late revisits",
+    "random": "another place",
+    "headroom": "headroom",
+    "truth_seen": "truth: first visit",
+    "truth_first": "truth: first revisit",
+    "truth_late": "truth: late revisits",
+    "same_truth": "true revisits",
+}
+_UNITS = {"psnr": "dB"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="VIDEO POSES",
+        help="a video and its camera-to-world poses (.npy [n, 4, 4], or a folder with poses.npy); more such pairs are "
+        "more worlds, over which intervals are taken",
+    )
+    parser.add_argument("--truth", nargs="+", default=None, metavar="VIDEO", help="the true video of each world")
+    parser.add_argument(
+        "--pairs", nargs="+", default=None, metavar="A:B", help="frame B revisits frame A, instead of searching poses"
+    )
+    search = parser.add_argument_group("what is a revisit")
+    search.add_argument("--max-angle", type=float, default=10.0, metavar="DEG", help="largest angle (default: 10)")
+    search.add_argument(
+        "--max-distance", type=float, default=None, metavar="D", help="scene units (default: 1/20 of the path's extent)"
+    )
+    search.add_argument("--min-gap", type=int, default=16, metavar="N", help="fewest frames between (default: 16)")
+    search.add_argument("--min-away", type=int, default=3, metavar="N", help="frames that are leaving (default: 3)")
+    search.add_argument("--stretch", action="store_true", help="stretch poses of latent frames over the video's frames")
+    weights = parser.add_argument_group("metrics that need weights, from local files")
+    weights.add_argument("--lpips", default=None, metavar="FILE", help="weights of LPIPS (AlexNet), safetensors")
+    weights.add_argument("--dino", default=None, metavar="DIR", help="folder of a DINOv3 ViT")
+    parser.add_argument("--report", default=None, metavar="FILE", help="report.json of the rollout, for bytes a second")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random control frames (default: 0)")
+    parser.add_argument("--out", default="outputs/evaluate", metavar="DIR", help="folder of evaluation.json")
+    mind = parser.add_argument_group("folders for the MIND benchmark's own scripts")
+    mind.add_argument("--mind", default=None, metavar="DIR", help="write the videos in MIND's layout, too")
+    mind.add_argument("--mind-model", default="worldkv", metavar="NAME", help="name of the model's folder")
+    mind.add_argument("--mark", type=int, default=0, metavar="N", help="first generated frame (default: 0)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure every world, print the table and write evaluation.json."""
+    from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.evaluation import Limits, kv_bytes_per_second, load_metrics, over_worlds, score_world
+
+    worlds = _pair_up(args.inputs)
+    truths = args.truth or [None] * len(worlds)
+    if len(truths) != len(worlds):
+        raise ValueError(f"--truth names {len(truths)} videos for {len(worlds)} worlds; give one each, in their order")
+    pairs = None if args.pairs is None else [_pair(text) for text in args.pairs]
+    metrics, left_out = load_metrics(lpips=args.lpips, dino=args.dino)
+    limits = Limits(
+        max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
+    )
+    grown = None if args.report is None else _read_report(args.report)
+    folder = prepare_output(args.out)
+    scores, exported, fps = [], [], None
+    for (video, poses), truth in zip(worlds, truths):
+        frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)
+        try:
+            scored = score_world(frames, path, truth=true, pairs=pairs, limits=limits, metrics=metrics, seed=args.seed)
+        except ValueError as error:
+            raise ValueError(f"{video}: {error}") from error
+        scores.append(scored)
+        if args.mind is not None:
+            exported += _export(args, f"world-{len(scores)}", frames, true, fps)
+    table = over_worlds(scores)
+    speed = None if grown is None else kv_bytes_per_second(*grown, fps)
+    _print(table, scores, left_out, speed)
+    data = {
+        "worlds": [{"video": video, "poses": poses, **_plain(s)} for (video, poses), s in zip(worlds, scores)],
+        "over_worlds": {name: {key: _plain_interval(v) for key, v in row.items()} for name, row in table.items()},
+        "left_out": left_out,
+        "kv_bytes_per_second": speed,
+        "limits": vars(limits),
+    }
+    print(*exported, write_json(folder / "evaluation.json", data), sep="\n")
+
+
+def _pair_up(inputs: list[str]) -> list[tuple[str, str]]:
+    if len(inputs) % 2:
+        raise ValueError(f"got {len(inputs)} files: every VIDEO needs its POSES behind it")
+    return list(zip(inputs[::2], inputs[1::2]))
+
+
+def _pair(text: str) -> tuple[int, int]:
+    try:
+        earlier, later = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise ValueError(
+            f"--pairs {text}: expected two frame numbers such as 32:151, first visit and revisit"
+        ) from None
+    return earlier, later
+
+
+def _read(video: str, poses: str, truth: str | None, *, stretch: bool):
+    from pathlib import Path
+
+    import numpy as np
+
+    from worldkv_jax.cameras import latent_poses
+    from worldkv_jax.media.video import read_video
+
+    frames, fps = read_video(video)
+    file = Path(poses) / "poses.npy" if Path(poses).is_dir() else Path(poses)
+    try:
+        path = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{file} is no .npy file of poses: {error}") from error
+    if stretch:
+        path = latent_poses(path, len(frames))
+    true = None if truth is None else read_video(truth)[0]
+    return frames, path, true, fps
+
+
+def _export(args, name: str, frames, truth, fps: float) -> list:
+    from worldkv_jax.evaluation import export_memory_test
+
+    return export_memory_test(args.mind, args.mind_model, name, frames, fps=fps, mark=args.mark, truth=truth)
+
+
+def _read_report(report: str) -> tuple[list[int], list[int]]:
+    """Read the bytes in memory after each chunk, and its video frames."""
+    import json
+    from pathlib import Path
+
+    try:
+        chunks = json.loads(Path(report).read_text())["chunks"]
+        return [sum(chunk["kv_bytes"].values()) for chunk in chunks], [chunk["frames"] for chunk in chunks]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{report} is no report.json of worldkv rollout: {error}") from error
+
+
+def _print(table, scores, left_out, speed) -> None:
+    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.memory import format_bytes
+
+    count = len(scores)
+    revisits = sum(len(score.returns) for score in scores)
+    over = f"{count} worlds, 95 % intervals over them" if count > 1 else "1 world, so no intervals"
+    print(f"{revisits} revisits in {over}")
+    metrics = {name: row for name, row in table.items() if name not in ("closure", "drift")}
+    shown = {key: head for key, head in _COLUMNS.items() if any(row.get(key) for row in metrics.values())}
+    rows = [
+        {"metric": f"{name} ({_UNITS[name]})" if name in _UNITS else name}
+        | {key: None if v is None else v.text(2 if name in _UNITS else 3) for key, v in row.items()}
+        for name, row in metrics.items()
+    ]
+    print_table(rows, {"metric": "metric", **shown})
+    closure = scores[0].closure
+    where = f" (frame {closure['frame']} to frame {closure['earlier']})" if count == 1 else ""
+    print(f"\nloop closure: root mean squared error {table['closure']['rmse'].text(3)} of colours in [0, 1]{where}")
+    for key, name in (("revisits", "revisits against their first visit"), ("truth", "against the truth")):
+        if table["drift"][key] is not None:
+            print(f"drift, {name}: {table['drift'][key].text()} dB in 100 frames")
+    if speed is not None:
+        print(f"the memory grows by {format_bytes(speed)} in a second of video")
+    notes = dict.fromkeys(note for score in scores for note in score.notes)
+    print(*left_out, *notes, sep="\n")
+
+
+def _plain(scores) -> dict:
+    import dataclasses
+
+    return dataclasses.asdict(scores) | {"returns": scores.returns._asdict()}
+
+
+def _plain_interval(interval) -> dict | None:
+    return None if interval is None else interval._asdict()
