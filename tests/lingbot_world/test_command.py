@@ -87,8 +87,8 @@ def test_own_options_an_embedding_and_a_live_scale(place, tmp_path):
 
 
 def test_a_checkpoint_that_is_steered_by_keys(place, tmp_path):
-    path = write_cameras(tmp_path / "path", poses=33, actions=33)
-    line = command(place, "--no-decode", ckpt=_other_control(place), trajectory=path, out=tmp_path / "made")
+    path = write_cameras(tmp_path / "path", actions=45)
+    line = command(place, "--no-decode", ckpt=_other_control(place), trajectory=path, frames=33, out=tmp_path / "made")
     assert main(line) == 0
     report = json.loads((tmp_path / "made/report.json").read_text())
     assert report["request"]["model"]["control"] == "act" and len(report["chunks"]) == 3
