@@ -1,0 +1,217 @@
+"""Scene folders: every kind of file that is read, and what is wrong with those that are not."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ports.inspatio_world.scene import Scene
+from ports.inspatio_world.scene_files import read_scene, write_scene
+from worldkv_jax.cameras import inverse, pose_from_angles
+
+SIZE = (16, 32)
+LENS = np.array([20.0, 21.0, 15.0, 8.0])
+MATRIX = np.array([[20.0, 0, 15], [0, 21, 8], [0, 0, 1]])
+
+
+@pytest.fixture
+def parts():
+    rng = np.random.default_rng(0)
+    return {
+        "frames": rng.integers(0, 256, (5, *SIZE, 3), np.uint8),
+        "depth": rng.uniform(1, 4, (5, *SIZE)).astype(np.float32),
+        "intrinsics": np.tile(LENS, (5, 1)),
+        "poses": pose_from_angles(np.arange(5.0)),
+    }
+
+
+def write_plain(folder, parts):
+    folder.mkdir(exist_ok=True)
+    for name, array in parts.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def equal(scene, parts, depth_error=0.0):
+    np.testing.assert_array_equal(scene.frames, parts["frames"])
+    np.testing.assert_allclose(scene.depth, parts["depth"], atol=depth_error)
+    np.testing.assert_allclose(scene.intrinsics, parts["intrinsics"])
+    np.testing.assert_allclose(scene.poses, parts["poses"], atol=1e-6)
+
+
+def test_arrays(tmp_path, parts):
+    scene = read_scene(write_plain(tmp_path, parts))
+    equal(scene, parts)
+    assert scene.kind == "video" and scene.prompt is None and scene.targets is None and not scene.notes
+
+
+def test_a_lens_for_all_frames_and_as_matrices(tmp_path, parts):
+    for lens in (LENS, MATRIX, np.tile(MATRIX, (5, 1, 1))):
+        equal(read_scene(write_plain(tmp_path, {**parts, "intrinsics": lens})), parts)
+
+
+def test_what_is_written_is_read(tmp_path, parts):
+    write_scene(tmp_path, Scene(**parts, prompt="a room"))
+    scene = read_scene(tmp_path)
+    equal(scene, parts)
+    assert scene.prompt == "a room"
+
+
+def write_released(folder, parts):
+    """Write what the released code of v1 leaves behind."""
+    for name in ("frames", "depth"):
+        (folder / name).mkdir()
+    for i, (frame, depth) in enumerate(zip(parts["frames"], parts["depth"])):
+        Image.fromarray(frame).save(folder / "frames" / f"{i:04d}.png")
+        as_bytes = np.frombuffer(depth.tobytes(), np.uint8).reshape(*SIZE, 4)
+        Image.fromarray(as_bytes, "RGBA").save(folder / "depth" / f"{i:04d}.png")
+    np.savetxt(folder / "intrinsic.txt", np.tile(MATRIX, (5, 1)))
+    np.savetxt(folder / "extrinsic.txt", inverse(parts["poses"])[:, :3].reshape(-1, 4))
+
+
+def test_released_folder_of_v1(tmp_path, parts):
+    write_released(tmp_path, parts)
+    equal(read_scene(tmp_path), parts)
+
+
+def quantise(folder, depth, names):
+    low, high = float(depth.min()), float(depth.max())
+    levels = np.rint((depth - low) / (high - low) * 65535).astype(np.uint16)
+    for name, image in zip(names, levels):
+        Image.fromarray(image).save(folder / name)
+    (folder / "metadata.txt").write_text(f"{low:.9g} {high:.9g}\n")
+
+
+def write_images(folder, parts, count):
+    """Write images of one moment as v1.5 keeps them."""
+    for name in ("input", "depth"):
+        (folder / name).mkdir()
+    for i in range(count):
+        Image.fromarray(parts["frames"][i]).save(folder / "input" / f"view_{i:02d}.png")
+    names = ["depth.png"] if count == 1 else [f"depth_{i:02d}.png" for i in range(count)]
+    quantise(folder / "depth", parts["depth"][:count], names)
+    np.savetxt(folder / "depth" / "source_intrinsics.txt", np.tile(MATRIX.reshape(1, 9), (count, 1)))
+    np.savetxt(folder / "depth" / "source_tcw.txt", inverse(parts["poses"][:count]).reshape(-1, 16))
+    np.savetxt(folder / "input" / "target_tcw.txt", inverse(pose_from_angles(np.arange(11.0))).reshape(-1, 16))
+    settings = {"kind": "image", "views": count, "frames": 11, "valid_frames": 10, "fps": 15.0}
+    (folder / "scene.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_images_of_v15(tmp_path, parts, count):
+    write_images(tmp_path, parts, count)
+    scene = read_scene(tmp_path)
+    equal(scene, {name: array[:count] for name, array in parts.items()}, depth_error=1e-4)
+    assert (scene.kind, scene.fps, scene.valid_frames) == ("image", 15.0, 10)
+    np.testing.assert_allclose(scene.targets, pose_from_angles(np.arange(11.0)), atol=1e-6)
+
+
+def test_lossless_video_of_depth(tmp_path, parts):
+    import subprocess
+
+    import imageio_ffmpeg
+
+    folder = write_plain(tmp_path, {name: array for name, array in parts.items() if name != "depth"})
+    (folder / "depth").mkdir()
+    low, high = float(parts["depth"].min()), float(parts["depth"].max())
+    levels = np.rint((parts["depth"] - low) / (high - low) * 65535).astype(np.uint16)
+    colours = np.stack([levels >> 8, levels & 255, 0 * levels], axis=-1).astype(np.uint8)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{SIZE[1]}x{SIZE[0]}", "-r", "24", "-i", "-", "-c:v", "libx264rgb", "-crf", "0"]
+    subprocess.run([*command, str(folder / "depth" / "depth.mp4")], input=colours.tobytes(), check=True)
+    (folder / "depth" / "metadata.txt").write_text(f"{low:.9g} {high:.9g}\n")
+    equal(read_scene(folder), parts, depth_error=1e-4)
+
+
+def test_embeddings_go_before_text(tmp_path, parts):
+    folder = write_plain(tmp_path, parts)
+    (folder / "prompt.txt").write_text("text")
+    assert read_scene(folder).prompt == "text"
+    np.save(folder / "prompt.npy", np.zeros((2, 3)))
+    assert read_scene(folder).prompt == str(folder / "prompt.npy")
+
+
+@pytest.mark.parametrize("missing", ["frames", "depth", "intrinsics", "poses"])
+def test_missing_parts_are_named(tmp_path, parts, missing):
+    folder = write_plain(tmp_path, parts)
+    (folder / f"{missing}.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=f"has no {missing}; expected {missing}.npy"):
+        read_scene(folder)
+
+
+def test_no_folder():
+    with pytest.raises(FileNotFoundError, match="no scene folder"):
+        read_scene("nowhere")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"frames": lambda a: a.astype(np.float32)}, "expected uint8"),
+        ({"depth": lambda a: a[:, :8]}, "expected that of the frames"),
+        ({"depth": lambda a: a[:4]}, "expected that of the frames"),
+        ({"depth": lambda a: 0 * a}, "frame 0 has no finite number above 0"),
+        ({"depth": lambda a: a * np.nan}, "frame 0 has no finite number above 0"),
+        ({"depth": lambda a: 1000 * a}, "--depth-scale 0.001"),
+        ({"depth": lambda a: 1e-4 * a}, "median depth"),
+        ({"intrinsics": lambda a: a[:3]}, "3 intrinsics for 5 frames"),
+        ({"intrinsics": lambda a: a / 100}, "rescale them as the frames were"),
+        ({"intrinsics": lambda a: a * [1, 1, 4, 1]}, "rescale them as the frames were"),
+        ({"poses": lambda a: a[:4]}, "4 source poses for 5 frames"),
+        ({"poses": lambda a: 2 * a}, "last row"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(tmp_path, parts, changes, message):
+    changed = {name: changes.get(name, lambda a: a)(array) for name, array in parts.items()}
+    with pytest.raises(ValueError, match=message):
+        read_scene(write_plain(tmp_path, changed))
+
+
+def test_depth_can_be_rescaled(tmp_path, parts):
+    folder = write_plain(tmp_path, {**parts, "depth": 1000 * parts["depth"]})
+    np.testing.assert_allclose(read_scene(folder, depth_scale=0.001).depth, parts["depth"], rtol=1e-6)
+    with pytest.raises(ValueError, match="not a positive number"):
+        read_scene(folder, depth_scale=0)
+
+
+def test_pixels_without_depth_are_told(parts):
+    depth = parts["depth"].copy()
+    depth[0, 0, :4] = [0, -1, np.nan, np.inf]
+    scene = Scene(**{**parts, "depth": depth})
+    assert (scene.depth[0, 0, :4] == 0).all() and "no depth" in scene.notes[0]
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("scene.json", "{", "not JSON"),
+        ("scene.json", '{"kind": "sound"}', "describes no scene"),
+        ("intrinsic.txt", "1 2 x", "not a table of numbers"),
+        ("intrinsic.txt", "1 2 3", "3 numbers, expected 3 rows of 3"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, parts, name, text, message):
+    write_released(tmp_path, parts)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_scene(tmp_path)
+
+
+def test_quantised_depth_needs_its_range(tmp_path, parts):
+    write_images(tmp_path, parts, 4)
+    (tmp_path / "depth" / "metadata.txt").write_text("5 1")
+    with pytest.raises(ValueError, match="no range of depths"):
+        read_scene(tmp_path)
+    (tmp_path / "depth" / "metadata.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"metadata.txt is missing"):
+        read_scene(tmp_path)
+
+
+def test_stretching_keeps_what_pixels_look_at(parts):
+    scene = Scene(**parts).resized((32, 64))
+    assert scene.frames.shape == (5, 32, 64, 3) and scene.depth.shape == (5, 32, 64)
+    np.testing.assert_array_equal(scene.depth[:, ::2, ::2], parts["depth"])
+    np.testing.assert_allclose(scene.intrinsics[0, :2], 2 * LENS[:2])
+    assert "stretched" in scene.notes[-1]
+    assert Scene(**parts).resized(SIZE).notes == ()
