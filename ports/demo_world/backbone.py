@@ -20,9 +20,10 @@ from ports.demo_world.model import (
     ray_features,
 )
 from ports.demo_world.weights import load_weights
-from ports.wan.blocks import keys_and_values, mean_query
+from ports.wan.blocks import keys_and_values, mean_query, query_and_key
 from ports.wan.parameters import bind
 from ports.wan.patches import patchify, unpatchify
+from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule
 
@@ -96,6 +97,10 @@ class DemoWorld:
     def queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Return the mean queries of a pass, ``[L, B, N, H]``."""
         return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
+
+    def asks(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> Asked:
+        """Return the queries and own keys of a pass, to see where it looks."""
+        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
 
     def init_decoder(self, params: DemoParams, worlds: int) -> None:
         """Return nothing: the codec keeps no state."""

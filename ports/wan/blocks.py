@@ -94,6 +94,11 @@ def mean_query(own: QKV) -> jax.Array:
     return own.query.mean(axis=1)
 
 
+def query_and_key(own: QKV) -> tuple[jax.Array, jax.Array]:
+    """Collect what shows where a chunk looks, each ``[B, T, N, H]``."""
+    return own.query, own.key
+
+
 def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) -> Any:
     """Apply one part of every block to the same inputs, layer by layer; results are stacked over layers.
 
