@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from checkpoints.drafts import Draft, check_space
-from checkpoints.layout import StoredArray, write_tree
+from checkpoints.layout import PIECE_BYTES, StoredArray, write_tree
 from checkpoints.manifest import (
     ComponentRecord,
     Manifest,
@@ -18,7 +20,7 @@ from checkpoints.manifest import (
 )
 from checkpoints.matching import Match
 from checkpoints.planning import Conversion
-from checkpoints.tensors import TensorFile
+from checkpoints.tensors import TensorFile, give_back_what_is_freed
 
 Progress = Callable[[str, int, int], Any]
 """Is told what is being done, how many bytes were just done, and how many there are."""
@@ -138,7 +140,7 @@ def _check_files(
                 name=_relative(file.path, conversion.path),
                 size=file.size,
                 sha256=digest,
-                published=conversion.model.known_files.get(digest),
+                published=conversion.known_files.get(digest),
             )
             records[name] = (*records.get(name, ()), record)
     return records
@@ -159,6 +161,8 @@ def _write_tensors(conversion: Conversion, draft: Draft, progress: Progress) -> 
     total = sum(tensor.nbytes for _, _, tensor in wanted)
     tell = functools.partial(_tell, progress, "converting", total)
     arrays: dict[tuple[str, str], StoredArray] = {}
+    staging = np.empty(PIECE_BYTES, np.uint8)
+    give_back_what_is_freed()
     for name, found, tensor in wanted:
         if ("tensor", name, tensor.name) in draft.notes:
             tell(tensor.nbytes)
@@ -169,7 +173,7 @@ def _write_tensors(conversion: Conversion, draft: Draft, progress: Progress) -> 
             plan = conversion.arrays[name][target.path]
             arrays[place] = StoredArray(draft.new / name, target.path, plan, create=True)
         try:
-            arrays[place].write(target.transform.apply(tensor.open()), target.layer, tell)
+            arrays[place].write(target.transform.apply(tensor.open()), target.layer, staging, tell)
         except ValueError as error:
             draft.abandon()
             raise ValueError(f"{tensor.name} in {tensor.file}: {error}") from None

@@ -19,8 +19,8 @@ import tensorstore as ts
 
 from checkpoints.tensors import DTYPES, copy_as
 
-PIECE_BYTES = 8 << 20
-"""Bytes of a file at most. Writing takes some five times this; the files of the largest model are a few thousand."""
+PIECE_BYTES = 4 << 20
+"""Bytes of a file at most. Writing takes some four times this; the largest model has some ten thousand files."""
 _CHECKSUM_BYTES = 4
 
 
@@ -87,8 +87,14 @@ class StoredArray:
         except ValueError as error:
             raise ValueError(f"{self.folder} is not the array that was written there: {_short(error)}") from None
 
-    def write(self, values: np.ndarray, layer: int | None, progress: Callable[[int], Any]) -> None:
-        """Write the array, or one layer of it, from values of any strides and floating dtype, piece by piece.
+    def write(self, values: np.ndarray, layer: int | None, staging: np.ndarray, progress: Callable[[int], Any]) -> None:
+        """Write the array, or one layer of it, piece by piece.
+
+        Args:
+            values: of any strides, and of any floating dtype if that of the array is one.
+            layer: which layer; ``None`` for all of the array.
+            staging: `PIECE_BYTES` bytes to work in.
+            progress: is told how many bytes of ``values`` were just written.
 
         Raises:
             OSError: it cannot be written.
@@ -97,10 +103,9 @@ class StoredArray:
         values = values if layer is None else values[None]
         for place, piece in self._pieces(layer):
             source = values[place if layer is None else (slice(0, 1), *place[1:])]
-            data = copy_as(source, self.plan.dtype)
+            data = copy_as(source, self.plan.dtype, staging=staging)
             try:
-                # The copy is ours alone, so it need not be copied once more.
-                piece.write(data, can_reference_source_data_indefinitely=True).result()
+                piece.write(data).result()
             except ValueError as error:
                 raise OSError(f"cannot write {self.folder}: {_short(error)}") from None
             progress(source.nbytes)
@@ -188,6 +193,8 @@ def _spec(folder: Path, plan: ArrayPlan) -> dict:
         # A missing file is an error, not zeros.
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
+        # Each thread at work has memory of its own.
+        "context": {"file_io_concurrency": {"limit": 1}, "data_copy_concurrency": {"limit": 1}},
     }
 
 

@@ -71,7 +71,7 @@ def recognise(source: Source, models: Iterable[ModelFormat]) -> tuple[ModelForma
     """Return the network that a source is, or most resembles; ``None`` where less than half of it is known."""
     ranked = sorted(
         ((_share(source, component), model, component) for model in models for component in model.components),
-        key=lambda entry: -entry[0],
+        key=lambda entry: (-entry[0], len(entry[1].components)),  # a network that models share is a model of its own
     )
     likely = [(model, component) for share, model, component in ranked if share > 0.5]
     whole = (entry for entry in likely if not _try(source, entry[1])[1])

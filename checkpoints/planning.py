@@ -30,6 +30,8 @@ class Conversion:
     """By component."""
     dtype: np.dtype | None
     """What to cast weights to; ``None`` to keep what the source has."""
+    known_files: Mapping[str, str]
+    """Published files of this and of other known models: SHA-256 to what it is."""
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def plan_conversion(
         model: what it should be.
         dtype: what to cast weights to, such as ``"bfloat16"``; kept as they are by default.
         only: components to convert; all by default.
-        known: models to name where the tensors turn out to be one of theirs.
+        known: other models, to name where the tensors or files turn out to be theirs.
 
     Raises:
         FileNotFoundError: nothing is there, or a component is missing.
@@ -79,7 +81,8 @@ def plan_conversion(
     if problems:
         raise ValueError("\n".join(problems))
     dtype = None if dtype is None else np.dtype(dtype)
-    return Conversion(path=Path(path), model=model, matches=matches, dtype=dtype)
+    files = {digest: what for other in (*known, model) for digest, what in other.known_files.items()}
+    return Conversion(path=Path(path), model=model, matches=matches, dtype=dtype, known_files=files)
 
 
 def _plan_arrays(found: Match, dtype: np.dtype | None) -> dict[str, ArrayPlan]:

@@ -1,5 +1,6 @@
 """Tensors of files: known by name, shape and dtype, read only where they are touched."""
 
+import ctypes
 import dataclasses
 import math
 import mmap
@@ -16,6 +17,7 @@ DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in map(np.dtype, _
 """What a file may hold, by NumPy's name."""
 
 _STRIP = 64
+_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,13 +68,22 @@ def map_file(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def copy_as(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+def copy_as(array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None = None) -> np.ndarray:
     """Copy an array to C order, casting to the nearest number, ties to even.
+
+    Args:
+        array: of any strides.
+        dtype: that of the array by default.
+        staging: bytes to put the copy in; new ones by default.
 
     Raises:
         ValueError: a finite number is too large for float16.
     """
-    out = np.empty(array.shape, dtype or array.dtype)
+    dtype = np.dtype(dtype or array.dtype)
+    if staging is None:
+        out = np.empty(array.shape, dtype)
+    else:
+        out = staging[: array.size * dtype.itemsize].view(dtype).reshape(array.shape)
     with np.errstate(over="ignore"):  # what matters of it is found below
         if array.flags.c_contiguous or not array.size:
             out[...] = array
@@ -97,3 +108,10 @@ def common_dtype(found: set[np.dtype], wanted: np.dtype | None) -> np.dtype:
     if wanted is not None and all(map(is_floating, found)):
         return wanted
     return found.pop() if len(found) == 1 else np.dtype(np.float32)
+
+
+def give_back_what_is_freed() -> None:
+    """Let the C library return freed arrays to the system at once; glibc would keep some for each thread."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_MMAP_THRESHOLD, 128 << 10)  # the default, but no longer raised by whoever frees more

@@ -10,7 +10,7 @@ from checkpoints.layout import StoredArray
 from checkpoints.planning import plan_conversion
 from tests.checkpoints.formats import FORMAT, write_model
 
-DAMAGES = 600
+DAMAGES = 520
 
 
 def damage(rng, data: bytes) -> bytes:

@@ -14,6 +14,9 @@ from checkpoints.layout import ArrayPlan, StoredArray, array_folder, write_tree
 BF16 = np.dtype(ml_dtypes.bfloat16)
 
 
+STAGING = np.empty(layout.PIECE_BYTES, np.uint8)
+
+
 def nothing(_):
     pass
 
@@ -50,7 +53,7 @@ def test_arrays_come_back(tmp_path, monkeypatch, dtype):
     plan = ArrayPlan.create(values.shape, values.dtype, stacked=True)
     array = StoredArray(tmp_path, "a/b", plan, create=True)
     for layer in (2, 0, 1):
-        array.write(np.asfortranarray(values[layer]), layer, nothing)
+        array.write(np.asfortranarray(values[layer]), layer, STAGING, nothing)
     np.testing.assert_array_equal(StoredArray(tmp_path, "a/b", plan).read(), values)
     np.testing.assert_array_equal(StoredArray(tmp_path, "a/b", plan).read(1), values[1])
     files = {file.name: file.stat().st_size for file in array_folder(tmp_path, "a/b").iterdir()}
@@ -64,7 +67,7 @@ def test_the_same_bytes_in_any_order(tmp_path, monkeypatch):
     for name, order in (("a", [0, 1, 2, 3]), ("b", [3, 1, 1, 0, 2, 3])):
         array = StoredArray(tmp_path / name, "w", plan, create=True)
         for layer in order:
-            array.write(values[layer], layer, nothing)
+            array.write(values[layer], layer, STAGING, nothing)
     a, b = ({file.name: file.read_bytes() for file in (tmp_path / name / "w").iterdir()} for name in "ab")
     assert a == b
 
@@ -79,7 +82,7 @@ def test_orbax_reads_it(tmp_path, monkeypatch):
     flat = {"blocks/w": tree["blocks"]["w"], "scale": tree["scale"], "list/0": tree["list"]["0"]}
     for path, values in flat.items():
         StoredArray(tmp_path, path, ArrayPlan.create(values.shape, values.dtype, stacked=False), create=True).write(
-            values, None, nothing
+            values, None, STAGING, nothing
         )
     write_tree(tmp_path, flat)
     with ocp.StandardCheckpointer() as checkpointer:
@@ -100,7 +103,7 @@ def stored(tmp_path):
     plan = ArrayPlan.create((2, 4), np.float32, stacked=True)
     array = StoredArray(tmp_path, "w", plan, create=True)
     for layer in range(2):
-        array.write(np.zeros(4, np.float32), layer, nothing)  # zeros are stored too
+        array.write(np.zeros(4, np.float32), layer, STAGING, nothing)  # zeros are stored too
     return tmp_path, plan
 
 
@@ -138,4 +141,4 @@ def test_a_disk_that_cannot_be_written(stored, monkeypatch):
         (folder / "w" / file).unlink()
         (folder / "w" / file).mkdir()
     with pytest.raises(OSError, match=r"cannot write .*w"):
-        array.write(np.ones(4, np.float32), 0, nothing)
+        array.write(np.ones(4, np.float32), 0, STAGING, nothing)
