@@ -10,8 +10,11 @@ from ports.wan.vae.config import VAEConfig
 
 TIME_CONV = Transform("time_conv", lambda a: a.transpose(3, 4, 2, 1, 0), lambda a: a.transpose(4, 3, 2, 0, 1))
 """``[out, in, frames, rows, columns]`` to ``[rows, columns, frames, in, out]``."""
+FRAME_CONV = conv(2)
 POINT_3D, POINT_2D = patch((1, 1, 1)), patch((1, 1))
 """Convolutions of single pixels, which are linear maps of channels."""
+GAMMA_3D, GAMMA_2D = squeeze(trailing=3), squeeze(trailing=2)
+"""Norms, stored with as many axes after their channels as what they scale."""
 
 SIDE = "{side:encoder|decoder}"
 PARTS = ("residual.0", "residual.2", "residual.3", "residual.6", "shortcut")
@@ -25,9 +28,9 @@ def layer(key: str, path: str, transform: Transform) -> tuple[Row, ...]:
     return Row(f"{key}.weight", f"{path}/kernel", transform), Row(f"{key}.bias", f"{path}/bias")
 
 
-def gamma(key: str, path: str, axes: int = 3) -> Row:
-    """Return the row of a norm, stored with this many axes after its channels."""
-    return Row(f"{key}.gamma", f"{path}/gamma", squeeze(trailing=axes))
+def gamma(key: str, path: str, transform: Transform = GAMMA_3D) -> Row:
+    """Return the row of a norm."""
+    return Row(f"{key}.gamma", f"{path}/gamma", transform)
 
 
 def residual(key: str, path: str, parts: tuple[str, ...]) -> tuple[Row, ...]:
@@ -45,7 +48,7 @@ def residual(key: str, path: str, parts: tuple[str, ...]) -> tuple[Row, ...]:
 def attention(key: str, path: str) -> tuple[Row, ...]:
     """Return the rows of an attention block."""
     return (
-        gamma(f"{key}.norm", f"{path}/norm", axes=2),
+        gamma(f"{key}.norm", f"{path}/norm", GAMMA_2D),
         *layer(f"{key}.to_qkv", f"{path}/qkv", POINT_2D),
         *layer(f"{key}.proj", f"{path}/project", POINT_2D),
     )
@@ -54,7 +57,7 @@ def attention(key: str, path: str) -> tuple[Row, ...]:
 def resample(key: str, path: str) -> tuple[Row, ...]:
     """Return the rows of a change of resolution."""
     return (
-        *layer(f"{key}.resample.1", f"{path}/conv", conv(2)),
+        *layer(f"{key}.resample.1", f"{path}/conv", FRAME_CONV),
         *layer(f"{key}.time_conv", f"{path}/time_conv", TIME_CONV),
     )
 

@@ -1,0 +1,159 @@
+"""Streams through the VAE's decoder: any grouping, fixed state, two programs, both rules."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ports.wan import vae
+from tests.wan.drawn import draw
+
+SMALL = vae.VAEConfig(dim=4, num_res_blocks=1)
+INSPATIO = dataclasses.replace(SMALL, decoder_rule="inspatio")
+HALF = dataclasses.replace(SMALL, compute_dtype="bfloat16")
+
+traced = []
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames="raw")
+def decode(config, params, latents, state=None, *, raw=False):
+    traced.append(state)
+    return vae.decode(config, params, latents, state, raw=raw)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return {"decoder": draw(vae.abstract_params(SMALL)["decoder"], 0)}
+
+
+@pytest.fixture(scope="module")
+def latents():
+    return jax.random.normal(jax.random.key(1), (2, 7, 2, 3, 16))
+
+
+def stream(config, params, latents, sizes):
+    """Decode in chunks of these sizes; return the frames and the state after each."""
+    frames, state = [], None
+    for chunk in np.split(latents, np.cumsum(sizes)[:-1], axis=1):
+        made, state = decode(config, params, chunk, state)
+        frames.append(made)
+    return frames, state
+
+
+@pytest.fixture(scope="module")
+def whole(params, latents):
+    return decode(SMALL, params, latents)
+
+
+@pytest.mark.parametrize("sizes", [(1, 6), (3, 3, 1), (1, 3, 3)])
+def test_chunks_equal_the_whole(params, latents, whole, sizes):
+    frames, state = stream(SMALL, params, latents, sizes)
+    assert [made.shape[1] for made in frames] == [4 * size - 3 * (i == 0) for i, size in enumerate(sizes)]
+    np.testing.assert_allclose(np.concatenate(frames, axis=1), whole[0], atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state, whole[1])
+
+
+def test_inspatio_differs_from_the_tenth_frame_on(params, latents, whole):
+    frames, _ = stream(INSPATIO, params, latents[:, :6], (3, 3))
+    distance = np.abs(np.concatenate(frames, axis=1) - whole[0][:, :21]).max(axis=(0, 2, 3, 4))
+    assert (distance[:9] < 1e-5).all() and (distance[9:] > 1e-2).all()
+
+
+def test_a_batch_equals_its_worlds_one_by_one(params, latents, whole):
+    for world in range(2):
+        alone, _ = decode(SMALL, params, latents[world : world + 1, :3])
+        np.testing.assert_allclose(alone, whole[0][world : world + 1, :9], atol=1e-5)
+
+
+def test_frames_are_clamped_unless_asked(params, latents):
+    loud = 9 * latents[:, :1]
+    raw, _ = decode(SMALL, params, loud, raw=True)
+    assert float(jnp.abs(raw).max()) > 1
+    frames, _ = decode(SMALL, params, loud)
+    np.testing.assert_array_equal(frames, jnp.clip(raw, -1, 1))
+    assert frames.dtype == jnp.float32
+
+
+def test_a_stream_takes_two_programs(params, latents):
+    _, state = stream(SMALL, params, latents[:, :6], (3, 3))
+    before = len(traced)
+    for _ in range(2):
+        _, state = decode(SMALL, params, latents[:, :3], state)
+    assert len(traced) == before
+
+
+def test_the_state_is_fixed_known_ahead_and_updated_in_place(params, latents, whole):
+    described = vae.decoder_state(SMALL, 16, 24, worlds=2)
+    assert len(described) == 32 - 2 * 4  # a block less in each of four stages
+    assert [(a.shape, a.dtype) for a in described] == [(a.shape, a.dtype) for a in whole[1]]
+    assert vae.decoder_state_bytes(SMALL, 16, 24, worlds=2) == sum(a.nbytes for a in whole[1])
+    step = jax.jit(vae.decode, static_argnums=0, donate_argnums=3)
+    plan = step.lower(SMALL, params, latents[:, :3], described).compile().memory_analysis()
+    assert plan.alias_size_in_bytes == sum(a.nbytes for a in whole[1])
+
+
+def test_the_state_of_the_released_size():
+    assert vae.decoder_state_bytes(vae.VAEConfig(), 480, 832) == 3_777_146_880
+    half = vae.VAEConfig(compute_dtype="bfloat16")
+    assert vae.decoder_state_bytes(half, 352, 640, worlds=3) == 3 * 1_065_349_120
+    assert len(vae.decoder_state(half, 352, 640)) == 32
+
+
+def test_memory_does_not_grow_with_the_latents():
+    config = vae.VAEConfig(dim=16, num_res_blocks=1)
+    params = {"decoder": vae.abstract_params(config)["decoder"]}
+    state = vae.decoder_state(config, 32, 32)
+
+    def temporaries(count):
+        latents = jax.ShapeDtypeStruct((1, count, 4, 4, 16), jnp.float32)
+        compiled = jax.jit(vae.decode, static_argnums=0).lower(config, params, latents, state).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    frames = 4 * 32 * 32 * 3 * 4  # bytes that one latent makes
+    assert temporaries(12) - temporaries(2) <= 2 * 10 * frames
+
+
+def test_bfloat16(params, latents, whole):
+    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params)
+    frames, state = stream(HALF, half, latents[:, :6], (3, 3))
+    frames, exact = np.concatenate(frames, axis=1), whole[0][:, :21]
+    assert frames.dtype == np.float32 and {a.dtype for a in state} == {jnp.dtype(jnp.bfloat16)}
+    assert np.sqrt(np.mean((frames - exact) ** 2)) < 0.05 * np.std(exact)
+
+
+@pytest.mark.parametrize("shape", [(7, 2, 3, 16), (1, 0, 2, 3, 16), (1, 7, 16, 2, 3)])
+def test_latents_of_another_shape(params, shape):
+    with pytest.raises(ValueError, match=r"latents have shape .*expected \[B, F, h, w, 16\]"):
+        vae.decode(SMALL, params, jnp.zeros(shape))
+
+
+def test_a_state_of_another_stream(params, latents, whole):
+    for chunk in (latents[:1], latents[:, :, :, :2]):
+        with pytest.raises(ValueError, match="go on with the state that the pass before returned"):
+            vae.decode(SMALL, params, chunk, whole[1])
+    with pytest.raises(ValueError, match=r"holds float32 .* expected bfloat16"):
+        vae.decode(HALF, params, latents, whole[1])
+    with pytest.raises(ValueError, match="holds nothing in place 3"):
+        vae.decode(SMALL, params, latents, whole[1][:3])
+
+
+def test_a_world_that_latents_do_not_cover():
+    with pytest.raises(ValueError, match="a world has 90x160 pixels, expected multiples of 8: crop or resize"):
+        vae.decoder_state(SMALL, 90, 160)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"decoder_rule": "matrix"}, "decoder_rule='matrix' is not one of wan, inspatio"),
+        ({"z_dim": 4}, "z_dim=4, but .* 16 channels"),
+        ({"dim_mult": (1, 2)}, "must have one entry less than"),
+        ({"compute_dtype": "int32"}, "use float32 or bfloat16"),
+    ],
+)
+def test_configurations_check_themselves(fields, message):
+    with pytest.raises(ValueError, match=message):
+        vae.VAEConfig(**fields)

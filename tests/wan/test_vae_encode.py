@@ -1,0 +1,106 @@
+"""The VAE's encoder: groups of frames, what is dropped, and images followed by nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ports.wan import vae
+from tests.wan.drawn import draw
+
+SMALL = vae.VAEConfig(dim=4, num_res_blocks=1)
+WIDE = vae.VAEConfig(dim=4)
+
+encode = jax.jit(vae.encode, static_argnums=0)
+encode_image = jax.jit(vae.encode_image, static_argnums=(0, 3))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return {"encoder": draw(vae.abstract_params(SMALL)["encoder"], 0)}
+
+
+@pytest.fixture(scope="module")
+def video():
+    return jax.random.uniform(jax.random.key(1), (2, 11, 16, 24, 3), jnp.float32, -1, 1)
+
+
+@pytest.fixture(scope="module")
+def latents(params, video):
+    return encode(SMALL, params, video)
+
+
+def test_a_frame_then_groups_of_four_and_the_rest_is_dropped(params, video, latents):
+    assert latents.shape == (2, 3, 2, 3, 16) and latents.dtype == jnp.float32
+    np.testing.assert_allclose(encode(SMALL, params, video[:, :9]), latents, atol=1e-6)
+    np.testing.assert_allclose(encode(SMALL, params, video[:, :1]), latents[:, :1], atol=1e-6)
+
+
+def test_latents_know_no_later_frames(params, video, latents):
+    changed = encode(SMALL, params, video.at[:, 5].set(0.0))
+    np.testing.assert_array_equal(changed[:, :2], latents[:, :2])
+    assert float(jnp.abs(changed[:, 2] - latents[:, 2]).max()) > 1e-3
+
+
+def test_a_batch_equals_its_worlds_one_by_one(params, video, latents):
+    for world in range(2):
+        alone = encode(SMALL, params, video[world : world + 1])
+        np.testing.assert_allclose(alone, latents[world : world + 1], atol=1e-5)
+
+
+def test_log_variances_are_not_used(params, video, latents):
+    moments = params["encoder"]["moments"]
+    moments = {"kernel": moments["kernel"].at[:, 16:].set(jnp.nan), "bias": moments["bias"].at[16:].set(jnp.nan)}
+    np.testing.assert_array_equal(encode(SMALL, {"encoder": {**params["encoder"], "moments": moments}}, video), latents)
+
+
+def test_how_far_the_encoder_looks_back():
+    assert (vae.VAEConfig().encoder_reach, vae.VAEConfig().still_latents) == (112, 30)
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["one block", "two blocks"])
+def test_an_image_followed_by_nothing(config):
+    """Encoding stops where nothing changes any more; it equals the encoding of the whole clip."""
+    params = {"encoder": draw(vae.abstract_params(config)["encoder"], 2)}
+    count = config.still_latents + 3
+    image = jax.random.uniform(jax.random.key(3), (1, 8, 16, 3), jnp.float32, -1, 1)
+    clip = jnp.concatenate([image[:, None], jnp.zeros((1, 4 * (count - 1), 8, 16, 3))], axis=1)
+    expected = encode(config, params, clip)
+    last = config.still_latents - 1
+    np.testing.assert_array_equal(expected[:, last:], expected[:, -1:].repeat(4, axis=1))
+    np.testing.assert_allclose(encode_image(config, params, image, count), expected, atol=1e-6)
+
+
+def test_an_image_alone(params, video, latents):
+    for count in (1, 3):
+        z = encode_image(SMALL, params, video[:, 0], count)
+        assert z.shape[1] == count
+        np.testing.assert_allclose(z[:, 0], latents[:, 0], atol=1e-6)
+
+
+def test_bfloat16(params, video, latents):
+    half = vae.VAEConfig(dim=4, num_res_blocks=1, compute_dtype="bfloat16")
+    z = encode(half, jax.tree.map(lambda a: a.astype(jnp.bfloat16), params), video)
+    assert z.dtype == jnp.float32
+    assert float(jnp.sqrt(jnp.mean((z - latents) ** 2))) < 0.05 * float(jnp.std(latents))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 5, 16, 24, 4), r"video has shape .*expected \[B, T, H, W, 3\]"),
+        ((1, 0, 16, 24, 3), "no axis empty"),
+        ((5, 16, 24, 3), r"expected \[B, T, H, W, 3\]"),
+        ((1, 5, 16, 20, 3), "16x20 pixels, expected multiples of 8: crop or resize it"),
+    ],
+)
+def test_videos_of_another_shape(params, shape, message):
+    with pytest.raises(ValueError, match=message):
+        vae.encode(SMALL, params, jnp.zeros(shape))
+
+
+def test_images_of_another_shape(params):
+    with pytest.raises(ValueError, match=r"image has shape .*expected \[B, H, W, 3\]"):
+        vae.encode_image(SMALL, params, jnp.zeros((1, 1, 16, 24, 3)), 2)
+    with pytest.raises(ValueError, match="latents=0 must be at least 1"):
+        vae.encode_image(SMALL, params, jnp.zeros((1, 16, 24, 3)), 0)
