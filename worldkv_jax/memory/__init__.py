@@ -6,6 +6,7 @@ from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfi
 from worldkv_jax.memory.context import Context, Fetched
 from worldkv_jax.memory.controls import MostRecent, RandomChoice
 from worldkv_jax.memory.coverage import ViewCoverage
+from worldkv_jax.memory.host_bank import Arriving
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, PROFILES, profile
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes, lost_chunks
@@ -16,6 +17,8 @@ from worldkv_jax.memory.world_memory import (
     WorldMemory,
     can_prefetch,
     check_room,
+    correct,
+    pick_ahead,
     prefetch,
     recall,
     remember,
@@ -28,6 +31,7 @@ __all__ = [
     "PAPER",
     "PROFILES",
     "RULES",
+    "Arriving",
     "AttentionScore",
     "BankConfig",
     "CameraDistance",
@@ -52,9 +56,11 @@ __all__ = [
     "capacity_by_tier",
     "check_room",
     "compress",
+    "correct",
     "format_bytes",
     "kept_tokens",
     "lost_chunks",
+    "pick_ahead",
     "prefetch",
     "profile",
     "recall",

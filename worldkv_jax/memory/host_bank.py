@@ -1,6 +1,6 @@
 """The bank in host memory: one array per chunk, moved by `device_put`, never seen by jit."""
 
-import functools
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -25,6 +25,17 @@ class HostBank:
     slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B packed spans [L, P, N, H] on the host; None where empty
     offered: int = flax.struct.field(pytree_node=False)
     """Chunks given to the bank so far, known on the host so that storing need not wait."""
+
+
+class Arriving(NamedTuple):
+    """Picked chunks on their way to the device, each an array of its own until `join`.
+
+    Joining them takes the device's own time and has to wait for the last to arrive. A device runs programs in the order
+    in which they were given, so to join them before the chunk ahead is generated would make that chunk wait as well.
+    """
+
+    picks: Picks
+    spans: tuple[KVSpan, ...]  # B * K spans [L, P, N, H], world by world, nearest first
 
 
 def empty_host_bank(layout: Layout) -> HostBank:
@@ -61,29 +72,51 @@ def store(bank: HostBank, span: KVSpan, chunk: jax.Array, description: jax.Array
     return HostBank(index, slots, bank.offered + 1)
 
 
-def fetch(bank: HostBank, picks: Picks, device: jax.sharding.Sharding, layout: Layout) -> KVSpan:
-    """Bring the picked chunks to the device as they are stored: ``[L, B, K, P, N, H]``.
+def fetch(
+    bank: HostBank,
+    picks: Picks,
+    device: jax.sharding.Sharding,
+    layout: Layout,
+    *,
+    arrived: Arriving | None = None,
+) -> Arriving:
+    """Begin to bring the picked chunks to the device.
 
-    Waits for the few bytes of the picks; the chunks themselves move while the caller goes on.
+    Waits for the few bytes of the picks; the chunks themselves move while the caller goes on. On a GPU a move waits
+    for the programs given to it before, because it may get their memory, and for none given later.
 
     Args:
         bank: the bank.
         picks: what to bring.
         device: where one world's chunk ``[L, P, N, H]`` goes, see `world_sharding`.
         layout: static sizes.
+        arrived: what was brought before; a chunk that is among it does not move again.
     """
-    slots, count = jax.device_get((picks.slots, picks.count))
+    slots, chunks, count = jax.device_get((picks.slots, picks.chunks, picks.count))
+    here = {} if arrived is None else _by_chunk(arrived)
     blank = None
-    picked = []
+    spans = []
     for b in range(layout.worlds):
         for rank, slot in enumerate(slots[b]):
             if rank < count:
-                picked.append(jax.device_put(bank.slots[slot][b], device))
+                known = here.get((b, int(chunks[b, rank])))
+                spans.append(jax.device_put(bank.slots[slot][b], device) if known is None else known)
                 continue
             if blank is None:
                 blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=device), _shape(layout))
-            picked.append(blank)
-    return _stack(picked, layout.worlds)
+            spans.append(blank)
+    return Arriving(picks, tuple(spans))
+
+
+def join(arriving: Arriving, layout: Layout) -> KVSpan:
+    """Join chunks that have arrived, as they are stored: ``[L, B, K, P, N, H]``."""
+
+    def stack(*parts):  # B * K arrays [L, P, N, H], world by world
+        ranks = len(parts) // layout.worlds
+        by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(layout.worlds)]
+        return jnp.stack(by_world, axis=1)
+
+    return jax.tree.map(stack, *arriving.spans)
 
 
 def to_saved(bank: HostBank, layout: Layout) -> HostBank:
@@ -151,11 +184,12 @@ def _world(span: KVSpan, b: int) -> KVSpan:
     return _take_world(span, np.int32(b))
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _stack(picked: list[KVSpan], worlds: int) -> KVSpan:
-    def stack(*parts):  # B * K arrays [L, P, N, H], world by world
-        ranks = len(parts) // worlds
-        by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
-        return jnp.stack(by_world, axis=1)
-
-    return jax.tree.map(stack, *picked)
+def _by_chunk(arrived: Arriving) -> dict[tuple[int, int], KVSpan]:
+    """Name what was brought by world and chunk id; a chunk's slot may have changed hands since."""
+    chunks, count = jax.device_get((arrived.picks.chunks, arrived.picks.count))
+    ranks = chunks.shape[1]
+    return {
+        (b, int(chunk)): arrived.spans[b * ranks + rank]
+        for b, row in enumerate(chunks)
+        for rank, chunk in enumerate(row[:count])
+    }

@@ -10,7 +10,7 @@ from worldkv_jax.memory.bank import DeviceBank, Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, Fetched, assemble
-from worldkv_jax.memory.host_bank import HostBank
+from worldkv_jax.memory.host_bank import Arriving, HostBank
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.spans import KVSpan, KVSpec
@@ -72,7 +72,7 @@ def recall(
     cameras: jax.Array,
     *,
     query: jax.Array | None = None,
-    fetched: Fetched | None = None,
+    fetched: Fetched | Arriving | None = None,
 ) -> tuple[Context, Picks | None]:
     """Bring together the past that the next chunk attends to (WorldKV, World Retrieval).
 
@@ -94,7 +94,7 @@ def recall(
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
-        fetched = _find(memory, memory.chunk, cameras, query)
+        fetched = _bring(memory, _pick(memory, memory.chunk, cameras, query))
     pack = assemble if memory.on_device else _assemble_jit
     return pack(memory.window, memory.chunk, fetched, memory.layout), fetched.picks
 
@@ -119,7 +119,25 @@ def can_prefetch(layout: Layout) -> bool:
     )
 
 
-def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
+def pick_ahead(memory: WorldMemory, cameras: jax.Array) -> Picks | None:
+    """Pick the chunks that the chunk *after* the next one needs, and do not wait for the answer.
+
+    Given to `prefetch` later, the picks spare it the wait for all the work that the device got in between.
+
+    Args:
+        memory: the memory before the next chunk.
+        cameras: ``[B, F, 4, 4]`` of the chunk after it.
+
+    Returns:
+        The picks; ``None`` if nothing can be known yet, see `can_prefetch`.
+    """
+    if not can_prefetch(memory.layout):
+        return None
+    _check_cameras(cameras, memory.layout)
+    return _pick(memory, memory.chunk + 1, cameras, None)
+
+
+def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = None) -> Fetched | Arriving | None:
     """Pick and move the chunks that the chunk *after* the next one needs, whose cameras are known already.
 
     Call it before the next chunk is generated: its picks only need chunks that are stored by now, so they
@@ -128,14 +146,28 @@ def prefetch(memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
     Args:
         memory: the memory before the next chunk.
         cameras: ``[B, F, 4, 4]`` of the chunk after it.
+        picks: what `pick_ahead` picked for them from the same memory.
 
     Returns:
         What to give to `recall` for that chunk; ``None`` if nothing can be known yet, see `can_prefetch`.
     """
-    if not can_prefetch(memory.layout):
-        return None
+    picks = pick_ahead(memory, cameras) if picks is None else picks
+    return None if picks is None else _bring(memory, picks)
+
+
+def correct(memory: WorldMemory, cameras: jax.Array, guess: Arriving) -> Arriving:
+    """Pick and move the chunks that the next chunk needs, but for those that a guess has brought already.
+
+    For cameras that are known late: `prefetch` for the cameras that are likely, correct when they are known. With a
+    host tier only.
+
+    Args:
+        memory: the memory before the next chunk.
+        cameras: ``[B, F, 4, 4]`` of the next chunk.
+        guess: what `prefetch` brought for other cameras; what it brought in vain is left out.
+    """
     _check_cameras(cameras, memory.layout)
-    return _find(memory, memory.chunk + 1, cameras, None)
+    return _bring(memory, _pick(memory, memory.chunk, cameras, None), arrived=guess)
 
 
 def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemory:
@@ -200,15 +232,18 @@ def check_room(layout: Layout, chunk: int) -> None:
         )
 
 
-def _find(memory: WorldMemory, chunk, cameras, query) -> Fetched:
-    layout = memory.layout
+def _pick(memory: WorldMemory, chunk, cameras, query) -> Picks:
+    if not memory.on_device:
+        _check_not_traced(memory, cameras)
+    select = device_bank.select if memory.on_device else _select_jit
+    return select(memory.bank.index, chunk, cameras, query, memory.layout)
+
+
+def _bring(memory: WorldMemory, picks: Picks, *, arrived: Arriving | None = None) -> Fetched | Arriving:
     if memory.on_device:
-        picks = device_bank.select(memory.bank.index, chunk, cameras, query, layout)
         return Fetched(picks, device_bank.fetch(memory.bank, picks))
-    _check_not_traced(memory, cameras)
-    picks = _select_jit(memory.bank.index, chunk, cameras, query, layout)
     device = host_bank.world_sharding(memory.window.ring.keys)
-    return Fetched(picks, host_bank.fetch(memory.bank, picks, device, layout))
+    return host_bank.fetch(memory.bank, picks, device, memory.layout, arrived=arrived)
 
 
 def _check_cameras(cameras, layout: Layout) -> None:
@@ -238,7 +273,13 @@ def _digest(window: Window, chunk, own: KVSpan, cameras, layout: Layout):
     return window, storage.pack(own, layout.config.bank.storage, layout.spec.dtype), description
 
 
+def _assemble(window: Window, chunk, arriving: Arriving | None, layout: Layout) -> Context:
+    """Join what has arrived and pack it, in one program that writes every row once."""
+    fetched = None if arriving is None else Fetched(arriving.picks, host_bank.join(arriving, layout))
+    return assemble(window, chunk, fetched, layout)
+
+
 # Outside jit only the host tiers call these; inside, the functions above are traced into the caller.
-_assemble_jit = jax.jit(assemble, static_argnames="layout")
+_assemble_jit = jax.jit(_assemble, static_argnames="layout")
 _digest_jit = jax.jit(_digest, static_argnames="layout", donate_argnums=0)
 _select_jit = jax.jit(device_bank.select, static_argnames="layout")

@@ -2,8 +2,9 @@
 
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
-from worldkv_jax.rollout.stream import Chunk, chunk_inputs, observe, rollout, start, stream
+from worldkv_jax.rollout.stream import Chunk, observe, rollout, start, stream
 
 __all__ = [
     "AttentionProbe",

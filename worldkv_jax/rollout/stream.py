@@ -1,5 +1,6 @@
 """Rollouts: start from nothing or from a given video, then generate chunk by chunk."""
 
+import collections
 import dataclasses
 import functools
 import sys
@@ -12,19 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from worldkv_jax.cameras import validate_poses
-from worldkv_jax.memory import (
-    KVSpec,
-    MemoryConfig,
-    WorldMemory,
-    attended_tokens,
-    bytes_by_tier,
-    check_room,
-    format_bytes,
-    prefetch,
-)
+from worldkv_jax.memory import Layout, MemoryConfig, WorldMemory, attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
-from worldkv_jax.rollout.chunk_step import World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.inputs import as_list, check_chunks
+from worldkv_jax.rollout.lookahead import KnownCameras, LateCameras
 
 Noise = Callable[[int], jax.Array]
 """Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
@@ -47,39 +40,18 @@ class Chunk:
     kv_bytes: dict[str, int]
     """Bytes of keys and values in use after it, by tier."""
     seconds: float
-    """From asking for the chunk until its frames were there; the first one includes compilation."""
+    """Until its frames were there: from when it was begun, or from when those of the chunk ahead were there if that was
+    later. The first chunks include compilation."""
 
 
-def chunk_inputs(poses: np.ndarray, spec: KVSpec, *, conditions: Sequence[Any] | None = None) -> list[ChunkInput]:
-    """Cut a camera path into chunks.
+@dataclasses.dataclass(frozen=True)
+class _Begun:
+    """A chunk that the device has been told to make."""
 
-    Args:
-        poses: ``[n, 4, 4]`` or ``[B, n, 4, 4]`` camera-to-world poses of latent frames, OpenCV axes.
-        spec: of the backbone.
-        conditions: what else each chunk is given, one pytree a chunk.
-
-    Raises:
-        ValueError: poses that are not rigid or finite, fewer frames than a chunk, frames that do not fill
-            the last chunk, or another number of conditions.
-    """
-    poses = np.asarray(poses)
-    poses = poses[None] if poses.ndim == 3 else poses
-    if poses.ndim != 4 or not len(poses):
-        raise ValueError(f"poses have shape {poses.shape}; expected [n, 4, 4] or [worlds, n, 4, 4]")
-    poses = np.stack([validate_poses(world, name=f"poses of world {b}") for b, world in enumerate(poses)])
-    frames, size = poses.shape[1], spec.chunk_frames
-    if frames < size:
-        raise ValueError(f"a trajectory of {frames} latent frames is shorter than one chunk; give at least {size}")
-    if frames % size:
-        raise ValueError(
-            f"{frames} latent frames do not fill chunks of {size}; cut the trajectory to {frames // size * size} "
-            f"or hold the last pose up to {-(-frames // size) * size}"
-        )
-    count = frames // size
-    if conditions is not None and len(conditions) != count:
-        raise ValueError(f"got conditions for {len(conditions)} chunks, but the trajectory has {count}")
-    cameras = jnp.asarray(poses, jnp.float32).reshape(poses.shape[0], count, size, 4, 4)
-    return [ChunkInput(cameras[:, i], None if conditions is None else conditions[i]) for i in range(count)]
+    index: int
+    made: Made
+    pixels: jax.Array | None
+    since: float
 
 
 def start(
@@ -122,10 +94,10 @@ def observe(
         ValueError: cameras or latents of another number or shape, poses that are not rigid or finite, or a memory
             that has no room for all chunks; before any of them is observed.
     """
-    chunks = _as_list(chunks)
+    chunks = as_list(chunks)
     if len(chunks) != len(latents):
         raise ValueError(f"got {len(chunks)} chunks of cameras but {len(latents)} of latents")
-    _check_chunks(world, chunks, int(world.position))
+    check_chunks(world.memory.layout, chunks, int(world.position))
     for chunk, x in zip(chunks, latents):
         world = observe_chunk(backbone, params, world, chunk, x)
     return world
@@ -144,10 +116,12 @@ def stream(
 ) -> Generator[Chunk, None, World]:
     """Generate chunk by chunk, yielding each as soon as it is there.
 
-    Give a list of chunks where the cameras are known ahead: it is checked as a whole before anything is made,
-    and with a host tier the next chunk's picks move to the device while this one is generated. Give a generator
-    where they come live, one at a time. To save a long rollout on the way, stream it in parts: the world that one
-    part returns is where the next goes on, decoder included.
+    Give a list of chunks where the cameras are known ahead: it is checked as a whole before anything is made, and
+    every chunk is begun before the one ahead of it is yielded, so the device goes on while frames are copied,
+    converted and written. Give a generator where they come live: each chunk is then yielded before the next one is
+    asked for. With a host tier the next chunk's picks move to the device while this one is generated; where cameras
+    come live, those of the cameras that would continue the motion. To save a long rollout on the way, stream it in
+    parts: the world that one part returns is where the next goes on, decoder included.
 
     Args:
         backbone: the model.
@@ -173,45 +147,46 @@ def stream(
         raise ValueError("give either key or noise: exactly one of them decides the world")
     noise = noise or _noise_from_key(key, backbone, world.memory.layout.worlds)
     layout, first, lag = world.memory.layout, int(world.position), getattr(backbone, "lag", 0)
-    ahead = _as_list(chunks) if isinstance(chunks, Sequence) else None
+    ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
-        _check_chunks(world, ahead, first)
-    look_ahead = ahead is not None and not world.memory.on_device
+        check_chunks(layout, ahead, first)
+    fetching = None
+    if not world.memory.on_device:
+        fetching = LateCameras() if ahead is None else KnownCameras([chunk.cameras for chunk in ahead])
     decoder, world = world.decoder, world._replace(decoder=None)
     if decode and decoder is None:
         decoder = _beside(params, backbone.init_decoder(params, layout.worlds))
-    bar = tqdm(total=len(ahead) if ahead is not None else None, unit="chunk", disable=not progress)
-    fetched = None
+    bar = tqdm(total=None if ahead is None else len(ahead), unit="chunk", disable=not progress)
+    begun, there = collections.deque(), -np.inf
+
+    def finish() -> Chunk:
+        nonlocal there
+        oldest = begun.popleft()
+        chunk = _wait(oldest, layout, lag=lag, earliest=there)
+        there = time.perf_counter()
+        bar.update()
+        bar.set_postfix_str(_status(chunk, backbone.spec.chunk_frames))
+        return chunk
+
     with bar:
-        for i, chunk in enumerate(chunks):
-            index, since = first + i, time.perf_counter()
+        for index, chunk in enumerate(chunks if ahead is None else ahead, first):
+            since, pixels = time.perf_counter(), None
             if ahead is None:
-                _check_chunks(world, [chunk], index)
-            if progress and i == 0:
+                check_chunks(layout, [chunk], index)
+            if progress and index == first:
                 tqdm.write(f"compiling the chunk step of {type(backbone).__name__} ...", file=sys.stderr)
-            following = None
-            if look_ahead and i + 1 < len(ahead):
-                following = prefetch(world.memory, ahead[i + 1].cameras)
+            fetched = fetching.begin(world.memory, chunk.cameras) if fetching else None
             made, world = generate_chunk(backbone, params, world, chunk, noise(index), fetched=fetched)
-            fetched, frames = following, None
+            if fetching:
+                fetching.end(world.memory)
             if decode:
                 pixels, decoder = _decode(params, made.latents, decoder, backbone=backbone)
-                frames = np.asarray(pixels)
-            jax.block_until_ready(made)
-            retrieved = _retrieved(made.picks, layout.worlds)
-            seconds = time.perf_counter() - since
-            result = Chunk(
-                index=index,
-                latents=made.latents,
-                frames=frames,
-                retrieved=retrieved,
-                attended_tokens=attended_tokens(layout, max(0, index - lag), found=retrieved.shape[1]),
-                kv_bytes=bytes_by_tier(layout, index + 1 - lag),
-                seconds=seconds,
-            )
-            bar.update()
-            bar.set_postfix_str(_status(result, backbone.spec.chunk_frames))
-            yield result
+                pixels.copy_to_host_async()
+            begun.append(_Begun(index, made, pixels, since))
+            if ahead is None or len(begun) > 1:
+                yield finish()
+        while begun:
+            yield finish()
     return world._replace(decoder=decoder)
 
 
@@ -239,28 +214,6 @@ def _beside(params: Any, state: Any) -> Any:
     return jax.device_put(state, devices.pop() if devices else jax.devices()[0])
 
 
-def _as_list(chunks: Sequence[ChunkInput]) -> list[ChunkInput]:
-    if isinstance(chunks, ChunkInput):  # is a sequence itself
-        raise ValueError("got one ChunkInput; give a list of them, such as chunk_inputs(poses, backbone.spec)")
-    return list(chunks)
-
-
-def _check_chunks(world: World, chunks: list[ChunkInput], first: int) -> None:
-    """Check that chunks can be made, on the host, where errors can be raised."""
-    layout = world.memory.layout
-    expected = (layout.worlds, layout.spec.chunk_frames, 4, 4)
-    for index, chunk in enumerate(chunks, first):
-        check_room(layout, index)
-        cameras = np.asarray(chunk.cameras)
-        if cameras.shape != expected:
-            raise ValueError(
-                f"cameras of chunk {index} have shape {cameras.shape}, expected {expected}: [worlds, frames of a "
-                "chunk, 4, 4]; chunk_inputs cuts a path into chunks"
-            )
-        for b, poses in enumerate(cameras):
-            validate_poses(poses, name=f"cameras of chunk {index}, world {b}")
-
-
 def _noise_from_key(key: jax.Array, backbone: Backbone, worlds: int) -> Noise:
     shape = (backbone.schedule.steps, worlds, *backbone.latent_shape)
     return lambda index: _normal(key, np.int32(index), shape)
@@ -271,9 +224,25 @@ def _normal(key, index, shape):
     return jax.random.normal(jax.random.fold_in(key, index), shape)
 
 
-@functools.partial(jax.jit, static_argnames="backbone")
+@functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")
 def _decode(params, latents, decoder, *, backbone: Backbone):
     return backbone.decode(params, latents, decoder)
+
+
+def _wait(begun: _Begun, layout: Layout, *, lag: int, earliest: float) -> Chunk:
+    """Wait for a chunk, and say what it cost."""
+    frames = None if begun.pixels is None else np.asarray(begun.pixels)
+    jax.block_until_ready(begun.made)
+    retrieved = _retrieved(begun.made.picks, layout.worlds)
+    return Chunk(
+        index=begun.index,
+        latents=begun.made.latents,
+        frames=frames,
+        retrieved=retrieved,
+        attended_tokens=attended_tokens(layout, max(0, begun.index - lag), found=retrieved.shape[1]),
+        kv_bytes=bytes_by_tier(layout, begun.index + 1 - lag),
+        seconds=time.perf_counter() - max(begun.since, earliest),
+    )
 
 
 def _retrieved(picks, worlds: int) -> np.ndarray:

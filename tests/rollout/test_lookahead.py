@@ -1,0 +1,125 @@
+"""Chunks are begun ahead where cameras are known, and fetched for a guess where they are not."""
+
+import itertools
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from tests.memory.walks import worldkv
+from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
+from worldkv_jax import memory as wm
+from worldkv_jax import rollout as ro
+from worldkv_jax.cameras import trajectory
+from worldkv_jax.memory import host_bank
+from worldkv_jax.rollout.lookahead import continue_motion
+
+
+def begun_when_yielded(config, *, live: bool) -> list[int]:
+    """Say how many chunks were begun when each of five was yielded."""
+    seen, counts = [], []
+    world = ro.start(BACKBONE, PARAMS, config, chunks=5)
+    inputs = iter(views(5)) if live else views(5)
+    for _ in ro.stream(BACKBONE, PARAMS, world, inputs, noise=lambda i: seen.append(i) or noise(i)):
+        counts.append(len(seen))
+    assert seen == list(range(5))
+    return counts
+
+
+@pytest.mark.parametrize("tier", ["device", "pinned_host"])
+def test_known_chunks_are_begun_one_ahead_and_live_ones_when_asked_for(tier):
+    assert begun_when_yielded(worldkv(tier=tier), live=False) == [2, 3, 4, 5, 5]
+    assert begun_when_yielded(worldkv(tier=tier), live=True) == [1, 2, 3, 4, 5]
+
+
+def test_the_seconds_of_chunks_add_up_to_the_time_of_the_rollout():
+    """Also the time that the caller takes: a chunk that waits to be asked for is not there yet."""
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=6)
+    seconds, there = [], []
+    for chunk in ro.stream(BACKBONE, PARAMS, world, views(6), noise=noise):
+        there.append(time.perf_counter())
+        seconds.append(chunk.seconds)
+        time.sleep(0.05)
+    assert min(seconds) > 0.05
+    assert sum(seconds[1:]) == pytest.approx(there[-1] - there[0], rel=0.2)
+
+
+def test_a_rollout_can_be_left_at_any_chunk():
+    world = ro.start(BACKBONE, PARAMS, worldkv(tier="host"), chunks=6)
+    made = ro.stream(BACKBONE, PARAMS, world, views(6), noise=noise)
+    assert next(made).index == 0 and next(made).index == 1
+    made.close()
+
+
+def test_a_steady_turn_is_foreseen():
+    chunks = ro.chunk_inputs(trajectory("R80", degrees_per_frame=5.0)[:9], BACKBONE.spec)
+    for now, coming in itertools.pairwise(chunks):
+        np.testing.assert_allclose(continue_motion(now.cameras), coming.cameras, atol=1e-5)
+    still = chunks[0].cameras[:, :1]
+    np.testing.assert_allclose(continue_motion(still), still, atol=1e-6)
+
+
+@pytest.fixture
+def moves(monkeypatch):
+    """Counts the chunks that move to the device."""
+    seen = []
+
+    def counted(bank, picks, device, layout, *, arrived=None):
+        known = [] if arrived is None else [id(span) for span in arrived.spans]
+        arriving = fetch(bank, picks, device, layout, arrived=arrived)
+        found = arriving.spans[: int(picks.count)]
+        seen.append(sum(id(span) not in known for span in found))
+        return arriving
+
+    fetch = host_bank.fetch
+    monkeypatch.setattr(host_bank, "fetch", counted)
+    return seen
+
+
+def test_what_a_guess_brought_does_not_move_again(moves):
+    inputs = views(8)
+    config = worldkv(tier="host")
+    world = ro.start(BACKBONE, PARAMS, config, chunks=8)
+    _, world = ro.rollout(BACKBONE, PARAMS, world, inputs[:6], noise=noise, decode=False)
+    memory = world.memory
+    moves.clear()
+    guess = wm.prefetch(memory, inputs[7].cameras)
+    found = chunks_of(guess)
+    right = wm.correct(memory, inputs[7].cameras, guess)
+    others = (wm.correct(memory, given.cameras, guess) for given in inputs)
+    wrong = next(arriving for arriving in others if not chunks_of(arriving) <= found)
+    assert moves[0] == 2
+    assert moves[1] == len(chunks_of(right) - found) and moves[-1] == len(chunks_of(wrong) - found) > 0
+    for arriving, count in ((right, moves[1]), (wrong, moves[-1])):
+        assert int(arriving.picks.count) - count == len(chunks_of(arriving) & found)
+    want, _ = wm.recall(memory, inputs[7].cameras)
+    got, _ = wm.recall(memory, inputs[7].cameras, fetched=right)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def chunks_of(arriving) -> set[int]:
+    return set(np.asarray(arriving.picks.chunks)[0].tolist())
+
+
+def test_a_live_camera_that_goes_on_as_before_costs_no_second_move(moves):
+    """Turning steadily, every guess is right: each chunk moves what a known camera would."""
+    path = trajectory("R300", degrees_per_frame=7.5)
+    inputs = ro.chunk_inputs(path[: len(path) // 3 * 3], BACKBONE.spec)
+    config = worldkv(tier="host")
+    counts, made = {}, {}
+    for live in (False, True):
+        moves.clear()
+        world = ro.start(BACKBONE, PARAMS, config, chunks=len(inputs))
+        given = iter(inputs) if live else inputs
+        made[live], _ = ro.rollout(BACKBONE, PARAMS, world, given, noise=noise, decode=False)
+        counts[live] = sum(moves)
+    np.testing.assert_array_equal(latents(made[True]), latents(made[False]))
+    assert counts[True] <= counts[False] + 2, "but for the guess beyond the end"
+
+
+def test_a_decoder_goes_on_where_it_was_left():
+    whole, _ = run(worldkv(), 4, decode=True)
+    live, _ = run(worldkv(), 4, decode=True, live=True)
+    for ours, theirs in zip(live, whole):
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
