@@ -13,8 +13,8 @@ from worldkv_jax.rollout.plan import Cost
 
 # Of the Wan 2.1 VAE, for each pixel of a frame: arithmetic grows with the pixels alone, nearly.
 _DECODE_FLOPS = 34e6  # of one latent frame
-_DECODE_BYTES = 12_500  # temporaries of one latent frame
-_ENCODE_BYTES = 13_500  # temporaries of four frames
+_DECODE_BYTES = 13_300  # temporaries of one latent frame
+_ENCODE_BYTES = 16_500  # temporaries of four frames
 
 
 def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -> Cost:

@@ -53,6 +53,10 @@ def released_memory(
                 f"--sliding_window {sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames or more"
             )
         return MemoryConfig(mode="sliding", recent_frames=sliding_window - CHUNK_FRAMES)
+    if use_retrieval and retrieval_frames % CHUNK_FRAMES:
+        warnings.warn(
+            f"--retrieval_frames {retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}", stacklevel=2
+        )
     retrieved = retrieval_frames if use_retrieval else 0
     chunks, recent = retrieved // CHUNK_FRAMES, RECENT_FRAMES - CHUNK_FRAMES
     if not chunks:  # too few frames to retrieve a chunk only widen the window

@@ -30,11 +30,13 @@ def test_modes_without_a_bank():
     assert released_memory(full_kv=True) == MemoryConfig(mode="full")
     assert released_memory(sliding_window=9) == MemoryConfig(mode="sliding", recent_frames=6)
     # Less than a chunk is never retrieved; the window grows all the same.
-    assert released_memory(use_retrieval=True, retrieval_frames=2).recent_frames == 5
+    with pytest.warns(UserWarning, match="not a whole number of chunks"):
+        assert released_memory(use_retrieval=True, retrieval_frames=2).recent_frames == 5
 
 
 def test_parts_of_the_official_profile():
-    plain = released_memory(use_retrieval=True, retrieval_frames=7)
+    with pytest.warns(UserWarning, match="not a whole number of chunks"):
+        plain = released_memory(use_retrieval=True, retrieval_frames=7)
     assert plain.retrieval.chunks == 2 and plain.compression.keep_ratio == 1
     assert released_memory(use_retrieval=True, retrieval_rope_correction=True).retrieval.positions == "rebased"
     late = released_memory(use_retrieval=True, kv_compression_enable=True, kv_compression_anchor_rotate=True)

@@ -77,6 +77,8 @@ class Rollout:
         self.noise = jnp.asarray(np.concatenate([first[:, None], later], axis=1)[:, :, None])
 
         flags = {name: value for name, value in args.items() if name not in NO_FLAGS}
+        if "retrieval_frames" in flags:  # more than the rollout has changes nothing upstream, and is refused here
+            flags["retrieval_frames"] = min(flags["retrieval_frames"], length.latents)
         self.memory = released_memory(**flags, kv_bank_on_gpu=on_gpu)
         own_poses = {name: self.tensors[name] for name in self.tensors if name == "out/c2ws_abs"}
         self.inputs = own_poses if own_poses else shared
