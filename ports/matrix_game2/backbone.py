@@ -10,10 +10,12 @@ from ports.matrix_game2.action_module import ActionInput, ActionWindow, empty_wi
 from ports.matrix_game2.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import UNIVERSAL
+from ports.wan import taehv, vae
 from ports.wan.blocks import keys_and_values, mean_query
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
-from ports.wan.vae import VAEConfig, decode
+from ports.wan.taehv import TAEHVConfig
+from ports.wan.vae import VAEConfig
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule
 
@@ -22,7 +24,7 @@ class MatrixGameParams(NamedTuple):
     """Weights that a rollout needs; what encodes the image runs before it."""
 
     dit: Any
-    vae: Any
+    decoder: Any
 
 
 class Given(NamedTuple):
@@ -57,7 +59,8 @@ class MatrixGame2:
     columns: int = 80
     """Latent columns."""
     schedule: Schedule = UNIVERSAL.schedule
-    vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
+    decoder: VAEConfig | TAEHVConfig = dataclasses.field(default_factory=VAEConfig)
+    """What makes frames of latents: the VAE, or a tiny stand-in that is faster and less sharp."""
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
@@ -119,7 +122,8 @@ class MatrixGame2:
 
     def decode(self, params: MatrixGameParams, latents, decoder) -> tuple[jax.Array, Any]:
         """Decode latents to frames ``[B, n, height, width, 3]``: 9 of a rollout's first chunk, then 12 each."""
-        frames, decoder = decode(self.vae, params.vae, latents, decoder)
+        decode = vae.decode if isinstance(self.decoder, VAEConfig) else taehv.decode
+        frames, decoder = decode(self.decoder, params.decoder, latents, decoder)
         return (frames + 1) / 2, decoder
 
     def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):

@@ -38,6 +38,8 @@ class Variant:
     """Training steps that the model was distilled for."""
     checkpoint: str
     """Released file, as it lies in the model folder."""
+    tour: str
+    """Actions where none are given and none are needed: somewhere, around and back."""
 
     def configure(self, **sizes: Any) -> MatrixGameConfig:
         """Make the configuration of the transformer, with other sizes where given."""
@@ -93,6 +95,7 @@ UNIVERSAL = Variant(
     },
     window_frames=6,
     checkpoint="base_distilled_model/base_distill.safetensors",
+    tour="W2 L5 W2 J5 S4",
 )
 """Any scene, on foot: W, S, A, D walk and I, K, J, L look up, down, left and right."""
 
@@ -103,6 +106,7 @@ GTA_DRIVE = Variant(
     looks={"a": (0.0, -MOUSE_UNITS), "d": (0.0, MOUSE_UNITS)},
     window_frames=4,
     checkpoint="gta_distilled_model/gta_keyboard2dim.safetensors",
+    tour="W4 WD8 W4 WA8",
 )
 """A car in a city: W and S are the pedals, A and D steer."""
 
@@ -116,6 +120,7 @@ TEMPLERUN = Variant(
     window_frames=6,
     steps=(1000, 750, 500, 250),
     checkpoint="templerun_distilled_model/templerun_7dim_onlykey.safetensors",
+    tour="Q W Q A D Z Q S C Q",
 )
 """An endless run: W jumps, S slides, Z and C turn, A and D step aside, one at a time."""
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worldkv_jax.cameras.poses import pose_from_angles
+from worldkv_jax.cameras.checks import validate_poses
+from worldkv_jax.cameras.poses import inverse, pose_from_angles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,15 +124,46 @@ def fit_units(
         ValueError: no pairs at all, a number that is not finite, or pairs that say nothing or the opposite.
     """
     units = units or MotionUnits()
-    if not turns and not walks:
+    if not len(turns) and not len(walks):
         raise ValueError("nothing to fit: give pairs of mouse units and degrees, or of frames and scene units")
     found = {}
-    if turns:
+    if len(turns):
         found["degrees_per_mouse_unit"] = _slope("turns", "mouse units and degrees", turns)
-    if walks:
+    if len(walks):
         step = _slope("walks", "frames and scene units", walks)
         found |= {"step": step, "diagonal_step": step * units.diagonal_step / units.step}
     return dataclasses.replace(units, calibrated=True, **found)
+
+
+def pairs_from_poses(
+    mouse: np.ndarray, walk: np.ndarray, poses: np.ndarray
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Compare the actions of a rollout with its poses, as a structure-from-motion program finds them.
+
+    Args:
+        mouse: ``[n]`` yaw of the mouse in mouse units, row ``p`` turning frame ``p`` towards the next.
+        walk: ``[n, 2]`` forward and right, each -1, 0 or 1.
+        poses: ``[n + 1, 4, 4]`` camera-to-world.
+
+    Returns:
+        Pairs of turns and pairs of walks for `fit_units`, a frame each; frames with diagonal walks count for turns
+        alone.
+
+    Raises:
+        ValueError: invalid poses, or another number of them than one more than the actions.
+    """
+    mouse, walk, poses = np.asarray(mouse, np.float64), np.asarray(walk, np.float64), validate_poses(poses)
+    if mouse.shape != (len(poses) - 1,) or walk.shape != (len(poses) - 1, 2):
+        raise ValueError(
+            f"{len(poses)} poses need mouse [{len(poses) - 1}] and walk [{len(poses) - 1}, 2], got {mouse.shape} and "
+            f"{walk.shape}"
+        )
+    steps = inverse(poses[:-1]) @ poses[1:]
+    degrees = np.rad2deg(np.arctan2(steps[:, 0, 2], steps[:, 2, 2]))
+    distances = np.linalg.norm(steps[:, :3, 3], axis=-1)
+    turned, walked = mouse != 0, np.abs(walk).sum(axis=-1) == 1
+    turns = list(zip(mouse[turned].tolist(), degrees[turned].tolist()))
+    return turns, [(1.0, distance) for distance in distances[walked].tolist()]
 
 
 def full_turn(similarity: np.ndarray, mouse: np.ndarray) -> tuple[float, float]:
@@ -178,6 +210,6 @@ def _slope(name: str, what: str, pairs: Sequence[tuple[float, float]]) -> float:
     slope = (x @ y) / (x @ x) if (x @ x) > 0 else 0.0
     if not slope > 0:
         raise ValueError(
-            f"{name}: the pairs of {what} give {slope:g} a unit; expected a positive slope, so check signs"
+            f"{name}: the pairs of {what} give {slope:g} a unit; expected a positive slope, check signs"
         )
     return float(slope)

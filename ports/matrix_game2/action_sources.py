@@ -1,0 +1,124 @@
+"""Actions as a command line names them: a script, a file, the released benchmark, or whoever sits at the keyboard."""
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from ports.matrix_game2.actions import (
+    Rows,
+    check_rows,
+    chunks_of_rows,
+    hold,
+    join,
+    parse_script,
+    press,
+    rows_of_chunk,
+    rows_of_keys,
+)
+from ports.matrix_game2.benchmark_actions import benchmark_rows
+from ports.matrix_game2.variants import Variant
+
+LIVE = "-"
+"""Stands for actions that are typed while the rollout goes on."""
+BENCHMARK = "random:"
+"""Stands, with a seed after it, for the random actions of the released benchmark."""
+BENCHMARK_CHUNKS = 10
+"""Chunks of them unless told otherwise."""
+ARRAYS = (".npz", ".safetensors")
+
+
+def read_actions(variant: Variant, text: str, *, chunks: int | None = None) -> Rows:
+    """Read the actions of one world.
+
+    Args:
+        variant: whose actions they are.
+        text: a script (see `parse_script`); a text file that holds one; a ``.npz`` or ``.safetensors`` file with
+            ``keyboard [n, K]`` and, where there is a mouse, ``mouse [n, 2]``, one row a pixel
+            frame; or ``random:SEED``.
+        chunks: length of the rollout; what is longer is cut, and where it is shorter nothing is pressed in the end.
+
+    Returns:
+        The rows of whole chunks.
+
+    Raises:
+        FileNotFoundError: a file that is not there.
+        ValueError: actions that cannot be read or do not fit the variant.
+    """
+    path = Path(text)
+    if text.startswith(BENCHMARK):
+        seed = text.removeprefix(BENCHMARK)
+        if not seed.isdecimal():
+            raise ValueError(f"{text!r}: expected {BENCHMARK}SEED with a whole number, such as {BENCHMARK}32")
+        count = rows_of_chunk((chunks or BENCHMARK_CHUNKS) - 1).stop
+        return benchmark_rows(variant, count, random.Random(int(seed)))
+    if path.suffix in ARRAYS:
+        rows = _read_arrays(variant, path)
+    elif path.suffix == ".txt":
+        if not path.is_file():
+            raise FileNotFoundError(f"no script of actions at {path}")
+        rows = rows_of_keys(variant, parse_script(variant, path.read_text()))
+    else:
+        rows = rows_of_keys(variant, parse_script(variant, text))
+    return _fit(variant, rows, chunks)
+
+
+def typed(variant: Variant, chunks: int) -> Callable[[int], str | None]:
+    """Return a source of actions that asks whoever sits at the keyboard; an empty line repeats, its end ends."""
+    held = variant.rest
+
+    def source(chunk: int) -> str | None:
+        nonlocal held
+        while chunk < chunks:
+            print(f"chunk {chunk}, keys {' '.join(variant.letters).upper()}: ", end="", file=sys.stderr, flush=True)
+            line = sys.stdin.readline()
+            if not line:
+                return None
+            try:
+                held = press(variant, line) if line.strip() else held
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                continue
+            return held
+        return None
+
+    return source
+
+
+def _read_arrays(variant: Variant, path: Path) -> Rows:
+    if not path.is_file():
+        raise FileNotFoundError(f"no actions at {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+        else:
+            arrays = load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as arrays: {error}") from None
+    strange = sorted(arrays.keys() - {"keyboard", "mouse"})
+    if "keyboard" not in arrays or strange:
+        raise ValueError(
+            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected keyboard [n, {len(variant.columns)}]"
+            + (" and mouse [n, 2]" if variant.mouse else " alone")
+        )
+    try:
+        rows = check_rows(variant, arrays["keyboard"], arrays.get("mouse"))
+        chunks_of_rows(len(rows.keyboard))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return rows
+
+
+def _fit(variant: Variant, rows: Rows, chunks: int | None) -> Rows:
+    if chunks is None:
+        return rows
+    count = rows_of_chunk(chunks - 1).stop
+    missing = count - len(rows.keyboard)
+    if missing > 0:
+        return join([rows, hold(variant, variant.rest, missing)])
+    return Rows(*(None if part is None else part[:count] for part in rows))

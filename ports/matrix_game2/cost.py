@@ -1,0 +1,62 @@
+"""What Matrix-Game 2.0 needs besides its memory: bytes and arithmetic, from its sizes."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ports.matrix_game2.backbone import MatrixGame2
+from ports.matrix_game2.config import CELL, CONDITION_CHANNELS, MOUSE_COLUMNS, WINDOW_ROWS
+from ports.matrix_game2.model import MatrixGameDiT
+from ports.wan import clip, costs, taehv, vae
+from ports.wan.parameters import abstract_params
+from worldkv_jax.rollout.plan import Cost
+
+
+def matrix_game_cost(
+    backbone: MatrixGame2, coder: vae.VAEConfig, tower: clip.CLIPConfig, *, worlds: int, decodes: bool
+) -> Cost:
+    """Count bytes and arithmetic of a batch of worlds.
+
+    Args:
+        backbone: model and size.
+        coder: the VAE that encodes the first image.
+        tower: CLIP, which reads it too.
+        worlds: worlds in the batch.
+        decodes: whether frames are decoded.
+    """
+    config, spec = backbone.config, backbone.spec
+    dim, rows = config.dim, 1 + (tower.image_size // tower.patch_size) ** 2
+    height, width, frames = backbone.rows * CELL, backbone.columns * CELL, spec.chunk_frames
+    tokens, itemsize = worlds * spec.chunk_tokens, jnp.dtype(config.dtype).itemsize
+    image = worlds * rows * (config.image_dim**2 + config.image_dim * dim + 2 * config.layers * dim * dim)
+    image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns * worlds
+    carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
+    tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
+    return Cost(
+        weights_bytes=costs.count_bytes(abstract_params(MatrixGameDiT, config), config.dtype)
+        + (_decoder_weights(backbone.decoder) if decodes else 0),
+        passes=backbone.schedule.steps + 1,
+        pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
+        activation_bytes=costs.pass_bytes(config, tokens),
+        prepared_bytes=2 * config.layers * worlds * rows * dim * itemsize + image_bytes,
+        prepare_flops=2.0 * image,
+        carry_bytes=2 * sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(carry)),  # old and new
+        decoder_bytes=costs.decoder_bytes(backbone.decoder, height, width, worlds) if decodes else 0,
+        decode_flops=costs.decode_flops(backbone.decoder, height, width, frames) * worlds if decodes else 0.0,
+        encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
+    )
+
+
+def _action_products(backbone: MatrixGame2) -> int:
+    """Count what the action modules multiply for each token."""
+    config = backbone.config
+    wide = config.action_dim
+    keyboard = 2 * config.dim * wide
+    mouse = (config.dim + WINDOW_ROWS * MOUSE_COLUMNS) * wide + 4 * wide * wide + wide * config.dim
+    return config.action_layers * (keyboard + (mouse if config.mouse else 0))
+
+
+def _decoder_weights(decoder: vae.VAEConfig | taehv.TAEHVConfig) -> int:
+    abstract = (vae if isinstance(decoder, vae.VAEConfig) else taehv).abstract_params(decoder)
+    return costs.count_bytes(abstract["decoder"], decoder.compute_dtype)

@@ -1,0 +1,183 @@
+"""Play: actions of whole rollouts or live ones become what each chunk is given."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ports.matrix_game2.actions import (
+    Rows,
+    action_windows,
+    check_rows,
+    chunks_of_rows,
+    hold,
+    join,
+    rows_of_chunk,
+)
+from ports.matrix_game2.backbone import Given
+from ports.matrix_game2.conditioning import Scene
+from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_ROWS, WINDOW_ROWS
+from ports.matrix_game2.poses import motion_of
+from ports.matrix_game2.variants import Variant
+from worldkv_jax.cameras.actions import MotionUnits, Stance, dead_reckon, resting
+from worldkv_jax.rollout import Chunk, ChunkInput
+
+Action = str | Rows
+"""What one world does during a chunk: letters, or a row for each of its pixel frames (or one row for all)."""
+Source = Callable[[int], Action | Sequence[Action] | None]
+"""Is asked once a chunk, with its number: an action of all worlds, a list with one for each, or ``None`` to end."""
+
+
+class Track(NamedTuple):
+    """How far one world has come: the rows that its next chunk still sees, and where its camera stands."""
+
+    chunk: int = 0
+    rows: Rows | None = None
+    stance: Stance = resting()
+
+
+class Seen(NamedTuple):
+    """What one world's chunk is given of its actions."""
+
+    poses: np.ndarray  # [F, 4, 4] camera-to-world, of the last pixel frame of each latent frame
+    keyboard: np.ndarray  # [F, 12, K]
+    mouse: np.ndarray | None  # [F, 12, 2]
+
+
+def advance(track: Track, rows: Rows, variant: Variant, units: MotionUnits) -> tuple[Track, Seen]:
+    """Take one world a chunk further.
+
+    Args:
+        track: where it is.
+        rows: its actions during the chunk, see `rows_of_chunk`.
+        variant: whose actions they are.
+        units: how far an action moves the camera.
+
+    Returns:
+        Where it is then, and what the chunk sees.
+    """
+    own, first = rows_of_chunk(track.chunk), track.chunk * CHUNK_FRAMES
+    frames = range(first, first + CHUNK_FRAMES)
+    known = rows if track.rows is None else join([track.rows, rows])
+    known_from = own.stop - len(known.keyboard)
+    before = None if track.rows is None else track.rows.keyboard[-1]
+    path = dead_reckon(motion_of(variant, rows, units, before=before), units, track.stance)
+    at_frames = LATENT_ROWS * np.asarray(frames) - own.start
+    keyboard, mouse = (None if part is None else action_windows(part, frames, first_row=known_from) for part in known)
+    seen = Seen(Stance(*(part[at_frames] for part in path)).pose(), keyboard, mouse)
+    forgotten = max(0, LATENT_ROWS * frames.stop - WINDOW_ROWS - known_from)
+    kept = Rows(*(None if part is None else part[forgotten:] for part in known))
+    return Track(track.chunk + 1, kept, Stance(*(part[-1] for part in path))), seen
+
+
+def follow(
+    scene: Scene,
+    variant: Variant,
+    actions: Iterable[Sequence[Rows]],
+    *,
+    units: MotionUnits | None = None,
+    tracks: Sequence[Track] | None = None,
+) -> Generator[ChunkInput, None, list[Track]]:
+    """Make what each chunk is given, one chunk at a time.
+
+    Make a list of it where all actions are known; give it to `stream` as it is where they come live.
+
+    Args:
+        scene: what the first images contribute, of all worlds.
+        variant: whose actions they are.
+        actions: for each chunk the rows of every world.
+        units: how far an action moves the camera; those of Matrix-Game 3 by default, uncalibrated.
+        tracks: where the worlds are, to go on with a rollout.
+
+    Returns:
+        Where the worlds are after the last chunk (the generator's return value).
+    """
+    units = units or MotionUnits()
+    tracks = [Track()] * scene.cells.shape[0] if tracks is None else list(tracks)
+    for worlds in actions:
+        chunk = tracks[0].chunk
+        tracks, seen = zip(*(advance(track, rows, variant, units) for track, rows in zip(tracks, worlds, strict=True)))
+        poses, keyboard, mouse = (
+            None if parts[0] is None else jnp.asarray(np.stack(parts), jnp.float32) for parts in zip(*seen)
+        )
+        yield ChunkInput(poses, Given(keyboard, mouse, scene.chunk_cells(chunk), scene.tokens))
+    return list(tracks)
+
+
+def cut_rows(worlds: Sequence[Rows]) -> list[list[Rows]]:
+    """Cut the rows of whole rollouts into chunks.
+
+    Args:
+        worlds: rows of every world, for the same number of frames.
+
+    Returns:
+        For each chunk the rows of every world.
+
+    Raises:
+        ValueError: rows that do not fill whole chunks, or not as many in every world.
+    """
+    counts = sorted({len(rows.keyboard) for rows in worlds})
+    if len(counts) > 1:
+        raise ValueError(f"the worlds have different numbers of rows of actions: {counts}; all must be as long")
+    pieces = [slice(rows.start, rows.stop) for rows in map(rows_of_chunk, range(chunks_of_rows(counts[0])))]
+    return [[Rows(*(None if part is None else part[piece] for part in rows)) for rows in worlds] for piece in pieces]
+
+
+def ask(source: Source, variant: Variant, *, worlds: int = 1, first: int = 0) -> Iterator[list[Rows]]:
+    """Ask a person, an agent or a program for actions, once a chunk and not before the chunk is due.
+
+    Args:
+        source: what to ask.
+        variant: whose actions they are.
+        worlds: worlds in the batch.
+        first: number of the first chunk.
+
+    Yields:
+        For each chunk the rows of every world.
+
+    Raises:
+        ValueError: an action that is none, or not one for each world.
+    """
+    chunk = first
+    while (given := source(chunk)) is not None:
+        alone = isinstance(given, str | Rows)
+        actions = [given] * worlds if alone else list(given)
+        if len(actions) != worlds:
+            raise ValueError(
+                f"got {len(actions)} actions for chunk {chunk}; give one, or one for each of {worlds} worlds"
+            )
+        yield [_rows(variant, action, len(rows_of_chunk(chunk)), chunk) for action in actions]
+        chunk += 1
+
+
+def play(
+    scene: Scene, variant: Variant, source: Source, *, units: MotionUnits | None = None
+) -> Generator[ChunkInput, None, list[Track]]:
+    """Make what each chunk is given from a source of actions, for `stream`; see `ask` and `follow`."""
+    return follow(scene, variant, ask(source, variant, worlds=scene.cells.shape[0]), units=units)
+
+
+def action_latency(chunks: Sequence[Chunk]) -> dict[str, float]:
+    """Measure how long an action takes until it is seen.
+
+    An action given for a chunk moves its very first frame, so the latency is what a chunk takes from being asked for
+    to having its frames. The first two chunks, which compile, do not count where there are more.
+
+    Returns:
+        Median and largest latency, seconds.
+    """
+    seconds = [chunk.seconds for chunk in chunks]
+    steady = seconds[2:] or seconds
+    return {"median_seconds": float(np.median(steady)), "largest_seconds": float(np.max(steady))}
+
+
+def _rows(variant: Variant, action: Action, count: int, chunk: int) -> Rows:
+    if isinstance(action, str):
+        return hold(variant, action, count)
+    if not isinstance(action, Rows):
+        raise ValueError(f"the action for chunk {chunk} is {action!r}; give letters such as 'WL', or Rows")
+    rows = check_rows(variant, *action)
+    if len(rows.keyboard) not in (1, count):
+        raise ValueError(f"chunk {chunk} has {count} pixel frames; got {len(rows.keyboard)} rows of actions")
+    return Rows(*(None if part is None else np.broadcast_to(part, (count, part.shape[1])) for part in rows))

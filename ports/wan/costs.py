@@ -1,0 +1,57 @@
+"""What the parts that Wan-style world models share need: bytes and arithmetic, from their sizes."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from ports.wan import taehv, vae
+from ports.wan.model import WanConfig
+from ports.wan.patches import PATCH
+
+# Of the Wan 2.1 VAE at its released width, for each pixel of a frame and in float32.
+_DECODE_FLOPS = 34e6  # of one latent frame
+_DECODE_BYTES = 12_500  # temporaries of one latent frame
+_ENCODE_BYTES = 13_500  # temporaries of four frames
+_TINY_SHARE = 1 / 25  # of both, for TAEHV
+
+
+def count_bytes(abstract: Mapping, dtype: str) -> int:
+    """Return the bytes of parameters, described as ``jax.ShapeDtypeStruct``, in a dtype."""
+    return sum(leaf.size for leaf in jax.tree.leaves(abstract)) * jnp.dtype(dtype).itemsize
+
+
+def token_products(config: WanConfig, context_rows: int) -> int:
+    """Count what a pass multiplies for each token, self-attention scores apart; two operations each.
+
+    Args:
+        config: of the transformer.
+        context_rows: what each token attends to of a prompt or an image.
+    """
+    dim = config.dim
+    block = 6 * dim * dim + 2 * dim * config.ffn_dim + 2 * context_rows * dim  # self q, k, v, o; cross q, o, scores
+    return config.layers * block + PATCH**2 * (config.in_channels + config.out_channels) * dim
+
+
+def pass_bytes(config: WanConfig, tokens: int) -> int:
+    """Estimate the largest temporaries of a pass: float32 activations of one block."""
+    return 4 * tokens * (5 * config.dim + config.ffn_dim)
+
+
+def decoder_bytes(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
+    """Estimate what decoding a chunk takes: the stream's state, which goes in and comes out, and temporaries."""
+    is_vae = isinstance(config, vae.VAEConfig)
+    state = (vae if is_vae else taehv).decoder_state_bytes(config, height, width, worlds)
+    temporaries = _DECODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
+    return 2 * state + (temporaries if is_vae else int(temporaries * _TINY_SHARE))
+
+
+def decode_flops(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, latent_frames: int) -> float:
+    """Estimate the arithmetic of decoding so many latent frames."""
+    return _DECODE_FLOPS * height * width * latent_frames * (1 if isinstance(config, vae.VAEConfig) else _TINY_SHARE)
+
+
+def encoder_bytes(config: vae.VAEConfig, height: int, width: int, worlds: int = 1) -> int:
+    """Estimate what encoding takes: the VAE's weights and temporaries."""
+    temporaries = _ENCODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
+    return count_bytes(vae.abstract_params(config), config.compute_dtype) + temporaries

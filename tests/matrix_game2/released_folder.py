@@ -1,0 +1,58 @@
+"""A tiny model folder that is laid out and named like the released one, with random weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from checkpoints.components import Component
+from ports.matrix_game2.checkpoint import dit_component
+from ports.matrix_game2.config import MatrixGameConfig
+from ports.matrix_game2.variants import UNIVERSAL, Variant
+from ports.wan import clip, taehv, vae
+from tests.checkpoints.torch_writer import save_torch
+from tests.matrix_game2.worlds import SIZES
+from tests.wan.released import tensors_of
+
+CODER = vae.VAEConfig(dim=4)
+TOWER = clip.CLIPConfig(image_size=28, dim=80, heads=1, layers=2, mlp_dim=32, out_dim=8)
+"""Its head is as wide as those of ViT-H/14, which no tensor tells."""
+TAEHV = taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
+
+
+def random_tensors(component: Component, config: Any, seed: int) -> dict[str, np.ndarray]:
+    """Draw the PyTorch tensors of a network."""
+    random = np.random.default_rng(seed)
+
+    def draw(shape):
+        return (random.normal(size=shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
+
+    return {key: draw(target.shape) for key, target in tensors_of(component, config).items()}
+
+
+def tiny_config(variant: Variant) -> MatrixGameConfig:
+    """Return the configuration of the transformer in the folder."""
+    return variant.configure(**{**SIZES, "image_dim": TOWER.dim})
+
+
+def write_transformer(path: Path, variant: Variant = UNIVERSAL, **settings: Any) -> Path:
+    """Write a variant's transformer in one float32 file, and a ``config.json`` beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config = tiny_config(variant)
+    save_file(random_tensors(dit_component(variant), config, 1), path)
+    said = {"_class_name": "WanModel", "num_heads": config.heads, "dim": config.dim}
+    (path.parent / "config.json").write_text(json.dumps(said | settings))
+    return path
+
+
+def write_folder(folder: Path, *variants: Variant) -> Path:
+    """Write all that the released program reads."""
+    for variant in variants or (UNIVERSAL,):
+        write_transformer(folder / variant.checkpoint, variant)
+    save_torch(folder / "Wan2.1_VAE.pth", random_tensors(vae.COMPONENT, CODER, 2))
+    name = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+    save_torch(folder / name, random_tensors(clip.COMPONENT, TOWER, 3))
+    save_file(random_tensors(taehv.COMPONENT, TAEHV, 4), folder / "taew2_1.safetensors")
+    return folder

@@ -1,0 +1,75 @@
+"""Tiny untrained worlds of every variant, for tests."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ports.matrix_game2.actions import Rows, rows_of_keys
+from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
+from ports.matrix_game2.conditioning import Scene
+from ports.matrix_game2.config import TINY
+from ports.matrix_game2.model import MatrixGameDiT
+from ports.matrix_game2.play import cut_rows, follow
+from ports.matrix_game2.variants import VARIANTS, Variant
+from ports.wan.parameters import abstract_params
+from ports.wan.vae import VAEConfig
+from worldkv_jax import rollout as ro
+
+ROWS, COLUMNS, TOKENS = 4, 6, 5
+SIZES = {
+    name: getattr(TINY, name)
+    for name in (
+        *("dim", "ffn_dim", "heads", "layers", "frequency_dim", "image_dim", "keyboard_dim"),
+        *("action_layers", "action_heads", "action_head_dim", "dtype"),
+    )
+}
+VAE = VAEConfig(dim=4)
+
+
+@functools.cache
+def tiny(name: str) -> tuple[MatrixGame2, MatrixGameParams]:
+    """Make a tiny backbone of a variant and draw its parameters; it has no decoder's."""
+    variant = VARIANTS[name]
+    config = variant.configure(**SIZES)
+    params = draw(abstract_params(MatrixGameDiT, config), seed=1)
+    return MatrixGame2(config, ROWS, COLUMNS, variant.schedule, VAE), MatrixGameParams(params, None)
+
+
+def draw(template: dict, seed: int) -> dict:
+    """Draw parameters on the host, without compiling anything: so large that every part of the model matters."""
+    rng = np.random.default_rng(seed)
+
+    def leaf(path, shape):
+        name = path[-1].key
+        values = rng.normal(size=shape.shape)
+        if name in ("kernel", "time_conv"):
+            values *= np.prod(shape.shape[-2:-1]) ** -0.5
+        else:
+            values *= 0.2
+        return jnp.asarray(values + (name in ("weight", "gamma")), jnp.float32)
+
+    return jax.tree.map_with_path(leaf, template)
+
+
+def scene(worlds: int = 1, seed: int = 0) -> Scene:
+    """Draw what the first images would contribute; worlds of a batch differ."""
+    rng = np.random.default_rng(seed)
+    cells = rng.normal(size=(worlds, 30, ROWS, COLUMNS, 20))
+    cells[..., :4] = np.arange(30)[:, None, None, None] == 0
+    tokens = rng.normal(size=(worlds, TOKENS, TINY.image_dim))
+    return Scene(jnp.asarray(cells, jnp.float32), jnp.asarray(tokens, jnp.float32))
+
+
+def inputs(variant: Variant, keys: list[list[str]], seed: int = 0) -> list[ro.ChunkInput]:
+    """Make the inputs of a batch of worlds in which these keys are pressed."""
+    rows: list[Rows] = [rows_of_keys(variant, world) for world in keys]
+    return list(follow(scene(len(keys), seed), variant, cut_rows(rows)))
+
+
+def noise(index: int, backbone: MatrixGame2, worlds: int = 1) -> jax.Array:
+    """Draw the noise of a chunk; every world of a batch has the noise it would have alone."""
+    key = jax.random.fold_in(jax.random.key(3), index)
+    shape = (worlds, backbone.schedule.steps, *backbone.latent_shape)
+    return jnp.swapaxes(jax.random.normal(key, shape), 0, 1)
