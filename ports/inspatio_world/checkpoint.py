@@ -1,7 +1,9 @@
 """The released files of InSpatio-World: where they lie and which tensor becomes which parameter."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from checkpoints.components import Component, ModelFormat, Shapes
@@ -55,18 +57,31 @@ def configure(shapes: Shapes, settings: Mapping[str, Any]) -> InSpatioConfig:
     return config
 
 
+def _beside(component: Component) -> Component:
+    """Look for a network of Wan 2.1 also where the released download script puts it: in a folder of its own."""
+    return dataclasses.replace(
+        component, files=(*component.files, *(f"{WAN_FOLDER}/{file}" for file in component.files))
+    )
+
+
+WAN_FOLDER = "Wan2.1-T2V-1.3B"
+"""Folder of VAE and text encoder beside that of the transformer."""
+
 DIT = Component(
     name="dit",
-    files=(
-        "InSpatio-World-1.5-1.3B*.safetensors",
-        "InSpatio-World-1.3B*.safetensors",
-        "InSpatio-World-1.3B",
-        "InSpatio-World-1.5-1.3B",
-    ),
+    # One pattern for v1 and v1.5: a folder with both is told, not chosen from.
+    files=("InSpatio-World-*.safetensors", "InSpatio-World-*/InSpatio-World-*.safetensors"),
     tables={"original": dit_rows("model.")},
     configure=configure,
     abstract=lambda config: abstract_params(WanDiT, config),
     from_json=lambda settings: InSpatioConfig(**settings),
 )
+VAE, UMT5 = _beside(vae.COMPONENT), _beside(umt5.COMPONENT)
 
-FORMAT = ModelFormat(name="inspatio-world", components=(DIT, vae.COMPONENT, umt5.COMPONENT))
+FORMAT = ModelFormat(name="inspatio-world", components=(DIT, VAE, UMT5))
+
+
+def tokenizer_folder(ckpt: str | Path) -> Path:
+    """Return the folder in which the tokenizer of a released model folder lies."""
+    nested = Path(ckpt) / WAN_FOLDER
+    return nested if nested.is_dir() else Path(ckpt)

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this model."""
     add = parser.add_argument
     add("--ckpt", metavar="DIR", help="model folder as released, or a converted one")
+    add("--dit", metavar="FILE", help="the transformer, where the folder has several or none")
     add("--scene", metavar="DIR", help="folder with frames, depth, intrinsics and poses; or: builtin")
     add("--trajectory", metavar="FILE", help="camera path: three lines (v1) or world-to-camera matrices (v1.5)")
     add("--version", choices=("v1", "v1.5"), help="whose rules to film by (default: the scene's)", default=None)
@@ -63,6 +64,8 @@ def request(args: argparse.Namespace, memory):
     random = args.random_weights or args.tiny
     if random and args.ckpt is not None:
         raise ValueError("--ckpt excludes --random-weights and --tiny; give one of them")
+    if args.dit is not None and args.ckpt is None:
+        raise ValueError("--dit is the transformer alone; give the folder of VAE and text encoder with --ckpt")
     if not random and args.ckpt is None and not planning:
         raise ValueError("--ckpt missing: give the model folder, or --random-weights or --tiny to try without")
     scene = _scene(args)
@@ -83,7 +86,15 @@ def request(args: argparse.Namespace, memory):
     memory = weigh_source(memory, times=moments(shot), known=known_shares(scene, shot), **weights)
     backbone = dataclasses.replace(backbone, remembered_position=position)
     reads_text = args.ckpt is not None and not is_embedding(prompt or "")
-    job = Job(backbone=backbone, scene=scene, shot=shot, released=args.as_released, prompt=prompt, ckpt=args.ckpt)
+    job = Job(
+        backbone=backbone,
+        scene=scene,
+        shot=shot,
+        released=args.as_released,
+        prompt=prompt,
+        ckpt=args.ckpt,
+        dit=args.dit,
+    )
     decodes = not getattr(args, "no_decode", False)
     return Request(
         backbone=backbone,
@@ -168,7 +179,8 @@ def _backbone(args, size):
     if args.tiny:
         config, coder = TINY, TINY_VAE
     else:
-        config = InSpatioConfig() if args.ckpt is None else open_weights(args.ckpt, DIT).config
+        place = args.dit or args.ckpt
+        config = InSpatioConfig() if place is None else open_weights(place, DIT).config
         config = dataclasses.replace(config, dtype=args.dtype)
         coder = VAEConfig(compute_dtype=args.dtype)
     return InSpatioWorld(
@@ -182,8 +194,8 @@ def _backbone(args, size):
 
 def _check_prompt(prompt: str | None, ckpt: str | None, config) -> None:
     from checkpoints.weights import open_weights
+    from ports.inspatio_world.checkpoint import UMT5, tokenizer_folder
     from ports.inspatio_world.loading import is_embedding
-    from ports.wan import umt5
     from ports.wan.prompts import load_embedding
     from ports.wan.text import Tokenizer
 
@@ -192,5 +204,5 @@ def _check_prompt(prompt: str | None, ckpt: str | None, config) -> None:
     if is_embedding(prompt):
         load_embedding(prompt, dim=config.text_dim, length=config.text_rows)
     elif ckpt is not None:
-        open_weights(ckpt, umt5.COMPONENT)
-        Tokenizer.load(ckpt, length=config.text_rows)("")
+        open_weights(ckpt, UMT5)
+        Tokenizer.load(tokenizer_folder(ckpt), length=config.text_rows)("")

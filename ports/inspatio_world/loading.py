@@ -11,13 +11,13 @@ from tqdm import tqdm
 from checkpoints.components import Component
 from checkpoints.restore import load_params
 from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld
-from ports.inspatio_world.checkpoint import DIT
+from ports.inspatio_world.checkpoint import DIT, UMT5, VAE, tokenizer_folder
 from ports.inspatio_world.config import InSpatioConfig
 from ports.inspatio_world.footage import Footage, film
 from ports.inspatio_world.inputs import encode_footage
 from ports.inspatio_world.scene import Scene
 from ports.inspatio_world.shot import Shot
-from ports.wan import umt5, vae
+from ports.wan import vae
 from ports.wan.model import WanDiT
 from ports.wan.parameters import init_params
 from ports.wan.prompts import TextEncoder, embed_prompt
@@ -40,6 +40,8 @@ class Job:
     """Text or the path of an embedding; ``None`` for noise in its place, with random weights."""
     ckpt: str | None = None
     """``None`` for random weights."""
+    dit: str | None = None
+    """File of the transformer, where it is not to be looked for in ``ckpt``."""
 
 
 def load(job: Job, *, seed: int = 0) -> tuple[InSpatioParams, list[ChunkInput]]:
@@ -50,13 +52,13 @@ def load(job: Job, *, seed: int = 0) -> tuple[InSpatioParams, list[ChunkInput]]:
         dtype = jnp.dtype(backbone.vae.compute_dtype)
         coder = vae.init_params(backbone.vae, seed, dtype=dtype)
     else:
-        _, coder = _load(job.ckpt, vae.COMPONENT, backbone.vae.compute_dtype)
+        _, coder = _load(job.ckpt, VAE, backbone.vae.compute_dtype)
     inputs = encode_footage(backbone, coder, job.scene, job.shot, footage, text)
     inputs = jax.block_until_ready(inputs)  # only then may the encoder's weights go
     if job.ckpt is None:
         dit = init_params(WanDiT, backbone.config, seed, dtype=jnp.dtype(backbone.config.dtype))
     else:
-        _, dit = _load(job.ckpt, DIT, backbone.config.dtype)
+        _, dit = _load(job.dit or job.ckpt, DIT, backbone.config.dtype)
     return InSpatioParams(dit, {"decoder": coder["decoder"]}), inputs
 
 
@@ -78,8 +80,8 @@ def _embed(job: Job, seed: int) -> jax.Array:
     if job.prompt is None or not is_embedding(job.prompt):
         if job.ckpt is None:
             return jax.random.normal(jax.random.key(seed), (config.text_rows, config.text_dim))
-        size, params = _load(job.ckpt, umt5.COMPONENT, config.dtype)
-        encoder = TextEncoder(size, params, Tokenizer.load(job.ckpt, length=config.text_rows))
+        size, params = _load(job.ckpt, UMT5, config.dtype)
+        encoder = TextEncoder(size, params, Tokenizer.load(tokenizer_folder(job.ckpt), length=config.text_rows))
     embedding = embed_prompt(job.prompt, dim=config.text_dim, encoder=encoder, length=config.text_rows)
     return jax.block_until_ready(embedding)
 

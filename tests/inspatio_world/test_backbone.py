@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from ports.inspatio_world.backbone import InSpatioWorld, Previous
+from ports.inspatio_world.config import TINY
 from ports.inspatio_world.memory import NATIVE, default_memory
 from tests.inspatio_world.worlds import backbone, inputs, out_and_back, params, run
 from worldkv_jax.memory import Context, MemoryConfig, WorldMemory
-from worldkv_jax.rollout import Backbone, chunk_inputs
+from worldkv_jax.rollout import Backbone, chunk_inputs, rollout, start
 
 CHUNKS = 8
 
@@ -127,6 +128,19 @@ def test_tiers_agree(remembered):
     memory = dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, tier="host"))
     made, _ = run(memory, CHUNKS)
     np.testing.assert_array_equal(latents(made), latents(remembered[0]))
+
+
+def test_bfloat16_computes_the_same_but_for_rounding():
+    half = dataclasses.replace(backbone(), config=dataclasses.replace(TINY, dtype="bfloat16"), remembered_position=-3)
+    small = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params())
+    given = inputs(3)
+    world = start(half, small, remembering(chunks=1), chunks=3)
+    made, world = rollout(half, small, world, given, key=jax.random.key(1), decode=False)
+    assert world.memory.bank.slots.keys.dtype == jnp.bfloat16
+    exact = latents(run(NATIVE, 1, given=given[:1])[0])
+    assert made[0].latents.dtype == jnp.float32
+    error = np.sqrt(np.mean(np.square(np.asarray(made[0].latents) - exact[0])) / np.mean(np.square(exact)))
+    assert error < 0.05
 
 
 def test_sizes():
