@@ -22,6 +22,7 @@ from checkpoints.tensors import DTYPES, copy_as
 PIECE_BYTES = 4 << 20
 """Bytes of a file at most. Writing takes some four times this; the largest model has some ten thousand files."""
 _CHECKSUM_BYTES = 4
+_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class StoredArray:
         """
         self.plan, self.folder = plan, array_folder(folder.resolve(), path)
         try:
-            self._store = ts.open(_spec(self.folder, plan), open=True, create=create).result()
+            self._store = ts.open(_spec(self.folder, plan, writing=create), open=True, create=create).result()
         except ValueError as error:
             raise ValueError(f"{self.folder} is not the array that was written there: {_short(error)}") from None
 
@@ -118,9 +119,9 @@ class StoredArray:
         """
         shape = self.plan.shape if layer is None else self.plan.shape[1:]
         out = np.empty(shape, dtype or self.plan.dtype)
-        for place, piece in self._pieces(layer):
-            data = self._load(piece)
-            out[place if layer is None else place[1:]] = copy_as(data if layer is None else data[0], out.dtype)
+        for place, data in self._load(layer):
+            data = data if data.dtype == out.dtype else copy_as(data, out.dtype)
+            out[place if layer is None else place[1:]] = data if layer is None else data[0]
         return out
 
     def verify(self, progress: Callable[[int], Any]) -> None:
@@ -129,14 +130,20 @@ class StoredArray:
         Raises:
             ValueError: a file is missing or damaged.
         """
-        for _, piece in self._pieces(None):
-            progress(self._load(piece).nbytes)
+        for _, data in self._load(None):
+            progress(data.nbytes)
 
-    def _load(self, piece: Any) -> np.ndarray:
-        try:
-            return piece.read().result()
-        except ValueError as error:
-            raise ValueError(f"{self.folder} is damaged: {_short(error)}; convert again") from None
+    def _load(self, layer: int | None) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+        """Read the pieces in order, a few at once."""
+        pieces = self._pieces(layer)
+        while batch := list(itertools.islice(pieces, _AT_ONCE)):
+            reading = [(place, piece.read()) for place, piece in batch]
+            for place, future in reading:
+                try:
+                    data = future.result()
+                except ValueError as error:
+                    raise ValueError(f"{self.folder} is damaged: {_short(error)}; convert again") from None
+                yield place, data
 
     def _pieces(self, layer: int | None) -> Iterator[tuple[tuple[slice, ...], Any]]:
         ranges = [range(0, size, piece) for size, piece in zip(self.plan.shape, self.plan.piece)]
@@ -177,7 +184,7 @@ _DICTIONARY = 2
 _HANDLER = "orbax.checkpoint._src.handlers.pytree_checkpoint_handler.PyTreeCheckpointHandler"
 
 
-def _spec(folder: Path, plan: ArrayPlan) -> dict:
+def _spec(folder: Path, plan: ArrayPlan, *, writing: bool) -> dict:
     return {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{folder}/"},
@@ -193,8 +200,8 @@ def _spec(folder: Path, plan: ArrayPlan) -> dict:
         # A missing file is an error, not zeros.
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
-        # Each thread at work has memory of its own.
-        "context": {"file_io_concurrency": {"limit": 1}, "data_copy_concurrency": {"limit": 1}},
+        # Each thread at work has memory of its own, and there is only one piece to write at a time.
+        "context": {name: {"limit": 1} for name in ("file_io_concurrency", "data_copy_concurrency")} if writing else {},
     }
 
 

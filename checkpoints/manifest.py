@@ -126,7 +126,7 @@ def hash_file(path: Path, progress: Callable[[int], Any]) -> str:
     """Return the SHA-256 of a file; tells how many bytes it has read."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(4 << 20):
+        while piece := file.read(256 << 10):
             digest.update(piece)
             progress(len(piece))
     return digest.hexdigest()

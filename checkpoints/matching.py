@@ -69,10 +69,14 @@ def match(source: Source, component: Component, *, known: Iterable[ModelFormat] 
 
 def recognise(source: Source, models: Iterable[ModelFormat]) -> tuple[ModelFormat, Component] | None:
     """Return the network that a source is, or most resembles; ``None`` where less than half of it is known."""
-    ranked = sorted(
-        ((_share(source, component), model, component) for model in models for component in model.components),
-        key=lambda entry: (-entry[0], len(entry[1].components)),  # a network that models share is a model of its own
-    )
+    models = sorted(models, key=lambda model: len(model.components))  # a shared network is a model of its own
+    shares: dict[int, float] = {}
+    for model in models:
+        for component in model.components:
+            if id(component) not in shares:
+                shares[id(component)] = _share(source, component)
+    ranked = [(shares[id(component)], model, component) for model in models for component in model.components]
+    ranked.sort(key=lambda entry: -entry[0])
     likely = [(model, component) for share, model, component in ranked if share > 0.5]
     whole = (entry for entry in likely if not _try(source, entry[1])[1])
     return next(whole, likely[0] if likely else None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
@@ -58,7 +59,7 @@ def load_params(
             arrays[name] = _put(values, shardings[name])
         elif _is_plain(shardings[name]):
             if target.layer == 0:
-                arrays[name] = _empty(leaf.shape, values.dtype, shardings[name])
+                arrays[name] = jnp.empty(leaf.shape, values.dtype, device=shardings[name])
             layer = _put(values, _of_layer(shardings[name]))
             # Waits: else copies of many layers could queue up in host memory.
             arrays[name] = jax.block_until_ready(_set_layer(arrays[name], layer, target.layer))
@@ -113,10 +114,6 @@ def _put(values: np.ndarray, sharding: Any) -> jax.Array:
     if sharding is None:
         return jax.device_put(values)
     return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> jax.Array:
-    return jax.jit(functools.partial(jax.numpy.empty, shape, dtype), out_shardings=sharding)()
 
 
 @functools.partial(jax.jit, donate_argnums=0)

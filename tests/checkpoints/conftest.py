@@ -24,7 +24,7 @@ def quick_disk():
     """Do not wait for the disk."""
     spec = layout._spec
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "_spec", lambda *a: spec(*a) | {"context": {"file_io_sync": False}})
+        patch.setattr(layout, "_spec", lambda *a, **k: spec(*a, **k) | {"context": {"file_io_sync": False}})
         patch.setattr(drafts, "_sync", lambda path: os.stat(path))
         yield
 

@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command for each benchmark."""
     benchmarks = parser.add_subparsers(title="benchmarks", dest="benchmark", metavar="BENCHMARK", required=True)
     _add_memory(benchmarks)
+    _add_conversion(benchmarks)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -133,3 +134,51 @@ def _print_checks(checks: dict) -> None:
     if checks["copied_share"] is not None:
         verdict = "it is updated in place" if checks["copied_share"] < _COPIED else "IT IS COPIED"
         print(f"temporary bytes grow by {checks['copied_share']:.1%} of what the device bank grows by: {verdict}")
+
+
+def _add_conversion(benchmarks) -> None:
+    text = "convert synthetic checkpoints under a memory limit, and watch what memory that takes"
+    parser = benchmarks.add_parser("conversion", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(measure=_bench_conversion)
+    add, one = parser.add_argument, {"default": argparse.SUPPRESS}
+    add("--dims", nargs="+", type=int, **one, metavar="N", help="widths of the transformer (default: 512 1280)")
+    add("--layers", **one, type=int, metavar="N", help="layers of the transformer (default: 40)")
+    add("--dtypes", nargs="+", **one, metavar="D", help="what to cast float32 to: f32, bf16, f16 (default: f32 bf16)")
+    add("--memory-limit-gb", **one, type=float, metavar="G", help="memory of a conversion in GiB (default: 2)")
+    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
+    add("--debug", **one, action="store_true", help="show the traceback of an error")
+
+
+def _bench_conversion(args: argparse.Namespace) -> None:
+    import dataclasses
+    import tempfile
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from worldkv_jax.benchmarks.conversion import ConversionBenchmark, run_conversion_benchmark
+    from worldkv_jax.cli.output import prepare_output, print_table, write_json
+    from worldkv_jax.cli.progress import in_units
+
+    given = {
+        field.name: vars(args)[field.name] for field in dataclasses.fields(ConversionBenchmark) if field.name in args
+    }
+    benchmark = ConversionBenchmark(**given)
+    folder = prepare_output(args.out)
+    with tempfile.TemporaryDirectory(prefix="conversion-", dir=folder) as scratch:
+        result = run_conversion_benchmark(
+            benchmark,
+            Path(scratch),
+            progress=lambda rows, total: tqdm(rows, total=total, unit="row", leave=False, disable=None),
+        )
+    print(f"Converting {benchmark.layers} layers, float32, with at most {benchmark.memory_limit_gb:g} GiB of memory")
+    sizes = {
+        "source_bytes": "source",
+        "layer_bytes": "largest layer",
+        "baseline_bytes": "dry run",
+        "peak_bytes": "peak",
+    }
+    rows = [row | {name: in_units(row[name]) for name in sizes} for row in result["rows"]]
+    columns = {"dim": "width", "tensors": "tensors", "dtype": "to", **sizes, "ratio": "above dry run / layer"}
+    print_table(rows, columns | {"seconds": "seconds"})
+    print(f"wrote {write_json(folder / 'conversion.json', result)}")
