@@ -92,10 +92,12 @@ def test_attention(case):
 
 
 @pytest.mark.parametrize("name", ["res_same", "res_wide"])
-@pytest.mark.parametrize("sizes", [(4,), (1, 1, 2), (1, 3)])
-def test_residual_block(case, name, sizes):
+@pytest.mark.parametrize("grouping", ["whole", "one by one", "one and the rest"])
+def test_residual_block(case, name, grouping):
     _, tensors, close = case
     x, expected = tensors[f"in/{name}.x"], tensors[f"out/{name}.whole"]
+    frames = x.shape[1]
+    sizes = {"whole": [frames], "one by one": frames * [1], "one and the rest": [1, frames - 1]}[grouping]
     block = blocks.ResidualBlock(x.shape[-1], expected.shape[-1], rngs=RNGS)
     block = _fill(block, checkpoint.residual(name, "op", checkpoint.PARTS), tensors)
     close(_stream(block, x, sizes)[0], expected)
@@ -106,23 +108,20 @@ def test_downsample(case, name):
     _, tensors, close = case
     x = tensors[f"in/{name}.x"]
     down = blocks.Downsample(x.shape[-1], temporal=name == "downsample3d", rngs=RNGS)
-    y, after = _stream(_fill(down, checkpoint.resample(name, "op"), tensors), x, (1, 4, 4))
+    sizes = [1, *(x.shape[1] // 4) * [4]]
+    y, after = _stream(_fill(down, checkpoint.resample(name, "op"), tensors), x, sizes)
     close(y, tensors[f"out/{name}"])
     _compare_caches(name, after, tensors, close)
 
 
 @pytest.mark.parametrize(
-    ("name", "recorded", "sizes"),
-    [
-        ("upsample2d", "", (1, 1, 1, 1, 1)),
-        ("upsample3d", "", (1, 1, 1, 1, 1)),
-        ("upsample3d", ".inspatio", (1, 1, 1, 1, 1)),
-        ("upsample3d", ".two_per_call", (1, 2, 2)),
-    ],
+    ("name", "recorded", "size"),
+    [("upsample2d", "", 1), ("upsample3d", "", 1), ("upsample3d", ".inspatio", 1), ("upsample3d", ".two_per_call", 2)],
 )
-def test_upsample(case, name, recorded, sizes):
+def test_upsample(case, name, recorded, size):
     _, tensors, close = case
-    x = tensors[f"in/{name}.x{'_two_per_call' if 'two' in recorded else ''}"]
+    x = tensors[f"in/{name}.x{'_two_per_call' if size == 2 else ''}"]
+    sizes = [1, *(x.shape[1] // size - (size == 1)) * [size]]
     up = blocks.Upsample(
         x.shape[-1], temporal=name == "upsample3d", remember_newest_twice=recorded == ".inspatio", rngs=RNGS
     )
