@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -121,4 +122,4 @@ def _fit(variant: Variant, rows: Rows, chunks: int | None) -> Rows:
     missing = count - len(rows.keyboard)
     if missing > 0:
         return join([rows, hold(variant, variant.rest, missing)])
-    return Rows(*(None if part is None else part[:count] for part in rows))
+    return jax.tree.map(lambda part: part[:count], rows)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -64,11 +65,12 @@ def advance(track: Track, rows: Rows, variant: Variant, units: MotionUnits) -> t
     before = None if track.rows is None else track.rows.keyboard[-1]
     path = dead_reckon(motion_of(variant, rows, units, before=before), units, track.stance)
     at_frames = LATENT_ROWS * np.asarray(frames) - own.start
-    keyboard, mouse = (None if part is None else action_windows(part, frames, first_row=known_from) for part in known)
-    seen = Seen(Stance(*(part[at_frames] for part in path)).pose(), keyboard, mouse)
+    poses = jax.tree.map(lambda part: part[at_frames], path).pose()
+    windows = jax.tree.map(lambda part: action_windows(part, frames, first_row=known_from), known)
     forgotten = max(0, LATENT_ROWS * frames.stop - WINDOW_ROWS - known_from)
-    kept = Rows(*(None if part is None else part[forgotten:] for part in known))
-    return Track(track.chunk + 1, kept, Stance(*(part[-1] for part in path))), seen
+    rest = jax.tree.map(lambda part: part[forgotten:], known)
+    stop = jax.tree.map(lambda part: part[-1], path)
+    return Track(track.chunk + 1, rest, stop), Seen(poses, *windows)
 
 
 def follow(
@@ -98,9 +100,7 @@ def follow(
     for worlds in actions:
         chunk = tracks[0].chunk
         tracks, seen = zip(*(advance(track, rows, variant, units) for track, rows in zip(tracks, worlds, strict=True)))
-        poses, keyboard, mouse = (
-            None if parts[0] is None else jnp.asarray(np.stack(parts), jnp.float32) for parts in zip(*seen)
-        )
+        poses, keyboard, mouse = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts), jnp.float32), *seen)
         yield ChunkInput(poses, Given(keyboard, mouse, scene.chunk_cells(chunk), scene.tokens))
     return list(tracks)
 
@@ -121,7 +121,7 @@ def cut_rows(worlds: Sequence[Rows]) -> list[list[Rows]]:
     if len(counts) > 1:
         raise ValueError(f"the worlds have different numbers of rows of actions: {counts}; all must be as long")
     pieces = [slice(rows.start, rows.stop) for rows in map(rows_of_chunk, range(chunks_of_rows(counts[0])))]
-    return [[Rows(*(None if part is None else part[piece] for part in rows)) for rows in worlds] for piece in pieces]
+    return [[jax.tree.map(lambda part: part[piece], rows) for rows in worlds] for piece in pieces]  # noqa: B023
 
 
 def ask(source: Source, variant: Variant, *, worlds: int = 1, first: int = 0) -> Iterator[list[Rows]]:
@@ -152,10 +152,21 @@ def ask(source: Source, variant: Variant, *, worlds: int = 1, first: int = 0) ->
 
 
 def play(
-    scene: Scene, variant: Variant, source: Source, *, units: MotionUnits | None = None
+    scene: Scene,
+    variant: Variant,
+    source: Source,
+    *,
+    units: MotionUnits | None = None,
+    tracks: Sequence[Track] | None = None,
 ) -> Generator[ChunkInput, None, list[Track]]:
-    """Make what each chunk is given from a source of actions, for `stream`; see `ask` and `follow`."""
-    return follow(scene, variant, ask(source, variant, worlds=scene.cells.shape[0]), units=units)
+    """Make what each chunk is given while the rollout goes on; arguments and errors are those of `ask` and `follow`.
+
+    Give it to `stream`, which yields each chunk before it asks for the next one's actions: whoever answers has seen
+    all frames up to there.
+    """
+    first = tracks[0].chunk if tracks else 0
+    actions = ask(source, variant, worlds=scene.cells.shape[0], first=first)
+    return follow(scene, variant, actions, units=units, tracks=tracks)
 
 
 def action_latency(chunks: Sequence[Chunk]) -> dict[str, float]:
@@ -180,4 +191,4 @@ def _rows(variant: Variant, action: Action, count: int, chunk: int) -> Rows:
     rows = check_rows(variant, *action)
     if len(rows.keyboard) not in (1, count):
         raise ValueError(f"chunk {chunk} has {count} pixel frames; got {len(rows.keyboard)} rows of actions")
-    return Rows(*(None if part is None else np.broadcast_to(part, (count, part.shape[1])) for part in rows))
+    return jax.tree.map(lambda part: np.broadcast_to(part, (count, part.shape[1])), rows)

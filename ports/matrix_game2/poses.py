@@ -6,7 +6,6 @@ No units of Matrix-Game 2.0 are published: those of `MotionUnits` are uncalibrat
 import numpy as np
 
 from ports.matrix_game2.actions import Rows
-from ports.matrix_game2.config import LATENT_ROWS
 from ports.matrix_game2.variants import Variant
 from worldkv_jax.cameras.actions import Motion, MotionUnits, mouse_turn
 
@@ -40,8 +39,3 @@ def motion_of(variant: Variant, rows: Rows, units: MotionUnits, *, before: np.nd
         events[column] = np.maximum(held - np.concatenate([[was_held], held[:-1]]), 0)
     turn = (events["turn right"] - events["turn left"]) * units.degrees_per_turn
     return Motion(np.stack([np.ones_like(aside), aside], axis=-1), np.stack([np.zeros_like(turn), turn], axis=-1))
-
-
-def latent_rows(frames: range) -> np.ndarray:
-    """Return the pixel frame whose pose each latent frame has: its last one."""
-    return LATENT_ROWS * np.asarray(frames)

@@ -1,4 +1,4 @@
-"""The key table names every tensor of the released transformers; other variants and other models are refused by name."""
+"""The key table names every tensor of the released transformers; other variants and models are refused by name."""
 
 import dataclasses
 
@@ -72,7 +72,7 @@ def test_another_variant_is_named(found, wanted, message):
 def test_the_foundation_model_is_refused():
     whole = shapes_of(UNIVERSAL, action_layers=SIZES["layers"])
     for shapes, settings in ((whole, {}), (shapes_of(UNIVERSAL), {"local_attn_size": -1})):
-        with pytest.raises(ValueError, match="the foundation model.*base_distill.safetensors"):
+        with pytest.raises(ValueError, match=r"the foundation model.*base_distill\.safetensors"):
             configure(shapes, settings)
 
 

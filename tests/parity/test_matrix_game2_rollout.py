@@ -1,6 +1,6 @@
 """Whole rollouts of Matrix-Game 2.0 in its native window against the released PyTorch code."""
 
-import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from ports.matrix_game2.schedule import matrix_game_schedule
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import MemoryConfig, recall
-from worldkv_jax.rollout import ChunkInput, denoise, generate_chunk, start
+from worldkv_jax.rollout import ChunkInput, generate_chunk, start
 
 
 def pytest_generate_tests(metafunc):
@@ -33,6 +33,8 @@ class Case:
         schedule = matrix_game_schedule(tuple(self.meta["denoising_step_list"]))
         self.backbone = MatrixGame2(self.config, extra["lat_h"], extra["lat_w"], schedule)
         self.params = MatrixGameParams(params_of(self.config, self.tensors), None)
+        self.prepare = functools.partial(jax.jit(self.backbone.prepare_chunk), self.params)
+        self.flow = functools.partial(jax.jit(self.backbone.flow), self.params)
         self.latents, self.inputs = [], []
         native = MemoryConfig(mode="sliding", recent_frames=self.config.recent_frames)
         world = start(self.backbone, self.params, native)
@@ -81,22 +83,24 @@ def test_every_step(case, chunk):
     chunk, schedule = range(case.meta["n_chunks"])[chunk], case.backbone.schedule
     (memory, carry), given = case.inputs[chunk]
     context, _ = recall(memory, given.cameras)
-    prepared = case.backbone.prepare_chunk(case.params, carry, given, jnp.int32(chunk))
-    flow = jax.jit(lambda x, t: case.backbone.flow(case.params, x, t, prepared, context))
-    noise, channels_first = case.noise(chunk), lambda x: np.moveaxis(x[0], -1, 0)
-    got = flow(noise[0], jnp.float32(schedule.times[0]))
-    want = case.tensors["out/flow_first_step"][chunk]
-    tolerance = {"atol": case.meta["suggested_atol"], "rtol": case.meta["suggested_rtol"]}
-    np.testing.assert_allclose(channels_first(got), want, **tolerance)
-    for steps in range(1, schedule.steps + 1):
-        part = dataclasses.replace(
-            schedule,
-            times=schedule.times[:steps],
-            clean_sigmas=schedule.clean_sigmas[:steps],
-            noise_sigmas=schedule.noise_sigmas[: steps - 1],
-        )
-        got = denoise(flow, noise[:steps], part)
-        np.testing.assert_allclose(channels_first(got), case.tensors["out/x0_per_step"][chunk, steps - 1], **tolerance)
+    prepared = case.prepare(carry, given, jnp.int32(chunk))
+    noise, tolerance = case.noise(chunk), {"atol": case.meta["suggested_atol"], "rtol": case.meta["suggested_rtol"]}
+    x = noise[0]
+    for step, (t, sigma) in enumerate(zip(schedule.times, schedule.clean_sigmas)):
+        flow = case.flow(x, jnp.float32(t), prepared, context)
+        if step == 0:
+            np.testing.assert_allclose(_first(flow), case.tensors["out/flow_first_step"][chunk], **tolerance)
+        clean = x - sigma * flow
+        want = case.tensors["out/x0_per_step"][chunk, step]
+        np.testing.assert_allclose(_first(clean), want, **tolerance, err_msg=f"step {step}")
+        if step < schedule.steps - 1:
+            level = schedule.noise_sigmas[step]
+            x = (1 - level) * clean + level * noise[step + 1]
+
+
+def _first(x):
+    """Return the only world with its channels first."""
+    return np.moveaxis(x[0], -1, 0)
 
 
 def test_caches_after_the_last_chunk(case):
