@@ -123,3 +123,22 @@ def test_a_decoder_goes_on_where_it_was_left():
     live, _ = run(worldkv(), 4, decode=True, live=True)
     for ours, theirs in zip(live, whole):
         np.testing.assert_array_equal(ours.frames, theirs.frames)
+
+
+def test_chunks_that_are_packed_make_room_for_those_that_are_fetched(monkeypatch):
+    """Never more than one chunk's picks wait on the device."""
+    waiting = []
+    fetch = host_bank.fetch
+
+    def counted(bank, picks, device, layout, **options):
+        spec = layout.spec
+        shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+        arrays = [a for a in jax.live_arrays() if a.shape == shape and a.sharding.memory_kind == "device"]
+        waiting.append(len(arrays))
+        return fetch(bank, picks, device, layout, **options)
+
+    monkeypatch.setattr(host_bank, "fetch", counted)
+    for live in (False, True):
+        waiting.clear()
+        run(worldkv(tier="pinned_host"), 9, live=live)
+        assert len(waiting) >= 8 and max(waiting) <= (4 if live else 0), "a guess stays while it is corrected"

@@ -1,6 +1,7 @@
 """One chunk: recall, denoise, commit, remember."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.memory import (
+    Arriving,
     Context,
     Fetched,
     KVSpan,
@@ -45,7 +47,8 @@ def generate_chunk(
     chunk: ChunkInput,
     noise: jax.Array,
     *,
-    fetched: Fetched | None = None,
+    fetched: Fetched | Arriving | None = None,
+    meanwhile: Callable[[WorldMemory], None] | None = None,
 ) -> tuple[Made, World]:
     """Generate one chunk and remember it.
 
@@ -60,6 +63,8 @@ def generate_chunk(
         chunk: cameras and conditions.
         noise: ``[steps, B, *latent_shape]``, see `denoise`.
         fetched: what `prefetch` brought for this chunk.
+        meanwhile: called with the memory before the chunk when its context is packed and its passes are about to
+            begin: what it gives the host or the link to do is done beside them. With a host tier only.
 
     Raises:
         ValueError: noise of another shape.
@@ -71,6 +76,9 @@ def generate_chunk(
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
     prepared = _prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
+    del fetched  # is in the context now, and what is fetched next may need its room
+    if meanwhile is not None:
+        meanwhile(world.memory)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
     return Made(latents, picks), _next(world, own, carry, chunk)
 

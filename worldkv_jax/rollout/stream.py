@@ -17,7 +17,7 @@ from worldkv_jax.memory import Layout, MemoryConfig, WorldMemory, attended_token
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks
-from worldkv_jax.rollout.lookahead import KnownCameras, LateCameras
+from worldkv_jax.rollout.lookahead import look_ahead
 
 Noise = Callable[[int], jax.Array]
 """Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
@@ -71,7 +71,7 @@ def start(
         jit puts it: place it with ``jax.device_put`` to have its heads split too.
     """
     memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
-    return _beside(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
+    return beside(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
 
 
 def observe(
@@ -150,12 +150,10 @@ def stream(
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
         check_chunks(layout, ahead, first)
-    fetching = None
-    if not world.memory.on_device:
-        fetching = LateCameras() if ahead is None else KnownCameras([chunk.cameras for chunk in ahead])
+    fetching = look_ahead(world.memory, None if ahead is None else [chunk.cameras for chunk in ahead])
     decoder, world = world.decoder, world._replace(decoder=None)
     if decode and decoder is None:
-        decoder = _beside(params, backbone.init_decoder(params, layout.worlds))
+        decoder = beside(params, backbone.init_decoder(params, layout.worlds))
     bar = tqdm(total=None if ahead is None else len(ahead), unit="chunk", disable=not progress)
     begun, there = collections.deque(), -np.inf
 
@@ -175,10 +173,17 @@ def stream(
                 check_chunks(layout, [chunk], index)
             if progress and index == first:
                 tqdm.write(f"compiling the chunk step of {type(backbone).__name__} ...", file=sys.stderr)
-            fetched = fetching.begin(world.memory, chunk.cameras) if fetching else None
-            made, world = generate_chunk(backbone, params, world, chunk, noise(index), fetched=fetched)
-            if fetching:
-                fetching.end(world.memory)
+            made, world = generate_chunk(
+                backbone,
+                params,
+                world,
+                chunk,
+                noise(index),
+                # Not kept in a variable here: once packed, what was fetched gives its room to what comes next.
+                fetched=fetching.take(world.memory, chunk.cameras),
+                meanwhile=fetching.fetch,
+            )
+            fetching.pick(world.memory)
             if decode:
                 pixels, decoder = _decode(params, made.latents, decoder, backbone=backbone)
                 pixels.copy_to_host_async()
@@ -202,7 +207,7 @@ def rollout(
             return made, end.value
 
 
-def _beside(params: Any, state: Any) -> Any:
+def beside(params: Any, state: Any) -> Any:
     """Bind fresh state to the device that holds the parameters.
 
     What jit returns is bound to a device as soon as its parameters are. Fresh state that is not would have every
