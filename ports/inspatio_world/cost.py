@@ -41,8 +41,8 @@ def inspatio_cost(backbone: InSpatioWorld, *, frames: int, encodes_text: bool, d
     scores = 2 * layers * live * dim  # of one token with source and previous output
 
     coder = vae.abstract_params(backbone.vae)
-    video = frames * pixels * 3 * 4
-    encoding = _bytes(coder, backbone.vae.compute_dtype) + _ENCODE_BYTES * pixels * coder_width // 4 + 2 * video
+    video = frames * pixels * 3 * 4  # source and render, each as it is made and as it is encoded
+    encoding = _bytes(coder, backbone.vae.compute_dtype) + _ENCODE_BYTES * pixels * coder_width // 4 + 4 * video
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
     # A stream's state goes in and comes out: both are there while a chunk is decoded.
     decoder = 2 * vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels * coder_width // 4

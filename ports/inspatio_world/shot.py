@@ -10,6 +10,8 @@ from ports.inspatio_world.frames import adapt, freeze, latents_of, whole_chunks
 from ports.inspatio_world.scene import Scene
 from ports.inspatio_world.trajectory import Fit, Trajectory, relative_poses
 
+_NEAR, _FAR = 1e-3, 2.0  # motion, in median depths, outside of which units are in doubt
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Shot:
@@ -111,6 +113,19 @@ def plan_targets(scene: Scene, targets: np.ndarray, *, limit: int | None = None)
     notes = ()
     if padded > valid:
         notes = (f"{valid} frames do not fill a chunk: the last is repeated up to {padded}, and cut off again",)
+    notes += _odd_motion(scene, targets, scene.poses[:1])
     source = np.arange(len(targets)) if scene.kind == "video" else np.zeros(len(targets), int)
     index = np.minimum(np.arange(padded), valid - 1)
     return Shot(version="v1.5", source=source, targets=targets, index=index, frames=valid, notes=notes)
+
+
+def _odd_motion(scene: Scene, targets: np.ndarray, seen_from: np.ndarray) -> tuple[str, ...]:
+    """Tell of cameras that move as if depth and poses were in different units."""
+    farthest = float(np.linalg.norm(targets[:, :3, 3] - seen_from[:, :3, 3], axis=-1).max())
+    depth = float(np.median(scene.depth[scene.depth > 0]))
+    if farthest <= _FAR * depth and not 0 < farthest < _NEAR * depth:
+        return ()
+    return (
+        f"the new cameras are up to {farthest:.3g} scene units away from the source's, whose median depth is "
+        f"{depth:.3g}; if that is not what you want, bring both to one unit with --depth-scale",
+    )

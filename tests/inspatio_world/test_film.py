@@ -109,6 +109,14 @@ def test_padding_is_told(scene):
     assert "repeated up to 21" in plan_targets(longer, longer.poses).notes[0]
 
 
+@pytest.mark.parametrize("displacement", [0.0005, 9.0])
+def test_units_in_doubt_are_told(scene, displacement):
+    still = dataclasses.replace(scene, poses=scene.poses[:1].repeat(FRAMES, axis=0))
+    shot = all_frames(still, Trajectory(pitch=(0, 0), yaw=(0, 0), displacement=(0, displacement)))
+    for notes in (shot.notes, plan_targets(still, shot.targets).notes):
+        assert "median depth" in notes[0]
+
+
 def test_a_camera_that_sees_nothing_is_refused(scene):
     behind = Trajectory(pitch=(0, 0), yaw=(180, 180), displacement=(0, 0))
     with pytest.raises(ValueError, match="see nothing of the source"):
