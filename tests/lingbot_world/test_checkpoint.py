@@ -2,10 +2,17 @@
 
 import dataclasses
 
+import jax
+import numpy as np
 import pytest
 
+from checkpoints.convert import run_conversion
+from checkpoints.planning import plan_conversion
+from checkpoints.restore import load_params
 from ports.lingbot_world.checkpoint import DIT, FORMAT
 from ports.lingbot_world.config import TINY, LingBotConfig
+from ports.lingbot_world.inputs import read_config
+from tests.lingbot_world.released_folder import write_transformer
 from tests.wan.released import fingerprint, tensors_of
 
 REAL = {"num_heads": 40, "text_len": 512, "sink_size": 3, "model_type": "i2v", "dim": 5120, "eps": 1e-6}
@@ -70,3 +77,20 @@ def test_other_models_are_refused(change, settings, says):
 def test_a_released_folder_has_three_networks():
     assert FORMAT.name == "lingbot-world-fast"
     assert [component.name for component in FORMAT.components] == ["dit", "vae", "text_encoder"]
+
+
+@pytest.mark.parametrize("place", ["lingbot_world_fast", "transformer", "."])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_folders_that_a_transformer_may_lie_in(tmp_path, place, shards):
+    """As released, as diffusers lays models out, or on its own; in one file or in several."""
+    write_transformer(tmp_path / place, shards=shards, sink_size=6)
+    found = read_config(str(tmp_path), "float32")
+    assert found == dataclasses.replace(TINY, sink_frames=6)
+
+
+def test_a_converted_checkpoint_gives_the_same_parameters(tmp_path):
+    write_transformer(tmp_path / "released/lingbot_world_fast")
+    run_conversion(plan_conversion(tmp_path / "released", FORMAT, only=["dit"]), tmp_path / "converted")
+    (config, want), (again, got) = (load_params(tmp_path / name, DIT) for name in ("released", "converted"))
+    assert again == config
+    jax.tree.map(np.testing.assert_array_equal, got, want)
