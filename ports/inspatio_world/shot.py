@@ -85,6 +85,7 @@ def plan_trajectory(scene: Scene, trajectory: Trajectory, options: Options, *, l
     frames = whole_chunks(len(index), "v1")
     if frames < len(index):
         notes.append(f"the last {len(index) - frames} of {len(index)} frames do not fill a chunk and are cut")
+    notes += _odd_motion(scene, targets, scene.poses[source])
     return Shot(version="v1", source=source, targets=targets, index=index[:frames], frames=frames, notes=tuple(notes))
 
 
