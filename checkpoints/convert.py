@@ -46,17 +46,20 @@ def run_conversion(
         progress: is told of every few megabytes.
 
     Raises:
-        FileExistsError: ``out`` is there, and ``force`` is not given.
+        FileExistsError: ``out`` is there, and ``force`` is not given; or the source is in it.
         BlockingIOError: another process is converting to it.
         OSError: it does not fit on the disk, or cannot be written.
         ValueError: the data of the source is damaged, or was changed meanwhile.
     """
     out = Path(os.path.abspath(out))
     check_out(out, force=force)
+    files = [file.path for found in conversion.matches.values() for file in found.source.files]
+    if any(path.resolve().is_relative_to(out.resolve()) for path in files):
+        raise FileExistsError(f"{out} holds the source, which would be replaced; choose another folder")
     plan = _fingerprint(conversion)
     with Draft(out, plan) as draft:
         _check_disk(conversion, draft)
-        files = _check_files(conversion, draft, hashes, progress)
+        records = _check_files(conversion, draft, hashes, progress)
         _write_tensors(conversion, draft, progress)
         if _fingerprint(conversion) != plan:
             draft.abandon()
@@ -66,7 +69,7 @@ def run_conversion(
         manifest = Manifest(
             model=conversion.model.name,
             dtype=conversion.dtype and conversion.dtype.name,
-            components={name: _record(conversion, name, files[name]) for name in conversion.matches},
+            components={name: _record(conversion, name, records[name]) for name in conversion.matches},
             absent=conversion.absent,
             versions=library_versions(),
         )

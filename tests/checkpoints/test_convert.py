@@ -125,6 +125,15 @@ def test_an_existing_folder_is_not_touched(model_folder, tmp_path):
         run(model_folder, tmp_path / "file", force=True)
 
 
+def test_the_source_is_never_replaced(tmp_path):
+    folder = write_model(tmp_path / "a" / "model")
+    before = contents(folder)
+    for out in (folder, folder / "dit", tmp_path / "a"):
+        with pytest.raises(FileExistsError, match="holds the source, which would be replaced"):
+            run(folder, out, force=True)
+    assert contents(folder) == before
+
+
 def test_a_replaced_folder_stays_until_the_new_one_is_complete(model_folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     run(model_folder, out)

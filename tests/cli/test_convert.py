@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from tests.checkpoints.conftest import contents
 from tests.checkpoints.formats import DIT, DiTConfig, draw, write_model
 from worldkv_jax.cli.main import main
+from worldkv_jax.cli.progress import in_units
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,3 +185,8 @@ def test_export_errors(converted, tmp_path, capsys):
     ]:
         assert main(["export", *argv]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_units():
+    sizes = (0, 999, 1000, 4_700_000, 11_361_920_418)
+    assert list(map(in_units, sizes)) == ["0 B", "999 B", "1.0 kB", "4.7 MB", "11.36 GB"]
