@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prompt", metavar="TEXT", help="what is to be seen; or an embedding, a .npy or .safetensors file")
     add("--frames", type=int, metavar="N", help="video frames at most")
     add("--fps", type=float, metavar="F", help="frames a second of the result (default: the scene's, or 24)")
-    add("--size", default="480x832", metavar="HxW", help="height and width; frames are stretched (default: 480x832)")
+    add("--size", metavar="HxW", help="height and width; frames are stretched (default: 480x832; builtin: 96x144)")
     add("--depth-scale", type=float, default=1.0, metavar="S", help="multiply depths, to the unit of the poses")
     add("--dtype", choices=_DTYPES, default=_DTYPES[0], help="of weights and products (default: bfloat16)")
     add("--decoder-rule", choices=("inspatio", "wan"), default="inspatio", help="cache of the VAE's decoder")
@@ -122,21 +122,29 @@ def request(args: argparse.Namespace, memory):
 
 def _scene(args):
     from ports.inspatio_world import builtin_scene
-    from ports.inspatio_world.scene import STEP
+    from ports.inspatio_world.config import SIZE
     from ports.inspatio_world.scene_files import read_scene
 
     if args.scene is None:
         raise ValueError(f"--scene missing: give a folder, or {builtin_scene.NAME}, which needs no file")
     if args.scene == builtin_scene.NAME:
-        return builtin_scene.builtin_scene()
-    scene = read_scene(args.scene, depth_scale=args.depth_scale)
-    words = args.size.split("x")
-    if len(words) != 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise ValueError(f"--size {args.size}: expected height and width in pixels, such as 480x832")
-    size = tuple(map(int, words))
-    if any(side % STEP for side in size):
-        raise ValueError(f"--size {args.size}: both sides must be multiples of {STEP}; the weights are for 480x832")
-    return scene.resized(size)
+        return builtin_scene.builtin_scene(size=_size(args.size) or builtin_scene.SIZE)
+    size = _size(args.size) or SIZE
+    return read_scene(args.scene, depth_scale=args.depth_scale).resized(size)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from ports.inspatio_world.scene import STEP
+
+    if text is None:
+        return None
+    words = text.split("x")
+    if len(words) != 2 or not all(word.isdecimal() and 0 < int(word) < 10**5 for word in words):
+        raise ValueError(f"--size {text}: expected height and width in pixels, such as 480x832")
+    height, width = map(int, words)
+    if height % STEP or width % STEP:
+        raise ValueError(f"--size {text}: both sides must be multiples of {STEP}; the weights are for 480x832")
+    return height, width
 
 
 def _shot(args, scene):
