@@ -33,7 +33,7 @@ class Given(NamedTuple):
     image: jax.Array
     """``[B, F, rows, columns, 20]`` mask and latents of the first frame, see `image_cells`."""
     prompt: jax.Array
-    """``[B, n, text_dim]`` prompt embedding, zero past its end."""
+    """``[B, text_rows, text_dim]`` prompt embedding, zero past its end; all rows are attended to."""
 
 
 class Prepared(NamedTuple):
