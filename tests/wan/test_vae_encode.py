@@ -1,5 +1,7 @@
 """The VAE's encoder: groups of frames, what is dropped, and images followed by nothing."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,7 @@ import pytest
 from ports.wan import vae
 from tests.wan.drawn import draw
 
-SMALL = vae.VAEConfig(dim=4, num_res_blocks=1)
-WIDE = vae.VAEConfig(dim=4)
+SMALL = vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
 
 encode = jax.jit(vae.encode, static_argnums=0)
 encode_image = jax.jit(vae.encode_image, static_argnums=(0, 3))
@@ -22,7 +23,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def video():
-    return jax.random.uniform(jax.random.key(1), (2, 11, 16, 24, 3), jnp.float32, -1, 1)
+    return jax.random.uniform(jax.random.key(1), (2, 11, 8, 12, 3), jnp.float32, -1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def latents(params, video):
 
 def test_a_frame_then_groups_of_four_and_the_rest_is_dropped(params, video, latents):
     assert latents.shape == (2, 3, 2, 3, 16) and latents.dtype == jnp.float32
-    np.testing.assert_allclose(encode(SMALL, params, video[:, :9]), latents, atol=1e-6)
+    np.testing.assert_array_equal(encode(SMALL, params, video.at[:, 9:].set(0.0)), latents)
     np.testing.assert_allclose(encode(SMALL, params, video[:, :1]), latents[:, :1], atol=1e-6)
 
 
@@ -58,28 +59,22 @@ def test_how_far_the_encoder_looks_back():
     assert (vae.VAEConfig().encoder_reach, vae.VAEConfig().still_latents) == (112, 30)
 
 
-@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["one block", "two blocks"])
-def test_an_image_followed_by_nothing(config):
+def test_an_image_followed_by_nothing(params):
     """Encoding stops where nothing changes any more; it equals the encoding of the whole clip."""
-    params = {"encoder": draw(vae.abstract_params(config)["encoder"], 2)}
-    count = config.still_latents + 3
-    image = jax.random.uniform(jax.random.key(3), (1, 8, 16, 3), jnp.float32, -1, 1)
-    clip = jnp.concatenate([image[:, None], jnp.zeros((1, 4 * (count - 1), 8, 16, 3))], axis=1)
-    expected = encode(config, params, clip)
-    last = config.still_latents - 1
+    last = SMALL.still_latents - 1
+    image = jax.random.uniform(jax.random.key(3), (1, 8, 12, 3), jnp.float32, -1, 1)
+    clip = jnp.concatenate([image[:, None], jnp.zeros((1, 4 * (last + 3), 8, 12, 3))], axis=1)
+    expected = encode(SMALL, params, clip)
     np.testing.assert_array_equal(expected[:, last:], expected[:, -1:].repeat(4, axis=1))
-    np.testing.assert_allclose(encode_image(config, params, image, count), expected, atol=1e-6)
+    np.testing.assert_allclose(encode_image(SMALL, params, image, last + 4), expected, atol=1e-6)
 
 
 def test_an_image_alone(params, video, latents):
-    for count in (1, 3):
-        z = encode_image(SMALL, params, video[:, 0], count)
-        assert z.shape[1] == count
-        np.testing.assert_allclose(z[:, 0], latents[:, 0], atol=1e-6)
+    np.testing.assert_allclose(encode_image(SMALL, params, video[:, 0], 1), latents[:, :1], atol=1e-6)
 
 
 def test_bfloat16(params, video, latents):
-    half = vae.VAEConfig(dim=4, num_res_blocks=1, compute_dtype="bfloat16")
+    half = dataclasses.replace(SMALL, compute_dtype="bfloat16")
     z = encode(half, jax.tree.map(lambda a: a.astype(jnp.bfloat16), params), video)
     assert z.dtype == jnp.float32
     assert float(jnp.sqrt(jnp.mean((z - latents) ** 2))) < 0.05 * float(jnp.std(latents))
@@ -91,7 +86,7 @@ def test_bfloat16(params, video, latents):
         ((1, 5, 16, 24, 4), r"video has shape .*expected \[B, T, H, W, 3\]"),
         ((1, 0, 16, 24, 3), "no axis empty"),
         ((5, 16, 24, 3), r"expected \[B, T, H, W, 3\]"),
-        ((1, 5, 16, 20, 3), "16x20 pixels, expected multiples of 8: crop or resize it"),
+        ((1, 5, 16, 18, 3), "16x18 pixels, expected multiples of 4: crop or resize it"),
     ],
 )
 def test_videos_of_another_shape(params, shape, message):
