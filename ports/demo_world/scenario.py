@@ -60,8 +60,13 @@ def make_scenario(seed: int, worlds: int, *, laps: int = 3) -> Scenario:
     poses = np.stack(poses)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(seed, worlds))
     truth = np.asarray(jax.jit(jax.vmap(renderer.render))(rooms, jnp.asarray(poses)))
-    phases = (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * (laps - 2) * LAP
+    phases = make_phases(laps)
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
+
+
+def make_phases(laps: int) -> tuple[str, ...]:
+    """Return the phase of each chunk: the first lap is the tour, the second the first revisit."""
+    return (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * (laps - 2) * LAP
 
 
 def _of_lap(lap: np.ndarray, number: int, step: float) -> np.ndarray:
