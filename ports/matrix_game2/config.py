@@ -47,7 +47,7 @@ class MatrixGameConfig(WanConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.action_layers <= self.layers:
+        if not 1 <= self.action_layers <= self.layers:
             raise ValueError(f"action_layers={self.action_layers} is not among the model's {self.layers} layers")
         if self.window_frames < CHUNK_FRAMES:
             raise ValueError(

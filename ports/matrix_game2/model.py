@@ -109,25 +109,15 @@ class MatrixGameDiT(WanDiT):
             x, mouse = nnx.merge(structure, weights)(x, actions, layer)
             return x, mouse if collect else None
 
-        def run(x, first, last, **options):
-            conditions = Conditions(cross=cross, own_part=options.pop("own_part", None))
-            return run_blocks(
-                self.blocks,
-                x,
-                time_rows,
-                rope,
-                conditions,
-                context=context,
-                collect=collect,
-                layers=range(first, last),
-                **options,
-            )
+        def run(x, layers, between=None, own_part=None):
+            conditions = Conditions(cross=cross, own_part=own_part)
+            passing = {"context": context, "collect": collect, "between": between, "layers": layers}
+            return run_blocks(self.blocks, x, time_rows, rope, conditions, **passing)
 
-        count, layers = self.config.action_layers, self.config.layers
-        x, collected, mouse = run(x, 0, count, between=act, own_part=(weights, actions.layers))
-        if count < layers:
-            x, more, _ = run(x, count, layers)
-            collected = jax.tree.map(lambda *parts: jnp.concatenate(parts), collected, more)
+        acting = self.config.action_layers
+        x, first, mouse = run(x, range(acting), act, (weights, actions.layers))
+        x, rest, _ = run(x, range(acting, self.config.layers))
+        collected = jax.tree.map(lambda *parts: jnp.concatenate(parts), first, rest)
         return unpatchify(self.head(x, embedding), *cells.shape[2:4]), collected, mouse
 
 

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.matrix_game2.backbone import MatrixGame2
+from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
 from ports.matrix_game2.config import TINY
 from ports.matrix_game2.memories import default_memory, native_memory
+from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import VARIANTS
 from ports.wan import vae
+from ports.wan.parameters import abstract_params
 from tests.matrix_game2.worlds import draw, inputs, noise, scene, tiny
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
@@ -217,3 +219,21 @@ def test_the_real_size():
     carry = jax.eval_shape(lambda: backbone.init_carry(None, 1))
     assert sum(a.size * 2 for a in jax.tree.leaves(carry.mouse)) == 324_403_200 // 2  # half of the released window
     assert scene().chunk_cells(9).shape == (1, 3, 4, 6, 20)
+
+
+def test_every_block_may_see_the_actions():
+    variant = VARIANTS["universal"]
+    config = dataclasses.replace(tiny("universal")[0].config, action_layers=3)
+    backbone = MatrixGame2(config, *tiny("universal")[0].latent_shape[1:3], variant.schedule)
+    params = jax.eval_shape(lambda: draw(abstract_params(MatrixGameDiT, config), seed=1))
+    chunk = inputs(variant, [["w"]])[0]
+
+    def commit(params, chunk):
+        given = MatrixGameParams(params, None)
+        carry, cameras = backbone.init_carry(given, 1), chunk.cameras
+        world = wm.WorldMemory.create(native_memory(config), backbone.spec)
+        prepared = backbone.prepare_chunk(given, carry, chunk, jnp.int32(0))
+        return backbone.commit(given, jnp.zeros((1, *backbone.latent_shape)), prepared, wm.recall(world, cameras)[0])
+
+    own, carry = jax.eval_shape(commit, params, chunk)
+    assert own.keys.shape[0] == carry.mouse.key.shape[0] == 3

@@ -102,7 +102,7 @@ def test_there_and_back_bit_for_bit(tmp_path):
     """Norm weights that no pass applies come back too."""
     folder = write_folder(tmp_path / "released", GTA_DRIVE)
     plan = plan_conversion(folder, FORMATS["gta_drive"])
-    assert set(plan.matches) == {"dit", "vae", "clip"}
+    assert set(plan.matches) == {"dit", "vae", "clip", "taehv"}
     run_conversion(plan, tmp_path / "converted")
     _, direct = load_params(folder, dit_component(GTA_DRIVE))
     _, converted = load_params(tmp_path / "converted", dit_component(GTA_DRIVE))
