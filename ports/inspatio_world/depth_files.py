@@ -25,7 +25,11 @@ def read_depth_array(path: Path) -> np.ndarray:
 
 def read_depth_pictures(paths: list[Path]) -> np.ndarray:
     """Read one PNG a frame: RGBA, whose bytes are a little-endian float32, or 16 bits between two values."""
-    return np.stack([_read_picture(path) for path in paths])
+    pictures = [_read_picture(path) for path in paths]
+    for path, picture in zip(paths, pictures):
+        if picture.shape != pictures[0].shape:
+            raise ValueError(f"{path} is {picture.shape} pixels, {paths[0].name} {pictures[0].shape}")
+    return np.stack(pictures)
 
 
 def _read_picture(path: Path) -> np.ndarray:

@@ -198,6 +198,16 @@ def test_damaged_files_are_named(tmp_path, parts, name, text, message):
         read_scene(tmp_path)
 
 
+@pytest.mark.parametrize("part", ["frames", "depth"])
+def test_pictures_of_different_sizes_are_named(tmp_path, parts, part):
+    write_released(tmp_path, parts)
+    path = tmp_path / part / "0003.png"
+    with Image.open(path) as image:
+        image.resize((16, 16)).save(path)
+    with pytest.raises(ValueError, match=r"0003\.png is"):
+        read_scene(tmp_path)
+
+
 def test_quantised_depth_needs_its_range(tmp_path, parts):
     write_images(tmp_path, parts, 4)
     (tmp_path / "depth" / "metadata.txt").write_text("5 1")

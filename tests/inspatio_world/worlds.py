@@ -67,3 +67,9 @@ def run(memory, chunks, *, model: InSpatioWorld | None = None, given=None):
     worlds = given[0].cameras.shape[0]
     world = start(model, params(), memory, chunks=chunks, worlds=worlds)
     return rollout(model, params(), world, given, key=jax.random.key(1), decode=False)
+
+
+@functools.cache
+def compiled(model: InSpatioWorld, method: str):
+    """Return a method of the model, compiled once for all tests."""
+    return jax.jit(getattr(model, method))
