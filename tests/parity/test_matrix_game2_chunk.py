@@ -52,30 +52,36 @@ class Case:
         extra = self.meta["extra"]
         self.backbone = MatrixGame2(self.config, extra["lat_h"], extra["lat_w"])
         self.model = bind(MatrixGameDiT, self.config, self.params.dit)
+        self.forward = jax.jit(self._forward)
         self.made = {}
         self._run()
 
+    def _forward(self, params, cells, t, rope, cross, actions, context):
+        model = bind(MatrixGameDiT, self.config, params)
+        return model(cells, t, rope, cross, actions, context=context, collect=keys_and_values)
+
     def _run(self):
+        prepare, commit = jax.jit(self.backbone.prepare_chunk), jax.jit(self.backbone.commit)
         native = MemoryConfig(mode="sliding", recent_frames=self.config.recent_frames)
         memory = WorldMemory.create(native, self.backbone.spec)
         carry, cameras = self.backbone.init_carry(self.params, 1), jnp.broadcast_to(jnp.eye(4), (1, 3, 4, 4))
         for chunk in range(1 + self.meta["calls"][-1]["chunk"]):
             given = ChunkInput(cameras, given_chunk(self.tensors, chunk))
-            prepared = self.backbone.prepare_chunk(self.params, carry, given, jnp.int32(chunk))
+            prepared = prepare(self.params, carry, given, jnp.int32(chunk))
             context, _ = recall(memory, cameras)
             calls = [call for call in self.meta["calls"] if call["chunk"] == chunk]
             for call in calls:
                 self.made[call["name"]] = self._call(call["name"], prepared, context)
             # The last call of a chunk is its clean pass.
             x = self.made[calls[-1]["name"]].x
-            own, carry = self.backbone.commit(self.params, x, prepared, context)
+            own, carry = commit(self.params, x, prepared, context)
             memory = remember(memory, own, cameras)
 
     def _call(self, name, prepared, context):
         x, t = channels_last(self.tensors[f"in/{name}/x"]), jnp.asarray(self.tensors[f"in/{name}/timestep"])
         cells = jnp.concatenate([x, prepared.image], axis=-1)
         given = (prepared.rope, prepared.cross, prepared.actions)
-        flow, own, mouse = self.model(cells, t, *given, context=context, collect=keys_and_values)
+        flow, own, mouse = self.forward(self.params.dit, cells, t, *given, context)
         return Call(x, cells, t, prepared, context, flow, own, mouse)
 
     def expect(self, name, got):
