@@ -209,7 +209,5 @@ def _slope(name: str, what: str, pairs: Sequence[tuple[float, float]]) -> float:
     x, y = array.T
     slope = (x @ y) / (x @ x) if (x @ x) > 0 else 0.0
     if not slope > 0:
-        raise ValueError(
-            f"{name}: the pairs of {what} give {slope:g} a unit; expected a positive slope, check signs"
-        )
+        raise ValueError(f"{name}: the pairs of {what} give {slope:g} a unit; expected a positive slope, check signs")
     return float(slope)
