@@ -1,8 +1,9 @@
-"""Cameras: poses, trajectories, camera folders, rays and view overlap.
+"""Cameras: poses, trajectories, camera folders, motion from actions, rays and view overlap.
 
 Every pose is a camera-to-world 4x4 matrix with OpenCV axes (x right, y down, z forward).
 """
 
+from worldkv_jax.cameras.actions import Motion, MotionUnits, dead_reckon, fit_units
 from worldkv_jax.cameras.checks import nearest_rigid, validate_poses
 from worldkv_jax.cameras.folders import CameraTrack, read_track, write_track
 from worldkv_jax.cameras.frustum import points_seen, view_overlap
@@ -32,9 +33,13 @@ __all__ = [
     "DEFAULT_INTRINSICS",
     "DEFAULT_SIZE",
     "CameraTrack",
+    "Motion",
+    "MotionUnits",
     "Move",
     "camera_channels",
+    "dead_reckon",
     "field_of_view",
+    "fit_units",
     "interpolate",
     "inverse",
     "latent_poses",
