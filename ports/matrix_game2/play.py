@@ -22,7 +22,7 @@ from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_ROWS, WINDOW_ROWS
 from ports.matrix_game2.poses import motion_of
 from ports.matrix_game2.variants import Variant
 from worldkv_jax.cameras.actions import MotionUnits, Stance, dead_reckon, resting
-from worldkv_jax.rollout import Chunk, ChunkInput
+from worldkv_jax.rollout import ChunkInput
 
 Action = str | Rows
 """What one world does during a chunk: letters, or a row for each of its pixel frames (or one row for all)."""
@@ -167,20 +167,6 @@ def play(
     first = tracks[0].chunk if tracks else 0
     actions = ask(source, variant, worlds=scene.cells.shape[0], first=first)
     return follow(scene, variant, actions, units=units, tracks=tracks)
-
-
-def action_latency(chunks: Sequence[Chunk]) -> dict[str, float]:
-    """Measure how long an action takes until it is seen.
-
-    An action given for a chunk moves its very first frame, so the latency is what a chunk takes from being asked for
-    to having its frames. The first two chunks, which compile, do not count where there are more.
-
-    Returns:
-        Median and largest latency, seconds.
-    """
-    seconds = [chunk.seconds for chunk in chunks]
-    steady = seconds[2:] or seconds
-    return {"median_seconds": float(np.median(steady)), "largest_seconds": float(np.max(steady))}
 
 
 def _rows(variant: Variant, action: Action, count: int, chunk: int) -> Rows:

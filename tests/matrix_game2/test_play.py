@@ -7,12 +7,11 @@ import pytest
 
 from ports.matrix_game2.actions import Rows, action_windows, rows_of_keys
 from ports.matrix_game2.memories import default_memory
-from ports.matrix_game2.play import Track, action_latency, ask, cut_rows, follow, play
+from ports.matrix_game2.play import Track, ask, cut_rows, follow, play
 from ports.matrix_game2.poses import motion_of
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, UNIVERSAL, VARIANTS
 from tests.matrix_game2.worlds import inputs, scene
 from worldkv_jax import memory as wm
-from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import pose_distance
 from worldkv_jax.cameras.actions import MotionUnits, dead_reckon
 
@@ -192,12 +191,3 @@ def test_a_walk_there_and_back_retrieves_what_was_seen_from_there():
     for chunk in range(15, 19):
         distance = {c: np.linalg.norm(path[chunk][1, :3, 3] - path[c][1, :3, 3]) for c in range(1, chunk - 1)}
         assert min(distance, key=distance.get) == picked[chunk][0]
-
-
-def test_latency_is_that_of_chunks_after_compilation():
-    def chunk(index, seconds):
-        return ro.Chunk(index, None, None, np.zeros((1, 0)), 0, {}, seconds)
-
-    made = [chunk(i, seconds) for i, seconds in enumerate([60.0, 30.0, 0.5, 0.4, 0.6])]
-    assert action_latency(made) == {"median_seconds": 0.5, "largest_seconds": 0.6}
-    assert action_latency(made[:1]) == {"median_seconds": 60.0, "largest_seconds": 60.0}
