@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from ports.wan.sharding import split_heads
+
 
 def attention(
     query: jax.Array,
@@ -28,6 +30,7 @@ def attention(
     """
     if mask is not None:
         return _masked_attention(query, key, value, mask)
+    query, key, value = (split_heads(x) for x in (query, key, value))
     if length is not None:
         length = jnp.broadcast_to(jnp.asarray(length, jnp.int32), (query.shape[0],))
 

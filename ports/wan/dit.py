@@ -15,6 +15,7 @@ from flax import nnx
 
 from ports.wan.attention import attention
 from ports.wan.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
+from ports.wan.sharding import keep_whole
 from worldkv_jax.rope import rotate, rotation
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -121,8 +122,9 @@ class CameraFiLM(nnx.Module):
 
     def __call__(self, camera: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Turn the camera embedding ``[B, T, d]`` into scale and shift; constant over a chunk's passes."""
+        camera = keep_whole(camera)
         z = camera + self.injector(camera)
-        return self.scale(z), self.shift(z)
+        return keep_whole(self.scale(z)), keep_whole(self.shift(z))
 
 
 class DiTBlock(nnx.Module):
@@ -158,6 +160,7 @@ class DiTBlock(nnx.Module):
         Returns:
             The new ``x`` and the block's own queries, keys and values.
         """
+        x = keep_whole(x)
         shift, scale, gain = self._rows(time_rows, 0)
         h, own = self.self_attn(modulate(layer_norm(x), shift, scale).astype(self.dtype), rope, attend)
         x = x + gate(h.astype(jnp.float32), gain)

@@ -14,17 +14,12 @@ from worldkv_jax.memory import MemoryConfig, WorldMemory
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.rollout.chunk_step import World
 
+HEADS_AXIS, WORLDS_AXIS = "model", "data"
+"""Names of the axes of a mesh; either may be missing."""
+
 
 def start_on_mesh(
-    backbone: Backbone,
-    params: Any,
-    config: MemoryConfig,
-    mesh: Mesh,
-    *,
-    chunks: int | None = None,
-    worlds: int = 1,
-    heads: str | None = "model",
-    data: str | None = "data",
+    backbone: Backbone, params: Any, config: MemoryConfig, mesh: Mesh, *, chunks: int | None = None, worlds: int = 1
 ) -> World:
     """Make a world that remembers nothing yet, split over a mesh; no device ever holds all of it.
 
@@ -32,11 +27,9 @@ def start_on_mesh(
         backbone: the model.
         params: its parameters, placed on the same mesh.
         config: the memory.
-        mesh: with Auto axes.
+        mesh: with Auto axes ``model``, ``data`` or both.
         chunks: length of the rollout, observed chunks included; see `WorldMemory.create`.
         worlds: worlds in the batch.
-        heads: mesh axis to split heads over; ``None`` for none.
-        data: mesh axis to split worlds over; ``None`` for none.
 
     Raises:
         ValueError: as `world_shardings` and `WorldMemory.create`.
@@ -46,64 +39,72 @@ def start_on_mesh(
         memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
         return World(memory, backbone.init_carry(params, worlds), jnp.int32(0))
 
-    shardings = world_shardings(backbone, params, jax.eval_shape(make, params), mesh, heads=heads, data=data)
+    shardings = world_shardings(backbone, params, jax.eval_shape(make, params), mesh)
     return jax.jit(make, out_shardings=shardings)(params)
 
 
-def world_shardings(
-    backbone: Backbone, params: Any, world: World, mesh: Mesh, *, heads: str | None = "model", data: str | None = "data"
-) -> World:
+def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -> World:
     """Say how a world is split over a mesh: keys and values by heads and worlds, the carry by worlds.
 
     Args:
         backbone: the model.
         params: its parameters, or their shapes.
-        world: the world, or its shapes; one whose host bank holds nothing yet, and before a chunk is decoded.
-        mesh: with Auto axes.
-        heads: mesh axis to split heads over; ``None`` for none.
-        data: mesh axis to split worlds over; ``None`` for none.
+        world: the world or its shapes, before the first chunk.
+        mesh: with Auto axes ``model``, ``data`` or both.
 
     Returns:
         A `jax.sharding.NamedSharding` in place of each array.
 
     Raises:
-        ValueError: heads or worlds that do not split evenly, an axis that the mesh does not have, or one that is
-            not of type Auto.
+        ValueError: heads or worlds that do not split evenly, or a mesh without the axes.
     """
+    check_mesh(mesh)
     layout = world.memory.layout
-    _check(mesh, heads, layout.spec.heads, "heads")
-    _check(mesh, data, layout.worlds, "worlds")
+    heads = _axis(mesh, HEADS_AXIS, layout.spec.heads, "heads")
+    worlds = _axis(mesh, WORLDS_AXIS, layout.worlds, "worlds")
 
-    def put(*spec):
-        return NamedSharding(mesh, P(*spec))
-
-    def of_memory(path, leaf):
-        if leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H] and their scales
-            return put(*[None] * (leaf.ndim - 4), data, None, heads, None)
-        if leaf.ndim == 3:  # descriptions [C, B, D]
-            return put(None, data, None)
-        return put()
+    def of_memory(leaf):
+        if leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
+            return split(mesh, *[None] * (leaf.ndim - 4), worlds, None, heads)
+        return split(mesh, None, worlds) if leaf.ndim == 3 else split(mesh)  # descriptions [C, B, D], or a count
 
     def of_carry(leaf, axis):
-        return put(*[None] * axis, data) if axis >= 0 else put()
+        return split(mesh, *[None] * axis, worlds) if axis >= 0 else split(mesh)
 
-    memory = jax.tree.map_with_path(of_memory, world.memory)
+    memory = jax.tree.map(of_memory, world.memory)
     carry = jax.tree.map(of_carry, world.carry, _world_axes(backbone, params, world.carry, layout.worlds))
-    return World(memory, carry, put())
+    return World(memory, carry, split(mesh))
 
 
-def _check(mesh: Mesh, axis: str | None, count: int, what: str) -> None:
-    if axis is None:
-        return
-    if axis not in mesh.shape:
-        raise ValueError(f"the mesh has no axis {axis!r}; it has {', '.join(map(repr, mesh.axis_names))}")
-    if dict(zip(mesh.axis_names, mesh.axis_types))[axis] != AxisType.Auto:
+def split(mesh: Mesh, *axes: str | None) -> NamedSharding:
+    """Split the leading axes of an array over axes of a mesh; ``None`` keeps one whole."""
+    # jit takes a spec that ends in None for another one than XLA gives back, and would compile again.
+    while axes and axes[-1] is None:
+        axes = axes[:-1]
+    return NamedSharding(mesh, P(*axes))
+
+
+def check_mesh(mesh: Mesh) -> None:
+    """Raise ValueError for a mesh that has neither axis, or one that is not of type Auto."""
+    types = {name: kind for name, kind in zip(mesh.axis_names, mesh.axis_types) if name in (HEADS_AXIS, WORLDS_AXIS)}
+    if not types:
         raise ValueError(
-            f"axis {axis!r} of the mesh is not of type Auto, which lets XLA split a program as its inputs are; make it "
-            "with jax.make_mesh(..., axis_types=(AxisType.Auto,) * n)"
+            f"the mesh has the axes {mesh.axis_names}; expected {HEADS_AXIS!r} to split heads over, {WORLDS_AXIS!r} to "
+            "split worlds over, or both"
         )
-    if count % mesh.shape[axis]:
-        raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[axis]} devices of axis {axis!r}")
+    if any(kind != AxisType.Auto for kind in types.values()):
+        raise ValueError(
+            f"the axes of the mesh are of type {mesh.axis_types}; XLA splits a program as its inputs are along Auto "
+            "ones: jax.make_mesh(..., axis_types=(AxisType.Auto,) * n)"
+        )
+
+
+def _axis(mesh: Mesh, name: str, count: int, what: str) -> str | None:
+    if name not in mesh.shape:
+        return None
+    if count % mesh.shape[name]:
+        raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[name]} devices of axis {name!r}")
+    return name
 
 
 def _world_axes(backbone: Backbone, params: Any, carry: Any, worlds: int) -> Any:

@@ -1,0 +1,109 @@
+"""A Wan-style transformer on many devices: which parameters are split, and which activations stay whole.
+
+Two linear maps in a row are split so that only the result of the second has to be summed over devices (Megatron-LM):
+the first by its outputs, which are heads or hidden units, the second by its inputs.
+"""
+
+import re
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
+
+from worldkv_jax.rollout.placement import HEADS_AXIS, WORLDS_AXIS, check_mesh, split
+
+_HEADS, _FSDP = "heads", "fsdp"
+_ATTENTION = r"(self|cross)_attn"
+# By the end of a parameter's path; of its last axes, because layers are stacked before them.
+_RULES = tuple(
+    (re.compile(rf"(^|/){path}$"), roles)
+    for path, roles in (
+        (rf"{_ATTENTION}/[qkv]/kernel", (_FSDP, _HEADS)),
+        (rf"{_ATTENTION}/[qkv]/bias", (_HEADS,)),
+        (rf"{_ATTENTION}/norm_[qk]/weight", (_HEADS,)),
+        (rf"{_ATTENTION}/o/kernel", (_HEADS, _FSDP)),
+        (r"first/kernel", (_FSDP, _HEADS)),
+        (r"first/bias", (_HEADS,)),
+        (r"second/kernel", (_HEADS, _FSDP)),
+        # By inputs although nothing is split before: the result meets the residual stream, which stays whole.
+        (r"camera/(scale|shift)/kernel", (_HEADS, _FSDP)),
+    )
+)
+_STACKED = re.compile(r"(^|/)blocks/")
+
+
+def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
+    """Say how the parameters of a backbone are split over a mesh with axes ``model`` and ``data``.
+
+    Heads and hidden units are split over ``model``. What has neither (embeddings, norms, action modules, a decoder)
+    is whole on every device: about a twentieth of LingBot-World.
+
+    Args:
+        params: of a Wan-style transformer or a pytree that has one in it, of arrays or `jax.ShapeDtypeStruct`.
+        mesh: given by the caller, with Auto axes; run under ``jax.set_mesh`` of it, see `keep_whole`.
+        fsdp: also spread the blocks' kernels over ``data``, so that a device only holds a part of them; those of a
+            layer are brought together when it runs.
+
+    Returns:
+        A `jax.sharding.NamedSharding` for each parameter, for ``jax.device_put`` or a loader.
+
+    Raises:
+        ValueError: a mesh without the axes, a split that does not come out even, or no transformer in ``params``.
+    """
+    check_mesh(mesh)
+    if fsdp and WORLDS_AXIS not in mesh.shape:
+        raise ValueError(f"fsdp spreads weights over axis {WORLDS_AXIS!r}, which the mesh does not have")
+    axes = {_HEADS: HEADS_AXIS, _FSDP: WORLDS_AXIS if fsdp else None}
+    found = False
+
+    def shard(path, leaf):
+        nonlocal found
+        path = jax.tree_util.keystr(path, simple=True, separator="/")
+        roles = next((roles for pattern, roles in _RULES if pattern.search(path)), ())
+        found |= bool(roles)
+        spec = [None] * len(leaf.shape)
+        for axis, role in enumerate(roles, start=len(spec) - len(roles)):
+            name = axes[role]
+            if name not in mesh.shape or (role == _FSDP and not _STACKED.search(path)):
+                continue
+            if leaf.shape[axis] % mesh.shape[name]:
+                raise ValueError(
+                    f"{path} {leaf.shape}: axis {axis} does not split evenly over the {mesh.shape[name]} devices of "
+                    f"{name!r}; use fewer"
+                )
+            spec[axis] = name
+        return split(mesh, *spec)
+
+    shardings = jax.tree.map_with_path(shard, params)
+    if not found:
+        raise ValueError("there is nothing to split: expected parameters of a Wan-style transformer, with its blocks")
+    return shardings
+
+
+def keep_whole(x: jax.Array) -> jax.Array:
+    """Keep activations ``[B, ..., d]`` whole but for their worlds, under ``jax.set_mesh``; elsewhere do nothing.
+
+    XLA carries a split on from where it is given to whatever it fits. The residual stream would be split by width,
+    and gathered again before every linear map.
+    """
+    return _pin(x, {0: WORLDS_AXIS})
+
+
+def split_heads(x: jax.Array) -> jax.Array:
+    """Split queries, keys or values ``[B, T, N, H]`` by worlds and heads, under ``jax.set_mesh``; else do nothing.
+
+    XLA may well leave some of them whole, and cuDNN's attention takes none that are split differently.
+    """
+    return _pin(x, {0: WORLDS_AXIS, 2: HEADS_AXIS})
+
+
+def _pin(x: jax.Array, axes: dict[int, str]) -> jax.Array:
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or any(kind != AxisType.Auto for kind in mesh.axis_types):
+        return x
+    spec = [None] * x.ndim
+    for axis, name in axes.items():
+        if name in mesh.shape and x.shape[axis] % mesh.shape[name] == 0:
+            spec[axis] = name
+    return jax.lax.with_sharding_constraint(x, P(*spec))
