@@ -111,7 +111,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
     weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
-    params = init_params(DemoDiT, model_config, config.seed)
+    params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)

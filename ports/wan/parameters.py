@@ -13,15 +13,21 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def init_params(module: type[nnx.Module], config: Any, seed: int, *, dtype: Any = jnp.float32) -> dict:
-    """Draw the parameters of a module, on the device and leaf by leaf in ``dtype``."""
+def init_params(
+    module: type[nnx.Module], config: Any, seed: int, *, dtype: Any = jnp.float32, generator: str = "rbg"
+) -> dict:
+    """Draw the parameters of a module, on the device and leaf by leaf in ``dtype``.
+
+    The default generator compiles five times as fast as JAX's own, ``"threefry2x32"``, whose numbers alone are the same
+    on every kind of device.
+    """
 
     @jax.jit
     def draw(key):
         params = nnx.to_pure_dict(nnx.split(module(config, rngs=nnx.Rngs(key)))[1])
         return jax.tree.map(lambda a: a.astype(dtype), params)
 
-    return draw(jax.random.key(seed))
+    return draw(jax.random.key(seed, impl=generator))
 
 
 def abstract_params(module: type[nnx.Module], config: Any) -> dict:
