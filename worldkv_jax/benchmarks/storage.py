@@ -125,7 +125,7 @@ class _FullWorld:
     def recall_remember(self):
         if not self.memory.on_device:
             return self.recall(), self.remember()
-        recalled, self.memory = _recall_remember(self.memory, self.own, next(self.views))
+        recalled, self.memory = recall_and_remember(self.memory, self.own, next(self.views))
         return recalled, self._written()
 
     def places(self) -> tuple[int, ...] | None:
@@ -137,7 +137,7 @@ class _FullWorld:
 
     def temp_bytes(self, operation: str) -> int | None:
         """Ask the compiler what a program needs besides inputs and outputs: a bank that is copied shows here."""
-        programs = {"recall": _recall, "remember": _remember, "recall + remember": _recall_remember}
+        programs = {"recall": _recall, "remember": _remember, "recall + remember": recall_and_remember}
         if not self.memory.on_device or operation not in programs:
             return None
         view = next(self.views)
@@ -162,7 +162,7 @@ def _random_span(rng: np.random.Generator, spec: KVSpec) -> KVSpan:
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _recall_remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array):
+def recall_and_remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array):
     """Recall, and remember a chunk whose keys and values come from what was recalled, as a model's do.
 
     Keys and values from elsewhere would leave XLA free to write the bank before it is read, and it copies the whole

@@ -13,6 +13,7 @@ import jax
 from jax.extend.backend import backends
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
+_LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,9 +96,28 @@ def count_compilations() -> Iterator[Counter]:
         if event == _COMPILED:
             compiled[details.get("fun_name", "?")] += 1
 
+    with _listening(listen):
+        yield compiled
+
+
+@contextlib.contextmanager
+def time_compilations() -> Iterator[list[float]]:
+    """Collect the seconds that jax spends on lowering and compiling inside the ``with`` block."""
+    seconds: list[float] = []
+
+    def listen(event: str, duration: float, **details) -> None:
+        if event in (_COMPILED, _LOWERED):
+            seconds.append(duration)
+
+    with _listening(listen):
+        yield seconds
+
+
+@contextlib.contextmanager
+def _listening(listen: Callable) -> Iterator[None]:
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield compiled
+        yield
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
 

@@ -2,6 +2,8 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_rollout import add_rollout
+
 HELP = "measure speed and memory on this machine"
 
 _PARTS = ("selection", "storage")
@@ -12,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     benchmarks = parser.add_subparsers(title="benchmarks", dest="benchmark", metavar="BENCHMARK", required=True)
     _add_memory(benchmarks)
     _add_conversion(benchmarks)
+    add_rollout(benchmarks)
 
 
 def run(args: argparse.Namespace) -> None:

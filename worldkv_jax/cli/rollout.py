@@ -2,6 +2,7 @@
 
 import argparse
 
+from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
 from worldkv_jax.cli.models import add_models
 
@@ -21,6 +22,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--latents", action="store_true", help="also write the latents, latents.npy")
     group.add_argument("--no-decode", action="store_true", help="make latents only, no video")
     group.add_argument("--force", action="store_true", help="try even if the plan says that it does not fit")
+    add_cache_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,6 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from worldkv_jax import rollout as ro
     from worldkv_jax.cli.output import prepare_output
 
+    use_cache(args)
     request = args.make_request(args, memory_from_flags(args))
     plan = _check_fits(request, force=args.force)
     folder = prepare_output(args.out)

@@ -123,8 +123,6 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         "activations": cost.activation_bytes,
         "decoder": cost.decoder_bytes,
     }
-    attended = spec.chunk_tokens + attended_tokens(layout, chunks - 1)
-    scores = 4 * spec.layers * worlds * spec.chunk_tokens * attended * spec.heads * spec.head_dim
     moved = 0
     if tier in ("pinned_host", "host"):
         moved = layout.chunk_bytes * (1 + memory.retrieval.chunks)
@@ -135,9 +133,17 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         host_bytes=sum(size for place, size in capacity.items() if place != "device"),
         loading_bytes=cost.encoder_bytes,
         link_bytes=moved,
-        chunk_flops=cost.passes * (cost.pass_flops + scores) + cost.prepare_flops + cost.decode_flops,
-        attended_tokens=attended,
+        chunk_flops=chunk_flops(layout, cost, chunks - 1),
+        attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
     )
+
+
+def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
+    """Count the arithmetic of chunk number ``chunk``, all passes, preparation and decoding together."""
+    spec = layout.spec
+    attended = spec.chunk_tokens + attended_tokens(layout, chunk)
+    scores = 4 * spec.layers * layout.worlds * spec.chunk_tokens * attended * spec.heads * spec.head_dim
+    return cost.passes * (cost.pass_flops + scores) + cost.prepare_flops + cost.decode_flops
 
 
 def placements(

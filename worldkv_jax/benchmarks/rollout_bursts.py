@@ -1,0 +1,108 @@
+"""Timing chunks of a model in the course of a rollout, one short burst after another."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax import rollout as ro
+from worldkv_jax.benchmarks.distant import distant_memory, random_span
+from worldkv_jax.benchmarks.rollout_cases import Case
+from worldkv_jax.benchmarks.storage import recall_and_remember
+from worldkv_jax.benchmarks.timing import Effort, Timing, measure
+from worldkv_jax.memory import KVSpan, prefetch
+from worldkv_jax.memory.host_bank import host_sharding, world_sharding
+from worldkv_jax.memory.storage import pack
+from worldkv_jax.rollout.request import Request
+
+
+@dataclasses.dataclass
+class Bursts:
+    """Runs a model for a few chunks from wherever a case begins."""
+
+    request: Request
+    params: Any
+    inputs: list[ro.ChunkInput]
+    timed: int
+    """Chunks timed in a burst; one before them fills the pipeline, one behind them keeps it full."""
+    seed: int = 0
+    _carry: Any = None
+    _decoder: Any = None
+
+    def first_timed(self, case: Case) -> int:
+        """Return the id of the first timed chunk of a case."""
+        return case.length - self.timed
+
+    def run(self, case: Case, *, decode: bool) -> list[float]:
+        """Generate a burst and return the seconds of each timed chunk."""
+        first = self.first_timed(case) - 1
+        given = [self.inputs[1:][i % (len(self.inputs) - 1)] for i in range(first, case.length + 1)]
+        stream = ro.stream(
+            self.request.backbone,
+            self.params,
+            self._world(case, first),
+            iter(given) if case.live else given,
+            key=jax.random.key(self.seed),
+            decode=decode,
+        )
+        seconds = []
+        while True:
+            try:
+                seconds.append(next(stream).seconds)
+            except StopIteration as end:
+                self._decoder = end.value.decoder
+                return seconds[1:-1]
+
+    def verbs(self, case: Case, effort: Effort) -> Timing:
+        """Time recalling and remembering on their own, with the bank on the device."""
+        layout = case.layout(self.request.backbone.spec, self.request.worlds)
+        memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
+        own, cameras = random_span(layout, self.seed), self.inputs[1].cameras
+
+        def step():
+            nonlocal memory
+            recalled, memory = recall_and_remember(memory, own, cameras)
+            return recalled, memory
+
+        return measure(step, effort)
+
+    def moves(self, case: Case, effort: Effort) -> dict[str, float]:
+        """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
+        layout = case.layout(self.request.backbone.spec, self.request.worlds)
+        memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
+        packed = _packed(random_span(layout, self.seed), layout=layout)
+        target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.config.bank.tier)
+        cameras = self.inputs[1].cameras
+        steps: dict[str, Callable] = {
+            "to_device_s": lambda: prefetch(memory, cameras),
+            "to_host_s": lambda: [jax.device_put(packed, target) for _ in range(layout.worlds)],
+        }
+        return {name: measure(step, effort).median_s for name, step in steps.items()}
+
+    def _world(self, case: Case, position: int) -> ro.World:
+        backbone, worlds = self.request.backbone, self.request.worlds
+        if self._carry is None:  # a first chunk is generated for it: a carry may have to begin with one
+            world = ro.start(backbone, self.params, case.memory, chunks=case.room, worlds=worlds)
+            noise = jnp.zeros((backbone.schedule.steps, worlds, *backbone.latent_shape))
+            _, world = ro.generate_chunk(backbone, self.params, world, self.inputs[0], noise)
+            self._carry = world.carry
+        layout = case.layout(backbone.spec, worlds)
+        seen = position - getattr(backbone, "lag", 0)
+        memory = distant_memory(layout, seen, params=self.params, seed=self.seed)
+        position = jax.device_put(jnp.int32(position), memory.chunk.sharding)
+        # The carry is given away with the world, so each burst gets a copy.
+        decoder, self._decoder = self._decoder, None
+        return ro.World(memory, jax.tree.map(jnp.copy, self._carry), position, decoder)
+
+
+@jax.jit
+def _first_world(span: KVSpan) -> KVSpan:
+    return jax.tree.map(lambda a: a[:, 0], span)
+
+
+def _packed(own: KVSpan, *, layout) -> KVSpan:
+    """Make what is stored of one world's chunk."""
+    first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
+    return _first_world(pack(first, layout.config.bank.storage, layout.spec.dtype))
