@@ -15,12 +15,13 @@ from ports.inspatio_world.config import (
     STEPS,
     InSpatioConfig,
 )
-from ports.wan.blocks import Conditions, keys_and_values, mean_query
+from ports.wan.blocks import Conditions, keys_and_values, mean_query, query_and_key
 from ports.wan.model import WanDiT
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
 from ports.wan.schedule import warped_schedule
 from ports.wan.vae import VAEConfig, decode, encode
+from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, Viewed
 
@@ -160,6 +161,12 @@ class InSpatioWorld:
     def queries(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Return the mean queries of a pass, ``[L, B, N, H]``."""
         return self._denoise(params, x, t, prepared, context, collect=mean_query)[1]
+
+    def asks(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> Asked:
+        """Return the queries of a pass, its own keys and those of the context pass, to see where it looks."""
+        query, key = self._denoise(params, x, t, prepared, context, collect=query_and_key)[1]
+        key = jnp.concatenate([key, prepared.live.keys.astype(key.dtype)], axis=2)
+        return Asked(query, key, prepared.attends * context.length)
 
     def commit(
         self, params: InSpatioParams, x0, prepared: Prepared, context: Context

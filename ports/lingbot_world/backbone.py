@@ -10,10 +10,11 @@ from ports.lingbot_world.camera import Lens, camera_cells
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.schedule import lingbot_schedule
-from ports.wan.blocks import Conditions, keys_and_values, mean_query
+from ports.wan.blocks import Conditions, keys_and_values, mean_query, query_and_key
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
 from ports.wan.vae import VAEConfig, decode
+from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule
 
@@ -114,6 +115,10 @@ class LingBotWorld:
     def queries(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Return the mean queries of a pass, ``[L, B, N, H]``."""
         return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
+
+    def asks(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> Asked:
+        """Return the queries and own keys of a pass, to see where it looks."""
+        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
 
     def init_decoder(self, params: LingBotParams, worlds: int) -> None:
         """Return nothing: the decoder's state begins with the first chunk, which gives 9 frames instead of 12."""

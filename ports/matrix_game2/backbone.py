@@ -11,11 +11,12 @@ from ports.matrix_game2.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, Matri
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import UNIVERSAL
 from ports.wan import taehv, vae
-from ports.wan.blocks import keys_and_values, mean_query
+from ports.wan.blocks import keys_and_values, mean_query, query_and_key
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
 from ports.wan.taehv import TAEHVConfig
 from ports.wan.vae import VAEConfig
+from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule
 
@@ -116,6 +117,10 @@ class MatrixGame2:
     def queries(self, params: MatrixGameParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
         """Return the mean queries of a pass, ``[L, B, N, H]``."""
         return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
+
+    def asks(self, params: MatrixGameParams, x, t, prepared: Prepared, context: Context) -> Asked:
+        """Return the queries and own keys of a pass, to see where it looks."""
+        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
 
     def init_decoder(self, params: MatrixGameParams, worlds: int) -> None:
         """Return nothing: the decoder's state begins with the first chunk, which gives 9 frames instead of 12."""

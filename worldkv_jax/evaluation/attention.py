@@ -25,6 +25,7 @@ class Asked(NamedTuple):
 
     query: jax.Array  # [L, B, T, N, H] after RoPE
     keys: jax.Array  # [L, B, n, N, H] after RoPE: own keys, and others that are always seen
+    length: jax.Array | None = None  # int32, rows of the context that are seen, where not all that are valid
 
 
 @runtime_checkable
@@ -97,6 +98,8 @@ def attention_mass(
         float32 ``[L, B, N, C]``.
     """
     step = -(-asked.query.shape[2] // queries)
+    if asked.length is not None:
+        rows = jnp.where(jnp.arange(rows.shape[1]) < asked.length, rows, -1)
     of_chunk = (rows[..., None] == jnp.arange(chunks)).astype(jnp.float32)
 
     def layer(inputs):

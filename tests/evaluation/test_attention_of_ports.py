@@ -1,0 +1,52 @@
+"""Every port can be asked where it looks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.inspatio_world import worlds as inspatio
+from tests.lingbot_world import test_backbone as lingbot
+from tests.matrix_game2 import worlds as matrix_game
+from worldkv_jax.evaluation.attention import AttentionHook, look
+from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.rollout import chunk_inputs, rollout, start
+
+CHUNKS = 4
+
+
+def of_lingbot():
+    rows = lingbot.image_chunks(
+        lingbot.image_cells(jax.random.normal(jax.random.key(1), (1, 4, lingbot.ROWS, lingbot.COLUMNS, 16)))
+    )
+    poses = lingbot.trajectory("R40 W", 12 * CHUNKS)[::4]
+    lens = lingbot.make_lens(lingbot.SIZE, scale=lingbot.motion_scale(poses))
+    prompt = jax.random.normal(jax.random.key(2), (1, lingbot.TINY.text_rows, lingbot.TINY.text_dim))
+    given = [lingbot.Given(lens, next(rows), prompt) for _ in range(CHUNKS)]
+    return lingbot.CAM, lingbot.params_of(lingbot.CAM), chunk_inputs(poses, lingbot.CAM.spec, conditions=given)
+
+
+def of_matrix_game():
+    backbone, params = matrix_game.tiny("universal")
+    inputs = matrix_game.inputs(matrix_game.VARIANTS["universal"], [["w"] * 60])
+    return backbone, params, inputs[:CHUNKS]
+
+
+def of_inspatio():
+    return inspatio.backbone(), inspatio.params(), inspatio.inputs(CHUNKS, known=0.5)
+
+
+@pytest.mark.parametrize("port", [of_lingbot, of_matrix_game, of_inspatio])
+def test_a_port_says_where_it_looks(port):
+    backbone, params, inputs = port()
+    assert isinstance(backbone, AttentionHook)
+    world = start(backbone, params, MemoryConfig(mode="full"), chunks=CHUNKS)
+    _, world = rollout(backbone, params, world, inputs[:-1], key=jax.random.key(0), decode=False)
+    x = jax.random.normal(jax.random.key(1), (1, *backbone.latent_shape))
+    seen = look(backbone, params, world, inputs[-1], x, backbone.schedule.times[0], chunks=CHUNKS)
+    remembered = int(world.memory.chunk)
+    assert seen.mass.shape[-1] == CHUNKS and (seen.mass[..., :remembered] > 0).all()
+    assert not seen.mass[..., remembered:].any() and (seen.mass.sum(-1) < 1).all()
+    prepared = backbone.prepare_chunk(params, world.carry, inputs[-1], world.position)
+    queries = backbone.queries(params, x, jnp.float32(backbone.schedule.times[0]), prepared, seen.context)
+    np.testing.assert_allclose(seen.asked.query.mean(axis=2), queries, atol=1e-4)
