@@ -75,6 +75,16 @@ def test_small_scenes_are_not_noise():
         assert int(jnp.argmin(scores(rule, still(0)[0], walks))) == 1
 
 
+def test_with_tolerance_the_oldest_of_nearly_equal_views_wins():
+    stored = [still(4), still(90), still(1), still(0)]
+    exact, tolerant = (choose(wm.CameraDistance(tolerance=t), stored, still(0), chunks=3) for t in (0.0, 0.1))
+    assert picked(exact) == [4, 3, 1]
+    assert picked(tolerant) == [1, 3, 4]
+    assert np.asarray(tolerant.scores)[0].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match=r"tolerance=1 is outside \[0, 1\)"):
+        wm.CameraDistance(tolerance=1)
+
+
 def test_released_rule_squares_translation():
     walks = jnp.concatenate([still(0, (x, 0, 0)) for x in (1, 2, 4)])
     np.testing.assert_allclose(scores("paper", still(0)[0], walks), [0.125, 0.25, 0.5], atol=1e-6)

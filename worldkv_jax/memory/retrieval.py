@@ -65,9 +65,15 @@ class CameraDistance(_CameraRule):
     """The released code squares the translation distance."""
     rotation_weight: float = 0.5
     """Share of the rotation distance; the rest is the translation's."""
+    tolerance: float = 0.0
+    """Chunks are ordered by distance in steps of this size, of equal ones the oldest first: it drifted least."""
 
     def __post_init__(self):
         check_name("mean of a chunk's rotations", self.rotation_mean, ("proper", "elementwise"))
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(
+                f"tolerance={self.tolerance} is outside [0, 1); distances are in [0, 1], 0 keeps them exact"
+            )
         if not 0 <= self.rotation_weight <= 1:
             raise ValueError(
                 f"rotation_weight={self.rotation_weight} is outside [0, 1]; 0 ignores rotation, 1 ignores translation"
@@ -81,7 +87,8 @@ class CameraDistance(_CameraRule):
 
     def score(self, query, index, valid):
         """Score by camera distance, in [0, 1] among the valid chunks."""
-        return self._weigh(*self._distances(query, index), index, valid)
+        distance = self._weigh(*self._distances(query, index), index, valid)
+        return jnp.round(distance / self.tolerance) * self.tolerance if self.tolerance else distance
 
     def between(self, index):
         """Score all pairs, divided by the largest distances of all pairs."""
