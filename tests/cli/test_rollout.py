@@ -23,6 +23,8 @@ def test_a_rollout_writes_video_latents_and_report(tmp_path, capsys):
     assert np.load(out / "latents.npy").shape == (2, 3 * chunks, 8, 12, 20)
     assert report["memory"]["retrieval"]["chunks"] == 2 and report["memory"]["compression"]["keep_ratio"] == 0.5
     assert report["plan"]["tier"] == "host" and report["weights"] == "loaded"
+    assert report["model"] == "demo-world" and report["seed"] == 0
+    assert 0 < report["latency"]["median_seconds"] <= report["latency"]["largest_seconds"]
     assert [row["index"] for row in report["chunks"]] == list(range(chunks))
     last = report["chunks"][-1]
     assert np.shape(last["retrieved"]) == (2, 2) and set(last["kv_bytes"]) == {"device", "host"}

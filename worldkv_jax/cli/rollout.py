@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         decode=not args.no_decode,
         progress=True,
     )
-    report = {"model": args.model, "seed": args.seed, **_write(folder, made, request, args, plan)}
+    report = _write(folder, made, request, args, plan)
     _print_summary(report)
     print(*report["files"], sep="\n")
 
@@ -111,6 +111,8 @@ def _write(folder, made, request, args, plan) -> dict:
         with replacing(folder / names[-1]) as draft:
             np.save(draft, np.concatenate(latents, axis=1))
     report = {
+        "model": args.model,
+        "seed": args.seed,
         **describe_machine(),
         "weights": "random" if request.random_weights else "loaded",
         "request": request.summary,
@@ -118,6 +120,7 @@ def _write(folder, made, request, args, plan) -> dict:
         "plan": dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes},
         "seconds": seconds,
         "fps": _steady_fps(rows),
+        "latency": _latency(rows),
         "chunks": rows,
     }
     path = write_json(folder / f"{prefix}report.json", report)
@@ -143,6 +146,15 @@ def _steady_fps(rows: list[dict]) -> float | None:
     """Return the frames a second after the chunks that compiled, the first two."""
     steady = rows[2:]
     return sum(row["frames"] for row in steady) / sum(row["seconds"] for row in steady) if steady else None
+
+
+def _latency(rows: list[dict]) -> dict[str, float]:
+    """Measure from asking for a chunk until its frames are there; a live action shows in the first of them."""
+    import numpy as np
+
+    seconds = [row["seconds"] for row in rows]
+    steady = seconds[2:] or seconds
+    return {"median_seconds": float(np.median(steady)), "largest_seconds": float(np.max(steady))}
 
 
 def _print_summary(report: dict) -> None:
