@@ -14,7 +14,6 @@ from tests.rollout.tiny_backbone import TinyBackbone
 from tests.rollout.worlds import latents, noise, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
-from worldkv_jax.rollout.placement import start_on_mesh, world_shardings
 
 BACKBONE = TinyBackbone(heads=4)
 PARAMS = BACKBONE.init_params()
@@ -27,7 +26,7 @@ def make_mesh(**sizes):
 
 def place(config, mesh, *, backbone=BACKBONE, worlds=2):
     params = jax.device_put(PARAMS, jax.sharding.NamedSharding(mesh, P()))
-    return params, start_on_mesh(backbone, params, config, mesh, chunks=9, worlds=worlds)
+    return params, ro.start_on_mesh(backbone, params, config, mesh, chunks=9, worlds=worlds)
 
 
 def specs(tree) -> list[P]:
@@ -94,5 +93,5 @@ def test_what_does_not_split_is_refused_before_anything_is_made():
 
 def test_shardings_of_shapes_alone():
     world = jax.eval_shape(lambda: ro.start(BACKBONE, PARAMS, worldkv(), chunks=9, worlds=2))
-    shardings = world_shardings(BACKBONE, PARAMS, world, make_mesh(data=2, model=4))
+    shardings = ro.world_shardings(BACKBONE, PARAMS, world, make_mesh(data=2, model=4))
     assert shardings.memory.window.ring.keys.spec == P(None, "data", None, "model")

@@ -14,7 +14,6 @@ if __name__ == "__main__":
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh
 
 from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
@@ -25,8 +24,7 @@ from ports.wan.sharding import param_shardings
 from tests.wan.drawn import draw
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.rollout import ChunkInput, World, chunk_inputs, generate_chunk, start
-from worldkv_jax.rollout.placement import start_on_mesh
+from worldkv_jax.rollout import ChunkInput, World, chunk_inputs, rollout, start, start_on_mesh
 
 WORLDS, CHUNKS, CELLS = 2, 6, (4, 4)
 BACKBONE = LingBotWorld(dataclasses.replace(TINY, dim=64, heads=8), *CELLS)
@@ -80,16 +78,11 @@ def inputs() -> list[tuple[ChunkInput, np.ndarray]]:
 
 def roll(params: LingBotParams, world: World) -> tuple[np.ndarray, np.ndarray, World]:
     """Latents ``[chunks, B, ...]`` and picked chunks ``[chunks, B, K]`` of a whole rollout, and the world after it."""
-    latents, picked = [], []
-    for chunk, noise in inputs():
-        made, world = generate_chunk(BACKBONE, params, world, chunk, noise)
-        latents.append(_whole(made.latents))
-        picked.append(_whole(made.picks.chunks))
-    return np.stack(latents), np.stack(picked), world
-
-
-def _whole(x: jax.Array) -> np.ndarray:
-    return np.asarray(x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True))
+    chunks, noise = zip(*inputs())
+    made, world = rollout(BACKBONE, params, world, chunks, noise=lambda index: noise[index], decode=False)
+    missing = [((0, 0), (0, 2 - chunk.retrieved.shape[1])) for chunk in made]
+    picked = [np.pad(chunk.retrieved, width, constant_values=-1) for chunk, width in zip(made, missing)]
+    return np.stack([chunk.latents for chunk in made]), np.stack(picked), world
 
 
 def main(address: str, process: str, folder: str) -> None:

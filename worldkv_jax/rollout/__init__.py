@@ -3,6 +3,7 @@
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
+from worldkv_jax.rollout.placement import start_on_mesh, world_shardings
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
 from worldkv_jax.rollout.stream import Chunk, observe, rollout, start, stream
 
@@ -23,5 +24,7 @@ __all__ = [
     "rollout",
     "shifted_schedule",
     "start",
+    "start_on_mesh",
     "stream",
+    "world_shardings",
 ]
