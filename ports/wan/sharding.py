@@ -37,7 +37,7 @@ def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     """Say how the parameters of a backbone are split over a mesh with axes ``model`` and ``data``.
 
     Heads and hidden units are split over ``model``. What has neither (embeddings, norms, action modules, a decoder)
-    is whole on every device: about a twentieth of LingBot-World.
+    is whole on every device: about a hundredth of LingBot-World.
 
     Args:
         params: of a Wan-style transformer or a pytree that has one in it, of arrays or `jax.ShapeDtypeStruct`.
