@@ -15,6 +15,8 @@ from worldkv_jax.evaluation.intervals import mean_interval
 
 INK, QUIET, GRID = "#22262d", "#5b616b", "#e3e6ea"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22262d")  # Okabe and Ito
+_KEPT = {"whole chunks": PALETTE[0], "pruned": PALETTE[1], "anchors only": PALETTE[4]}
+_TICKS = (100, 200, 300, 500, 1000, 2000)
 _ON_LATE = "late-revisit PSNR"
 
 
@@ -52,11 +54,12 @@ def count_figure(group: Group, results: Results, full: Result) -> Figure:
     """Draw late-revisit PSNR against the number of retrieved chunks, as a difference from full KV."""
     figure, axes = new_figure(6.4, 3.4, 1, 1)
     panel = axes[0, 0]
-    for colour, kind, label in ((PALETTE[0], "whole", "whole chunks"), (PALETTE[1], "at 0.25", "pruned to 0.25")):
-        variants = [v for v in _measured(group, results) if v.name.endswith(kind)]
-        if variants:
-            counts = [v.memory.retrieval.chunks for v in variants]
-            _line(panel, counts, [late_difference(results[v.name], full) for v in variants], colour, label)
+    lines: dict[str, list[Variant]] = {}
+    for variant in _measured(group, results):
+        lines.setdefault(variant.name.partition(" ")[2], []).append(variant)
+    for colour, (name, variants) in zip(PALETTE, lines.items()):
+        counts = [v.memory.retrieval.chunks for v in variants]
+        _line(panel, counts, [late_difference(results[v.name], full) for v in variants], colour, name)
     panel.axhline(0, color=INK, lw=1, ls="--")
     panel.set(xlabel="chunks retrieved", ylabel=f"{_ON_LATE} minus full KV, dB")
     _finish_lines(panel)
@@ -108,15 +111,30 @@ def cost_figure(variants: Sequence[Variant], results: Results, named: Mapping[st
             result = results[variant.name]
             name = named.get(variant.name)
             late = result.of_phase(LATE).mean()
-            panel.plot(cost(result), late, "o", color=PALETTE[1] if name else "#9aa1ab", ms=7 if name else 4, alpha=0.9)
+            panel.plot(cost(result), late, "o", color=_colour(variant), ms=8 if name else 5, alpha=0.85)
             if name:
                 panel.annotate(name, (cost(result), late), (6, 4), textcoords="offset points", fontsize=9, color=INK)
         panel.axhline(full.of_phase(LATE).mean(), color=INK, lw=1, ls="--")
         panel.set_xlabel(label)
         _finish_lines(panel, legend=False)
     axes[0, 0].set_xscale("log")
+    axes[0, 0].set_xticks(_TICKS, [f"{tick:,}" for tick in _TICKS], minor=False)
+    axes[0, 0].set_xticks([], minor=True)
+    for kept, colour in _KEPT.items():
+        axes[0, 0].plot([], [], "o", color=colour, label=f"WorldKV, {kept}")
+    axes[0, 0].legend(fontsize=8, frameon=False)
     axes[0, 0].set_ylabel(f"{_ON_LATE}, dB (dashed: full KV)")
     return figure
+
+
+def _colour(variant: Variant) -> str:
+    """Colour a variant by how much of a chunk it keeps."""
+    compression = variant.memory.compression
+    if compression is None:
+        return INK
+    if compression.keep_tokens is not None:
+        return _KEPT["anchors only"]
+    return _KEPT["whole chunks" if compression.keep_ratio == 1 else "pruned"]
 
 
 def _measured(group: Group, results: Results) -> list[Variant]:

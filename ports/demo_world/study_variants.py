@@ -10,6 +10,7 @@ from worldkv_jax.memory import (
     OFFICIAL,
     PAPER,
     BankConfig,
+    CameraDistance,
     CompressionConfig,
     MemoryConfig,
     RetrievalConfig,
@@ -22,6 +23,7 @@ _FIELD = field_of_view(renderer.intrinsics(), (renderer.HEIGHT, renderer.WIDTH))
 # What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
 OVERLAP = ViewOverlap(fov_degrees=_FIELD, near=0.3, far=2.0)
 COVERAGE = ViewCoverage(fov_degrees=_FIELD, near=0.3, far=2.0)
+OLDEST = CameraDistance(tolerance=0.05)  # views within about 9 degrees are equal
 
 LONG = 8  # laps of a long rollout: positions up to 287, where training saw gaps up to about 100
 
@@ -126,19 +128,25 @@ SCORE = Group(
     reference="per key, pooled",
     question="Does it matter which tokens are pruned?",
 )
-_COUNTS = (1, 2, 3, 4, 6, 9, 12)
+_COUNTS = (1, 2, 3, 4, 6, 12)
+_KINDS = {  # as the figure names its lines
+    "whole, by distance": lambda count: whole(count),
+    "whole, by overlap": lambda count: whole(count, OVERLAP),
+    "at 0.25, by distance": lambda count: worldkv(count, positions="rebased"),
+    "at 0.25, by overlap": lambda count: worldkv(count, rule=OVERLAP, positions="rebased"),
+}
 COUNT = Group(
     title="Number of retrieved chunks",
-    variants=(
-        *(Variant(name=f"{k} whole", memory=whole(k)) for k in _COUNTS),
-        *(Variant(name=f"{k} at 0.25", memory=worldkv(k, positions="rebased")) for k in _COUNTS),
+    variants=tuple(
+        Variant(name=f"{count} {kind}", memory=memory(count)) for kind, memory in _KINDS.items() for count in _COUNTS
     ),
-    reference="3 whole",
+    reference="3 whole, by distance",
     question="How many chunks should come back?",
 )
 _RULES = {
     "released distance": "released",
     "mended distance": "camera",
+    "mended, the oldest of equals": OLDEST,
     "view overlap": OVERLAP,
     "overlap with coverage": COVERAGE,
     "attention": "attention",
