@@ -44,8 +44,7 @@ def inspatio_cost(backbone: InSpatioWorld, *, frames: int, encodes_text: bool, d
     video = frames * pixels * 3 * 4  # source and render, each as it is made and as it is encoded
     encoding = _bytes(coder, backbone.vae.compute_dtype) + _ENCODE_BYTES * pixels * coder_width // 4 + 4 * video
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
-    # A stream's state goes in and comes out: both are there while a chunk is decoded.
-    decoder = 2 * vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels * coder_width // 4
+    decoder = vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels * coder_width // 4
     latents = 4 * own * PATCH**2
     return Cost(
         weights_bytes=_bytes(abstract_params(WanDiT, config), config.dtype)

@@ -44,8 +44,7 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
     coder = vae.abstract_params(backbone.vae)
     encoding = _bytes(coder) + _ENCODE_BYTES * pixels
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
-    # A stream's state goes in and comes out: both are there while a chunk is decoded.
-    decoder = 2 * vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels
+    decoder = vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels
     return Cost(
         weights_bytes=_bytes(abstract_params(LingBotDiT, config), config.dtype) + _bytes(coder["decoder"]),
         passes=backbone.schedule.steps + 1,

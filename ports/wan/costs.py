@@ -39,11 +39,11 @@ def pass_bytes(config: WanConfig, tokens: int) -> int:
 
 
 def decoder_bytes(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
-    """Estimate what decoding a chunk takes: the stream's state, which goes in and comes out, and temporaries."""
+    """Estimate what decoding a chunk takes: the stream's state, which is written in place, and temporaries."""
     is_vae = isinstance(config, vae.VAEConfig)
     state = (vae if is_vae else taehv).decoder_state_bytes(config, height, width, worlds)
     temporaries = _DECODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
-    return 2 * state + (temporaries if is_vae else int(temporaries * _TINY_SHARE))
+    return state + (temporaries if is_vae else int(temporaries * _TINY_SHARE))
 
 
 def decode_flops(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, latent_frames: int) -> float:

@@ -31,6 +31,16 @@ def test_the_window_and_bank_are_what_is_allocated(name):
     assert plan.total_bytes == sum(plan.device_bytes.values()) and not plan.host_bytes and not plan.link_bytes
 
 
+def test_a_window_of_one_part_is_its_own_context():
+    """The others are assembled from parts, which takes the room of the whole once more."""
+    plans = {name: make_plan(BACKBONE, CONFIGS[name], COST, chunks=5) for name in CONFIGS}
+    layouts = {name: wm.Layout(config=CONFIGS[name], spec=SPEC, chunks=5) for name in CONFIGS}
+    for name, layout in layouts.items():
+        appended = SPEC.bytes(1, SPEC.chunk_tokens + layout.context_tokens) // SPEC.layers
+        assembled = SPEC.bytes(1, layout.context_tokens) if layout.config.mode not in ("full", "sliding") else 0
+        assert plans[name].device_bytes["context"] == appended + assembled
+
+
 def test_a_bank_in_host_memory_costs_traffic():
     plans = placements(BACKBONE, CONFIGS["worldkv"], COST, chunks=5)
     assert list(plans) == ["device", "pinned_host"]

@@ -115,8 +115,10 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     needs = {
         "weights": cost.weights_bytes,
         "window and bank" if tier == "device" else "window": capacity["device"],
-        # The memory is assembled once a chunk, and each layer appends its own keys and values to it in turn.
-        "context": spec.bytes(worlds, layout.context_tokens) + spec.bytes(worlds, own_and_context) // spec.layers,
+        # Parts are assembled once a chunk, a window of one part is read where it lies; and each layer appends its own
+        # keys and values in turn.
+        "context": (spec.bytes(worlds, layout.context_tokens) if layout.has_bank or layout.sink_frames else 0)
+        + spec.bytes(worlds, own_and_context) // spec.layers,
         "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
         "carry": cost.carry_bytes,
         "constant over a chunk": cost.prepared_bytes,
