@@ -126,8 +126,12 @@ def test_bad_files(model, tmp_path, capsys, change, message):
 def test_interrupted_and_continued(installed, tmp_path):
     """Ctrl-C leaves no OUT, and the same command goes on."""
     model = write_model(tmp_path / "model", dim=48, layers=12)
-    command = [sys.executable, "-m", "worldkv_jax.cli.main", "convert", "tiny-world", str(model), str(tmp_path / "out")]
-    command[1:3] = ["-c", "import sys; from worldkv_jax.cli.main import main; sys.exit(main())"]
+    # A job in the background of a shell ignores interrupts, and so would what it starts.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from worldkv_jax.cli.main import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, "convert", "tiny-world", str(model), str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as child:
         journal = tmp_path / ".out.part" / "journal.jsonl"
         while not journal.exists() or len(journal.read_text().splitlines()) < 12:
