@@ -17,7 +17,7 @@ from worldkv_jax.media.figures import save_figure
 from worldkv_jax.media.files import replacing
 
 _BUDGETS = {"PAPER": 360, "OFFICIAL": 432}  # attended tokens
-_LARGE = ("groups", "final")  # parts of the plan that the numbers name themselves
+_LARGE = ("groups", "final", "always")  # parts of the plan that the numbers name themselves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

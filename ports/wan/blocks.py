@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ports.wan.attention import attention
-from ports.wan.dit import QKV, DiTBlock
+from ports.wan.dit import QKV, Attend, DiTBlock
+from ports.wan.visible import add_own, bring, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
 
 
@@ -58,29 +59,33 @@ def run_blocks(
     """
     structure, weights = nnx.split(blocks)
 
-    def layer(x, inputs):
+    def layer(carry, inputs):
+        x, buffer = carry
         weights, conditions, past = inputs
         block = nnx.merge(structure, weights)
-        attend = _attend(conditions.beside, past, context, mask)
-        x, own = block.attend(x, time_rows, rope, attend, film=conditions.film, cross=conditions.cross)
+        if buffer is not None:
+            buffer = bring(buffer, _around(conditions, past), context)
+        attend = _attend(buffer, context, mask)
+        x, own, buffer = block.attend(x, time_rows, rope, attend, film=conditions.film, cross=conditions.cross)
         made = None
         if between is not None:
             x, made = between(x, conditions.own_part)
-        return block.feed_forward(x, time_rows), (collect(own) if collect else None, made)
+        return (block.feed_forward(x, time_rows), buffer), (collect(own) if collect else None, made)
 
     if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
         layer = jax.checkpoint(layer)
     past = None if context is None else context.span
+    carry = x, empty_buffer(_around(conditions, past), x.shape[1])
     if layers is None:
-        x, (collected, made) = jax.lax.scan(layer, x, (weights, conditions, past))
+        (x, _), (collected, made) = jax.lax.scan(layer, carry, (weights, conditions, past))
         return x, collected, made
 
-    def chosen(x, index):  # reads what each layer needs where it lies; cutting the stacks would copy them
+    def chosen(carry, index):  # reads what each layer needs where it lies; cutting the stacks would copy them
         own_part = _take(conditions.own_part, index - layers.start)
         weights_, given, past_ = _take((weights, conditions._replace(own_part=None), past), index)
-        return layer(x, (weights_, given._replace(own_part=own_part), past_))
+        return layer(carry, (weights_, given._replace(own_part=own_part), past_))
 
-    x, (collected, made) = jax.lax.scan(chosen, x, jnp.arange(layers.start, layers.stop, dtype=jnp.int32))
+    (x, _), (collected, made) = jax.lax.scan(chosen, carry, jnp.arange(layers.start, layers.stop, dtype=jnp.int32))
     return x, collected, made
 
 
@@ -108,20 +113,17 @@ def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) 
     return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
 
 
-def _attend(beside: KVSpan | None, past: KVSpan | None, context: Context | None, mask):
-    def attend(query, key, value):
-        if beside is not None:
-            key, value = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), beside))
-        if past is None:
-            return attention(query, key, value, mask=mask)
-        # Own rows first, then the context, whose valid rows come first: one length says what is visible.
-        visible = key.shape[1] + context.length
-        keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), past))
-        if context.hides_own is not None:
-            hidden = (jnp.concatenate(pair, axis=1) for pair in zip(past, (key, value)))
-            keys, values = (jnp.where(context.hides_own, *pair) for pair in zip(hidden, (keys, values)))
-            visible = jnp.where(context.hides_own, context.length, visible)
-        return attention(query, keys, values, length=visible)
+def _around(conditions: Conditions, past: KVSpan | None) -> list[KVSpan]:
+    return [span for span in (conditions.beside, past) if span is not None]
+
+
+def _attend(buffer: KVSpan | None, context: Context | None, mask: jax.Array | None) -> Attend:
+    def attend(own):
+        rows = KVSpan(own.key, own.value)
+        if buffer is None:
+            return attention(own.query, *rows, mask=mask), None
+        seen, visible = add_own(buffer, rows, context)
+        return attention(own.query, *seen, length=visible), seen
 
     return attend
 

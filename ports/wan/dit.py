@@ -6,7 +6,7 @@ where the backbone has them, feed-forward.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,6 @@ from ports.wan.attention import attention
 from ports.wan.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
 from ports.wan.sharding import keep_whole
 from worldkv_jax.rope import rotate, rotation
-
-Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def time_sinusoid(t: jax.Array, dim: int) -> jax.Array:
@@ -69,6 +67,10 @@ class QKV(NamedTuple):
     value: jax.Array  # [B, T, N, H]
 
 
+Attend = Callable[[QKV], tuple[jax.Array, Any]]
+"""Attention of own queries to whatever is visible: ``[B, T, N, H]``, and what it leaves to the next layer."""
+
+
 class SelfAttention(nnx.Module):
     """Multi-head attention with RMS-normalised, rotated queries and keys."""
 
@@ -78,8 +80,8 @@ class SelfAttention(nnx.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
         self.heads = heads
 
-    def __call__(self, x: jax.Array, rope, attend: Attend) -> tuple[jax.Array, QKV]:
-        """Attend tokens ``x [B, T, d]``; also return their own queries, keys and values."""
+    def __call__(self, x: jax.Array, rope, attend: Attend) -> tuple[jax.Array, QKV, Any]:
+        """Attend tokens ``x [B, T, d]``; also return their own queries, keys and values, and what ``attend`` left."""
 
         def split(y):
             return y.reshape(*y.shape[:-1], self.heads, -1)
@@ -88,7 +90,8 @@ class SelfAttention(nnx.Module):
         key = rotate(split(self.norm_k(self.k(x))), *rope)
         value = split(self.v(x))
         own = QKV(query, key, value)
-        return self.o(attend(*own).reshape(x.shape)), own
+        mixed, left = attend(own)
+        return self.o(mixed.reshape(x.shape)), own, left
 
 
 class CrossAttention(nnx.Module):
@@ -153,23 +156,23 @@ class DiTBlock(nnx.Module):
             x: float32 ``[B, T, d]`` residual stream.
             time_rows: float32 ``[B, G, 6, d]`` of `TimeEmbedding`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
-            attend: attention of own queries, keys and values to whatever is visible.
+            attend: attention of own queries to whatever is visible.
             film: scale and shift ``[B, T, d]`` of `CameraFiLM`.
             cross: keys and values ``[B, n, N, H]`` of `CrossAttention.project`.
 
         Returns:
-            The new ``x`` and the block's own queries, keys and values.
+            The new ``x``, the block's own queries, keys and values, and what ``attend`` left for the next block.
         """
         x = keep_whole(x)
         shift, scale, gain = self._rows(time_rows, 0)
-        h, own = self.self_attn(modulate(layer_norm(x), shift, scale).astype(self.dtype), rope, attend)
+        h, own, left = self.self_attn(modulate(layer_norm(x), shift, scale).astype(self.dtype), rope, attend)
         x = x + gate(h.astype(jnp.float32), gain)
         if film is not None:
             scale, shift = (f.astype(jnp.float32) for f in film)
             x = (1 + scale) * x + shift
         if cross is not None:
             x = x + self.cross_attn(self.norm3(x).astype(self.dtype), *cross).astype(jnp.float32)
-        return x, own
+        return x, own, left
 
     def feed_forward(self, x: jax.Array, time_rows: jax.Array) -> jax.Array:
         """Apply the feed-forward network to the residual stream ``x [B, T, d]``."""

@@ -140,13 +140,13 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
 
             return call
 
-        def attend(query, key, value, past=past):
-            keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((key, value), past))
-            return jax.nn.dot_product_attention(query, keys, values)
+        def attend(own, past=past):
+            keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((own.key, own.value), past))
+            return jax.nn.dot_product_attention(own.query, keys, values), None
 
         before = x
-        x, _ = block.attend(x, rows, rope, attend, cross=cross)
-        h, _ = block.self_attn(modulated(block, before, rows), rope, attend)
+        x, *_ = block.attend(x, rows, rope, attend, cross=cross)
+        h, *_ = block.self_attn(modulated(block, before, rows), rope, attend)
         agree(h, want[f"block.{layer}.self_attn"])
         after_self = before + h * (block.modulation[...] + rows)[..., 2, :]
         agree(block.cross_attn(block.norm3(after_self), *cross), want[f"block.{layer}.cross_attn"])

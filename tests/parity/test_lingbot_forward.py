@@ -106,7 +106,9 @@ def test_attention_parts_of_the_first_block(case):
     x = case.model.patch_embedding(patchify(case.cells))
     rows = block.modulation[...] + case.model.time_embedding(case.t)[1]
     shift, scale, gain = (rows[:, :, i] for i in range(3))
-    attended, _ = block.self_attn(modulate(layer_norm(x), shift, scale), case.rope, attention)
+    attended, *_ = block.self_attn(
+        modulate(layer_norm(x), shift, scale), case.rope, lambda own: (attention(*own), None)
+    )
     case.expect("mid_block0_self_attn", attended)
     camera_scale, camera_shift = first.film
     x = (1 + camera_scale) * (x + gate(attended, gain)) + camera_shift

@@ -166,11 +166,11 @@ def _parts_of_block(case, name, layer, x, time_rows):
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
     past = jax.tree.map(lambda a: a[layer][:, : int(context.length)], context.span)
 
-    def attend(query, key, value):
-        return attention(query, *(jnp.concatenate(pair, axis=1) for pair in zip((key, value), past)))
+    def attend(own):
+        return attention(own.query, *(jnp.concatenate(pair, axis=1) for pair in zip(own[1:], past))), None
 
     rows = block.modulation[...] + time_rows
-    attended, _ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, attend)
+    attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, attend)
     case.expect(f"{name}/block{layer}.self_attn", attended)
     x = x + gate(attended, rows[:, :, 2])
     crossed = block.cross_attn(block.norm3(x), *(a[layer] for a in prepared.cross))
