@@ -80,12 +80,15 @@ def run_blocks(
         (x, _), (collected, made) = jax.lax.scan(layer, carry, (weights, conditions, past))
         return x, collected, made
 
-    def chosen(carry, index):  # reads what each layer needs where it lies; cutting the stacks would copy them
-        own_part = _take(conditions.own_part, index - layers.start)
-        weights_, given, past_ = _take((weights, conditions._replace(own_part=None), past), index)
-        return layer(carry, (weights_, given._replace(own_part=own_part), past_))
+    def chosen(state, _):  # reads what each layer needs where it lies; cutting the stacks would copy them
+        number, carry = state
+        own_part = _take(conditions.own_part, number)
+        weights_, given, past_ = _take((weights, conditions._replace(own_part=None), past), layers.start + number)
+        carry, gathered = layer(carry, (weights_, given._replace(own_part=own_part), past_))
+        return (number + 1, carry), gathered
 
-    (x, _), (collected, made) = jax.lax.scan(chosen, carry, jnp.arange(layers.start, layers.stop, dtype=jnp.int32))
+    # Counted, not read from a list of numbers: only so does XLA know where the next layer lies, and fetches it early.
+    (_, (x, _)), (collected, made) = jax.lax.scan(chosen, (jnp.int32(0), carry), length=len(layers))
     return x, collected, made
 
 
