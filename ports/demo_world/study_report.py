@@ -107,8 +107,8 @@ def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
         figures["rules.png"] = study_figures.differences_figure(shown, found)
     if full is not None and groups(v.COUNT):
         figures["count.png"] = study_figures.count_figure(v.COUNT, found, full)
-    if groups(v.POSITIONS, v.BANK):
-        figures["long.png"] = study_figures.laps_figure(groups(v.POSITIONS, v.BANK), found)
+    if groups(v.POSITIONS, v.LONG_RULES, v.BANK):
+        figures["long.png"] = study_figures.laps_figure(groups(v.POSITIONS, v.LONG_RULES, v.BANK), found)
     if groups(v.CAMERAS):
         figures["cameras.png"] = study_figures.noise_figure(v.CAMERAS, found)
     if full is None:

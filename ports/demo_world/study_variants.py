@@ -182,6 +182,17 @@ POSITIONS = Group(
     reference="as stored",
     question="Where should retrieved keys seem to stand, when the rollout outgrows the positions of training?",
 )
+_LONG_RULES = ("mended distance", "mended, the oldest of equals", "overlap with coverage")
+LONG_RULES = Group(
+    title=f"Retrieval rule, {LONG} laps",
+    variants=tuple(
+        Variant(name=f"{name}, {count}, long", memory=whole(count, _RULES[name]), laps=LONG)
+        for name in _LONG_RULES
+        for count in (1, 3)
+    ),
+    reference="mended distance, 3, long",
+    question="By what should chunks be found, when most of what is stored was generated and has drifted?",
+)
 _NOISES = ((5.0, 0.05), (15.0, 0.15), (45.0, 0.45))
 CAMERAS = Group(
     title="Noise on the memory's cameras",
@@ -223,7 +234,9 @@ STORAGE = Group(
     question="Do eight bits a number cost fidelity?",
 )
 
-GROUPS = (MODES, KEEP_RATIO, BUDGET, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, POSITIONS, CAMERAS, BANK, STORAGE)
+GROUPS = (
+    MODES, KEEP_RATIO, BUDGET, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, POSITIONS, LONG_RULES, CAMERAS, BANK, STORAGE
+)  # fmt: skip
 """What is swept on the validation worlds."""
 
 UNPRUNED = Variant(name="PAPER, nothing pruned", memory=worldkv(6, 1.0, "paper"))

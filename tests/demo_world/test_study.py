@@ -137,7 +137,7 @@ def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys
     tiny = Group(title="Tiny", variants=(SLIDING,), reference="sliding window", question="Which?")
     plan = Plan(
         groups=(tiny,), final=(SLIDING,), quick=False, validation_seed=31, test_seed=31, worlds=2, test_worlds=2,
-        long_worlds=2, attention_worlds=0, always=(),
+        long_worlds=2, attention_worlds=0, always=(SINK,),
     )  # fmt: skip
     written = run_study(plan, tmp_path, None)
     assert {"modes.png", "study.md", "study.json"} <= {path.name for path in written}
@@ -148,7 +148,7 @@ def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys
     assert len(data["checkpoint_sha256"]) == 64 and len(data["test"]["sliding window"]["late_psnr"]) == 2
     capsys.readouterr()
     run_study(plan, tmp_path, None)
-    assert capsys.readouterr().out.count("measured before") == 2
+    assert capsys.readouterr().out.count("measured before") == 3
 
 
 def test_the_attention_figure_is_drawn(tmp_path):
