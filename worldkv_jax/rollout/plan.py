@@ -168,9 +168,16 @@ def placements(
 
 def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
     """Say what to change so that a rollout fits a device that is too small for it."""
-    for tier, plan in placements(backbone, memory, cost, chunks=chunks, worlds=worlds).items():
-        if plan.fits(device_bytes):
-            return f"it fits with the bank in {tier} memory (--tier {tier})"
+    ways = {"": memory}
+    if memory.mode == "worldkv" and memory.bank.storage == "model":
+        ways["eight bits a number and "] = dataclasses.replace(
+            memory, bank=dataclasses.replace(memory.bank, storage="int8")
+        )
+    for way, changed in ways.items():
+        for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds).items():
+            if plan.fits(device_bytes):
+                flags = f"--storage int8 --tier {tier}" if way else f"--tier {tier}"
+                return f"it fits with {way}the bank in {tier} memory ({flags})"
     floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
     if floor > device_bytes:
         return (

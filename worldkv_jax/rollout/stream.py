@@ -67,8 +67,8 @@ def start(
         worlds: worlds in the batch.
 
     Returns:
-        The world, on the device that holds the parameters. Parameters split over several devices leave it where
-        jit puts it: place it with ``jax.device_put`` to have its heads split too.
+        The world, on the device that holds the parameters. For parameters that are split over several devices use
+        `start_on_mesh`, which splits its heads too.
     """
     memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
     return beside(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
