@@ -2,6 +2,7 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_kernels import add_kernels
 from worldkv_jax.cli.bench_rollout import add_rollout
 
 HELP = "measure speed and memory on this machine"
@@ -13,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command for each benchmark."""
     benchmarks = parser.add_subparsers(title="benchmarks", dest="benchmark", metavar="BENCHMARK", required=True)
     _add_memory(benchmarks)
+    add_kernels(benchmarks)
     _add_conversion(benchmarks)
     add_rollout(benchmarks)
 
