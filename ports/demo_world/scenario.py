@@ -11,6 +11,7 @@ from ports.demo_world.model import CHUNK_FRAMES
 from ports.demo_world.training_data import level_poses
 
 LAP = 12  # chunks of one turn around the room, at 10 degrees a frame
+SLOW_LAP = 24  # at 5 degrees a frame
 TOUR, FIRST, LATE = "tour", "first revisit", "late revisit"
 
 
@@ -32,7 +33,7 @@ class Scenario(NamedTuple):
         return self.phases.count(TOUR)
 
 
-def make_scenario(seed: int, worlds: int, *, laps: int = 3) -> Scenario:
+def make_scenario(seed: int, worlds: int, *, laps: int = 3, lap: int = LAP) -> Scenario:
     """Build ``worlds`` held-out worlds.
 
     Each camera turns once around the room (the tour), once more, and then back the other way; further laps go to
@@ -43,12 +44,13 @@ def make_scenario(seed: int, worlds: int, *, laps: int = 3) -> Scenario:
         seed: of rooms and cameras.
         worlds: how many.
         laps: turns around the room, the tour included; all after the second are late revisits.
+        lap: chunks of one turn.
     """
     rng = np.random.default_rng(seed)
-    frames = LAP * CHUNK_FRAMES
+    frames = lap * CHUNK_FRAMES
     step = 2 * np.pi / frames
-    lap = step * np.arange(frames)
-    progress = np.concatenate([_of_lap(lap, number, step) for number in range(laps)])
+    turn = step * np.arange(frames)
+    progress = np.concatenate([_of_lap(turn, number, step) for number in range(laps)])
     poses = []
     for world in range(worlds):
         direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
@@ -60,19 +62,19 @@ def make_scenario(seed: int, worlds: int, *, laps: int = 3) -> Scenario:
     poses = np.stack(poses)
     rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(seed, worlds))
     truth = np.asarray(jax.jit(jax.vmap(renderer.render))(rooms, jnp.asarray(poses)))
-    phases = make_phases(laps)
+    phases = make_phases(laps, lap)
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
 
 
-def make_phases(laps: int) -> tuple[str, ...]:
+def make_phases(laps: int, lap: int = LAP) -> tuple[str, ...]:
     """Return the phase of each chunk: the first lap is the tour, the second the first revisit."""
-    return (TOUR,) * LAP + (FIRST,) * LAP + (LATE,) * (laps - 2) * LAP
+    return (TOUR,) * lap + (FIRST,) * lap + (LATE,) * (laps - 2) * lap
 
 
-def _of_lap(lap: np.ndarray, number: int, step: float) -> np.ndarray:
+def _of_lap(turn: np.ndarray, number: int, step: float) -> np.ndarray:
     """Return the progress of one lap: a third of a frame off for the revisits of the demo, later ones vary."""
     if number == 0:
         return lap
     backwards = number % 2 == 0
     offset = 1 / 3 if number < 3 else (number * 0.618) % 1
-    return (lap[::-1] if backwards else lap) + step * offset
+    return (turn[::-1] if backwards else turn) + step * offset

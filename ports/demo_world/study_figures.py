@@ -101,7 +101,7 @@ def noise_figure(group: Group, results: Results) -> Figure:
 def cost_figure(variants: Sequence[Variant], results: Results, named: Mapping[str, str], full: Result) -> Figure:
     """Draw late-revisit PSNR against attended tokens and against stored bytes; ``named`` ones are labelled."""
     figure, axes = new_figure(9.6, 4.2, 1, 2, sharey=True)
-    plain = [v for v in variants if v.name in results and v.laps == 3 and not any(v.noise)]
+    plain = [v for v in variants if v.name in results and v.plain]
     costs = (
         (lambda r: r.attended, "stored tokens attended by the last chunk"),
         (lambda r: 100 * r.stored_share, "keys and values stored, % of full KV"),

@@ -100,8 +100,9 @@ def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
     if confirmed:
         title = dataclasses.replace(v.MODES, variants=tuple(plan.final))
         figures["modes.png"] = study_figures.modes_figure(title, confirmed)
-    if groups(v.KEEP_RATIO, v.BUDGET, v.SCORE):
-        figures["pruning.png"] = study_figures.differences_figure(groups(v.KEEP_RATIO, v.BUDGET, v.SCORE), found)
+    pruning = groups(v.KEEP_RATIO, v.BUDGET, v.SLOW, v.SCORE)
+    if pruning:
+        figures["pruning.png"] = study_figures.differences_figure(pruning, found)
     if groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE):
         shown = groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE)
         figures["rules.png"] = study_figures.differences_figure(shown, found)

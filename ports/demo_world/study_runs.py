@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.scenario import TOUR, Scenario, make_phases, make_scenario
+from ports.demo_world.scenario import LAP, TOUR, Scenario, make_phases, make_scenario
 from ports.demo_world.study_variants import Variant
 from worldkv_jax.cli.output import write_json
 from worldkv_jax.evaluation.fidelity import psnr, ssim
@@ -74,7 +74,7 @@ class Runner:
     def __init__(self, backbone: DemoWorld, params: DemoParams, setting: Setting, folder: Path):
         self.backbone = TrulyConditioned(backbone.config, backbone.schedule)
         self.params, self.setting, self.folder = params, setting, folder
-        self._scenarios: dict[int, Scenario] = {}
+        self._scenarios: dict[tuple[int, int], Scenario] = {}
 
     def run(self, variant: Variant, *, worlds: int | None = None) -> tuple[Result, bool]:
         """Measure a variant, or read what an earlier run measured.
@@ -95,14 +95,15 @@ class Runner:
         write_json(path, {"format": _FORMAT, "memory": _essence(variant.memory), **scores})
         return self._result(variant, scores), False
 
-    def scenario(self, laps: int) -> Scenario:
+    def scenario(self, laps: int, lap: int = LAP) -> Scenario:
         """Return the split's worlds, rendered once."""
-        if laps not in self._scenarios:
-            self._scenarios[laps] = make_scenario(self.setting.seed, self.setting.worlds, laps=laps)
-        return self._scenarios[laps]
+        if (laps, lap) not in self._scenarios:
+            made = make_scenario(self.setting.seed, self.setting.worlds, laps=laps, lap=lap)
+            self._scenarios[laps, lap] = made
+        return self._scenarios[laps, lap]
 
     def _measure(self, variant: Variant, worlds: int) -> dict:
-        scenario, since = self.scenario(variant.laps), time.perf_counter()
+        scenario, since = self.scenario(variant.laps, variant.lap), time.perf_counter()
         size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
         batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
         made = np.concatenate([self._measure_batch(variant, scenario, batch) for batch in batches])
@@ -111,7 +112,7 @@ class Runner:
         return {**scores, "seconds": time.perf_counter() - since}
 
     def _result(self, variant: Variant, scores: dict) -> Result:
-        phases = make_phases(variant.laps)
+        phases = make_phases(variant.laps, variant.lap)
         layout = Layout(config=variant.memory, spec=self.backbone.spec, chunks=len(phases))
         stored = sum(capacity_by_tier(layout).values())
         return Result(
@@ -176,6 +177,7 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     """Name a measurement by everything that it depends on, but not by how the variant is called."""
     memory = _essence(variant.memory)
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
+    what += [variant.lap] if variant.lap != LAP else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -78,11 +78,7 @@ def recommend(variants: Sequence[Variant], results: Results, *, tokens: int) -> 
     able = [
         v
         for v in variants
-        if v.name in results
-        and v.memory.mode == "worldkv"
-        and v.laps == 3
-        and not any(v.noise)
-        and results[v.name].attended <= tokens
+        if v.name in results and v.memory.mode == "worldkv" and v.plain and results[v.name].attended <= tokens
     ]
     if not able:
         return None

@@ -4,6 +4,7 @@ import dataclasses
 
 from ports.demo_world import renderer
 from ports.demo_world.model import TOKENS
+from ports.demo_world.scenario import LAP, SLOW_LAP
 from worldkv_jax.cameras import field_of_view
 from worldkv_jax.memory import (
     DEFAULT,
@@ -36,10 +37,17 @@ class Variant:
     memory: MemoryConfig
     laps: int = 3
     """Laps of the room: the tour, the first revisit and late ones."""
+    lap: int = LAP
+    """Chunks of one lap."""
     noise: tuple[float, float] = (0.0, 0.0)
     """How much the memory's cameras are off: standard deviations in degrees, and in units of a room 2 wide."""
     quick: bool = False
     """Also part of the quick study."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is measured in the setting of the demo."""
+        return (self.laps, self.lap) == (3, LAP) and not any(self.noise)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +123,18 @@ BUDGET = Group(
     ),
     reference="6 at 0.25, 360 tokens",
     question="What should a fixed number of attended tokens be spent on?",
+)
+SLOW = Group(
+    title="The same for a camera half as fast",
+    variants=(
+        Variant(name="OFFICIAL, slow", memory=OFFICIAL, lap=SLOW_LAP),
+        *(
+            Variant(name=f"{name}, slow", memory=worldkv(*spent, positions="rebased"), lap=SLOW_LAP)
+            for name, spent in _AT_360.items()
+        ),
+    ),
+    reference="6 at 0.25, slow",
+    question="At 5 degrees a frame instead of 10, frames of a chunk resemble each other more: is pruning worth more?",
 )
 SCORE = Group(
     title="Which tokens are kept, six chunks at 0.25",
@@ -235,7 +255,8 @@ STORAGE = Group(
 )
 
 GROUPS = (
-    MODES, KEEP_RATIO, BUDGET, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, POSITIONS, LONG_RULES, CAMERAS, BANK, STORAGE
+    MODES, KEEP_RATIO, BUDGET, SLOW, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, POSITIONS, LONG_RULES, CAMERAS, BANK,
+    STORAGE,
 )  # fmt: skip
 """What is swept on the validation worlds."""
 
