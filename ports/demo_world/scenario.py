@@ -74,7 +74,7 @@ def make_phases(laps: int, lap: int = LAP) -> tuple[str, ...]:
 def _of_lap(turn: np.ndarray, number: int, step: float) -> np.ndarray:
     """Return the progress of one lap: a third of a frame off for the revisits of the demo, later ones vary."""
     if number == 0:
-        return lap
+        return turn
     backwards = number % 2 == 0
     offset = 1 / 3 if number < 3 else (number * 0.618) % 1
     return (turn[::-1] if backwards else turn) + step * offset
