@@ -151,6 +151,7 @@ SCORE = Group(
 _COUNTS = (1, 2, 3, 4, 6, 12)
 _KINDS = {  # as the figure names its lines
     "whole, by distance": lambda count: whole(count),
+    "whole, the oldest of equals": lambda count: whole(count, OLDEST),
     "whole, by overlap": lambda count: whole(count, OVERLAP),
     "at 0.25, by distance": lambda count: worldkv(count, positions="rebased"),
     "at 0.25, by overlap": lambda count: worldkv(count, rule=OVERLAP, positions="rebased"),
@@ -188,6 +189,16 @@ def _rules(count: int, quick: tuple[str, ...] = ()) -> Group:
 
 
 ONE_CHUNK, THREE_CHUNKS = _rules(1), _rules(3, quick=("mended distance", "overlap with coverage", "random"))
+TOLERANCE = Group(
+    title="The oldest of equals: what counts as equal",
+    variants=tuple(
+        Variant(name=f"within {tolerance:g}, {count}", memory=whole(count, CameraDistance(tolerance=tolerance)))
+        for tolerance in (0.0, 0.02, 0.05, 0.1, 0.2)
+        for count in (1, 3)
+    ),
+    reference="within 0, 3",
+    question="Of views that are nearly equal the oldest drifted least. Up to which difference does that help?",
+)
 POSITIONS = Group(
     title=f"Positions of retrieved keys, {LONG} laps",
     variants=(
@@ -214,12 +225,18 @@ LONG_RULES = Group(
     question="By what should chunks be found, when most of what is stored was generated and has drifted?",
 )
 _NOISES = ((5.0, 0.05), (15.0, 0.15), (45.0, 0.45))
+_GUIDED = {
+    "mended distance": whole(),
+    "overlap with coverage": whole(3, COVERAGE),
+    "oldest of equals": whole(3, OLDEST),
+    "one oldest of equals": whole(1, OLDEST),
+}
 CAMERAS = Group(
     title="Noise on the memory's cameras",
     variants=tuple(
-        Variant(name=f"{name}, {degrees:g}° and {distance:g}", memory=whole(3, rule), noise=(degrees, distance))
+        Variant(name=f"{name}, {degrees:g}° and {distance:g}", memory=memory, noise=(degrees, distance))
         for degrees, distance in ((0.0, 0.0), *_NOISES)
-        for name, rule in (("mended distance", "camera"), ("overlap with coverage", COVERAGE))
+        for name, memory in _GUIDED.items()
     ),
     reference="mended distance, 0° and 0",
     question="How well must the cameras be known?",
@@ -255,8 +272,8 @@ STORAGE = Group(
 )
 
 GROUPS = (
-    MODES, KEEP_RATIO, BUDGET, SLOW, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, POSITIONS, LONG_RULES, CAMERAS, BANK,
-    STORAGE,
+    MODES, KEEP_RATIO, BUDGET, SLOW, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, TOLERANCE, POSITIONS, LONG_RULES, CAMERAS,
+    BANK, STORAGE,
 )  # fmt: skip
 """What is swept on the validation worlds."""
 
