@@ -48,7 +48,7 @@ def as_asked(memory: MemoryConfig, *, sink: int | None, recent: int | None) -> t
     memory = dataclasses.replace(memory, recent_frames=recent or 0)
     if memory.mode in ("sink_recent", "worldkv"):
         memory = dataclasses.replace(memory, sink_frames=sink or 0)
-    if memory.mode != "worldkv" or memory.retrieval.positions == "as_stored":
+    if memory.mode != "worldkv" or memory.retrieval.positions != "rebased":
         return memory, CHUNK_FRAMES
     # All remembered chunks stand at one place; the memory would move them by their age.
     return dataclasses.replace(

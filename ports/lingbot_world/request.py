@@ -22,6 +22,7 @@ from ports.lingbot_world.released_flags import check_released_window, released_m
 from ports.lingbot_world.schedule import lingbot_schedule
 from ports.wan import umt5, vae
 from ports.wan.patches import PATCH
+from worldkv_jax.cli.memory_flags import BANK_FLAGS
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.rollout.request import Request
 
@@ -162,9 +163,10 @@ def _memory(
     if chosen.bank is None or not only_bank:
         raise ValueError(
             f"--{', --'.join(released)} come from the released program and already choose the memory; of this "
-            "program's own options only those of the bank go with them (--tier, --capacity, --when-full)"
+            "program's own options only those of the bank go with them (--tier, --storage, --capacity, --when-full)"
         )
-    return dataclasses.replace(chosen, bank=memory.bank)
+    bank = {name: getattr(args, name) for name in BANK_FLAGS if hasattr(args, name)}
+    return dataclasses.replace(chosen, bank=dataclasses.replace(chosen.bank, **bank))
 
 
 def _default_memory(length: Length) -> MemoryConfig:

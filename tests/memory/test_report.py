@@ -63,7 +63,7 @@ def test_repr_says_what_the_memory_is_and_holds():
         "WorldMemory(worldkv, 5 chunks seen, 1 world)",
         "  window: sink 3 + recent 3 frames of 4 tokens",
         "  bank: 4 of 8 chunks, 6 of 12 tokens each, in host memory; when full: error",
-        "  recall: 2 nearest by CameraDistance, 6 tokens each, positions as_stored",
+        "  recall: 2 nearest by CameraDistance, 6 tokens each, positions as stored",
         "  bytes: 6.0 KiB in device, 6.0 KiB in host",
     ]
 

@@ -19,6 +19,8 @@ _CHANGES = {
     "capacity": ("bank", "capacity"),
     "when_full": ("bank", "when_full"),
 }
+BANK_FLAGS = tuple(name for name, place in _CHANGES.items() if place and place[0] == "bank")
+"""Options of the bank, as they are called among the parsed ones."""
 _MODES = {"full": "full", "sliding": "sliding", "sink-recent": "sink_recent", "worldkv": "worldkv"}
 _TIERS = ("device", "pinned_host", "host")
 
@@ -36,7 +38,7 @@ def add_memory_flags(parser: argparse.ArgumentParser) -> None:
     add("--recent", type=int, metavar="N", help="latent frames kept before the current chunk")
     add("--retrieve", type=int, metavar="K", help="stored chunks brought back")
     add("--rule", metavar="NAME", help="how near a stored chunk is: camera, paper, released, overlap, attention")
-    add("--positions", metavar="NAME", help="time positions of retrieved keys: as_stored or rebased")
+    add("--positions", metavar="NAME", help="time positions of retrieved keys: as_stored, rebased or auto")
     add("--keep-ratio", type=float, metavar="R", help="share of non-anchor tokens that is stored")
     add("--similarity", metavar="NAME", help="to the anchor: per_key or centroid")
     add("--compress-at", metavar="NAME", help="store or retrieval")

@@ -85,8 +85,9 @@ class RetrievalConfig:
     rule: str | Rule = "camera"
     """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``coverage``, ``attention``, the
     controls ``random`` and ``recent``, or a rule of your own."""
-    positions: Literal["as_stored", "rebased"] = "as_stored"
-    """Time positions of retrieved keys: as stored, or moved to lie right before the recent frames."""
+    positions: Literal["as_stored", "rebased", "auto"] = "as_stored"
+    """Time positions of retrieved keys: as stored, or moved to lie right before the recent frames; ``auto`` moves them
+    if the model says how its keys are rotated (`KVSpec.rope`)."""
     rebase_order: Literal["time", "rank"] = "time"
     """Order of re-based chunks: oldest first, or nearest first (released code)."""
     max_shift: int | None = None
@@ -97,7 +98,7 @@ class RetrievalConfig:
             raise ValueError(
                 f"retrieval.chunks={self.chunks} must be at least 1; to retrieve nothing use mode='sink_recent'"
             )
-        check_name("positions of retrieved keys", self.positions, ("as_stored", "rebased"))
+        check_name("positions of retrieved keys", self.positions, ("as_stored", "rebased", "auto"))
         check_name("order of re-based chunks", self.rebase_order, ("time", "rank"))
         if self.max_shift is not None and self.max_shift < 0:
             raise ValueError(f"max_shift={self.max_shift} must not be negative; None sets no limit")

@@ -57,13 +57,9 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
     """Unpack retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration asks for it."""
-    retrieval, compression, frames = (
-        layout.config.retrieval,
-        layout.config.compression,
-        layout.spec.chunk_frames,
-    )
+    compression, frames = layout.config.compression, layout.spec.chunk_frames
     span = unpack(fetched.span, layout.spec.dtype)
-    if retrieval.positions == "rebased":
+    if layout.rebases:
         shift = rebase_frames(fetched.picks, chunk, layout)
         span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))
     if compression.at == "retrieval":

@@ -186,6 +186,12 @@ class Layout:
     # ---- context ----
 
     @property
+    def rebases(self) -> bool:
+        """Whether retrieved keys are moved in time."""
+        positions = self.config.retrieval.positions
+        return positions == "rebased" or (positions == "auto" and self.spec.rope is not None)
+
+    @property
     def context_tokens(self) -> int:
         """Capacity of the context, ``W``: what a chunk can attend to besides itself."""
         window = self.sink_frames + self.ring_frames

@@ -87,7 +87,7 @@ def describe(layout: Layout, chunk_counter: jax.Array) -> str:
         )
         lines.append(
             f"  recall: {config.retrieval.chunks} nearest by {rule}, {layout.kept_tokens} tokens each, positions "
-            f"{config.retrieval.positions}"
+            f"{'rebased' if layout.rebases else 'as stored'}"
         )
     lost = 0 if seen is None else max((lost_chunks(layout, int(c)) for c in seen.flat), default=0)
     if lost:
