@@ -11,21 +11,25 @@ import numpy as np
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.scenario import FIRST, LATE, Scenario
 from worldkv_jax.evaluation.fidelity import psnr, ssim
-from worldkv_jax.memory import DEFAULT, BankConfig, Layout, MemoryConfig
+from worldkv_jax.memory import DEFAULT, PAPER, BankConfig, Layout, MemoryConfig
 from worldkv_jax.rollout import Chunk, chunk_inputs, observe, start, stream
 
 MODES: Mapping[str, MemoryConfig] = {
     "Full KV": MemoryConfig(mode="full"),
     "Sliding window": MemoryConfig(mode="sliding", recent_frames=6),
     "Sink + recent": MemoryConfig(mode="sink_recent", sink_frames=3, recent_frames=3),
-    "WorldKV": dataclasses.replace(DEFAULT, bank=BankConfig(tier="pinned_host")),
+    "WorldKV": dataclasses.replace(DEFAULT, bank=dataclasses.replace(DEFAULT.bank, tier="pinned_host")),
 }
 """The four memories of the demo."""
 
-WRONG_WAY = dataclasses.replace(
-    MODES["WorldKV"], compression=dataclasses.replace(DEFAULT.compression, keep="redundant")
-)
-"""A control: WorldKV that keeps the tokens which resemble the anchor and drops what is new."""
+_PRUNED = dataclasses.replace(PAPER, bank=BankConfig(tier="pinned_host"))
+PRUNED: Mapping[str, MemoryConfig] = {
+    "WorldKV as published": _PRUNED,
+    "WorldKV, pruned the wrong way": dataclasses.replace(
+        _PRUNED, compression=dataclasses.replace(PAPER.compression, keep="redundant")
+    ),
+}
+"""What the table has besides: six pruned chunks, and a control that keeps what resembles the anchor instead."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the demo and write demo.mp4, memory.png, revisits.png and report.json."""
     from ports.demo_world.backbone import DemoWorld
-    from ports.demo_world.compare import MODES, WRONG_WAY, run_mode
+    from ports.demo_world.compare import MODES, PRUNED, run_mode
     from ports.demo_world.results import print_results, write_results
     from ports.demo_world.scenario import make_scenario
     from ports.demo_world.training_data import TRAIN_SEED, VALIDATION_SEED
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         f"{scenario.chunks - scenario.tour} chunks look at the same places again."
     )
     outcomes = {}
-    for name, config in {**MODES, "WorldKV, pruned the wrong way": WRONG_WAY}.items():
+    for name, config in {**MODES, **PRUNED}.items():
         print(f"\n{name}", flush=True)
         bar = sys.stderr.isatty()  # in a log a bar is only noise
         outcomes[name] = run_mode(backbone, params, scenario, config, seed=args.seed, progress=bar)

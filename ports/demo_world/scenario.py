@@ -11,7 +11,7 @@ from ports.demo_world.model import CHUNK_FRAMES
 from ports.demo_world.training_data import level_poses
 
 LAP = 12  # chunks of one turn around the room, at 10 degrees a frame
-SLOW_LAP = 24  # at 5 degrees a frame
+SLOW_LAP, CREEPING_LAP = 24, 48  # at 5 and at 2.5 degrees a frame
 TOUR, FIRST, LATE = "tour", "first revisit", "late revisit"
 
 

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure what is not measured yet, then write tables and figures."""
+    from ports.demo_world.study_groups import FINAL, GROUPS
     from ports.demo_world.study_report import Plan, run_study
-    from ports.demo_world.study_variants import FINAL, GROUPS
     from worldkv_jax.cli.output import prepare_output
 
     if args.worlds is not None and args.worlds < 1:

@@ -60,4 +60,4 @@ def _draw_rules(panel, attention: Attention) -> None:
     panel.grid(axis="x", color=GRID, lw=0.7)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(fontsize=8, loc="lower left")
+    panel.legend(fontsize=8, loc="lower right")

@@ -152,7 +152,7 @@ def _draw_differences(panel: Axes, group: Group, results: Results) -> None:
     panel.axvline(0, color=INK, lw=1, ls="--")
     panel.set_title(group.title, loc="left", fontsize=11, fontweight="bold", color=INK)
     labels = [f"{v.name} ({results[v.name].attended:,} tokens)" for v in variants]
-    _finish_dots(panel, labels, f"{_ON_LATE} minus “{group.reference}”, dB, 95 % of paired differences")
+    _finish_dots(panel, labels, f"{_ON_LATE} minus “{group.reference}”, dB, paired, 95 %")
 
 
 def _dot(panel: Axes, place: int, interval, colour: str) -> None:
@@ -170,7 +170,7 @@ def _line(panel: Axes, x, intervals, colour: str, label: str) -> None:
 def _finish_dots(panel: Axes, labels: list[str], caption: str) -> None:
     panel.set_yticks(range(len(labels)), labels, fontsize=9)
     panel.set_ylim(len(labels) - 0.4, -0.6)
-    panel.set_xlabel(caption, fontsize=9)
+    panel.set_xlabel(caption, fontsize=9, loc="right")  # longer than the axes are wide
     panel.grid(axis="x", color=GRID, lw=0.7)
     _plain(panel)
 

@@ -5,7 +5,7 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from ports.demo_world import study_attention, study_claims, study_figures, study_tables, study_variants
+from ports.demo_world import study_attention, study_claims, study_figures, study_groups, study_tables
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study_attention_figure import attention_figure
@@ -35,7 +35,7 @@ class Plan:
     long_worlds: int
     attention_worlds: int
     """0 leaves the analysis out."""
-    always: tuple[Variant, ...] = (study_variants.FULL,)
+    always: tuple[Variant, ...] = (study_groups.FULL,)
     """Measured on the validation worlds whatever the groups have; counts and costs are compared with full KV."""
 
     def measured(self) -> list[Variant]:
@@ -69,7 +69,7 @@ def run_study(plan: Plan, out: Path, checkpoint: Path | None) -> list[Path]:
 def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) -> dict[str, Result]:
     results = {}
     for number, variant in enumerate(variants, 1):
-        worlds = min(plan.long_worlds, runner.setting.worlds) if variant.laps == study_variants.LONG else None
+        worlds = min(plan.long_worlds, runner.setting.worlds) if variant.long else None
         result, known = runner.run(variant, worlds=worlds)
         results[variant.name] = result
         late = result.of_phase(LATE).mean()
@@ -90,7 +90,7 @@ def _attention(
 
 
 def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
-    figures, v = {}, study_variants
+    figures, v = {}, study_groups
     of = {group.title: group for group in plan.groups}
     full = found.get(v.FULL.name)
 

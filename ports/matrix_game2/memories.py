@@ -4,14 +4,14 @@ import dataclasses
 
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, Variant
-from worldkv_jax.memory import DEFAULT, CameraDistance, MemoryConfig
+from worldkv_jax.memory import DEFAULT, MemoryConfig
 
 WHY_OFF = (
     "an endless run hardly ever returns to where it was, so there is little to retrieve; a memory can be given all "
     "the same"
 )
 """Why templerun has no world memory unless asked for."""
-DRIVING = CameraDistance(rotation_weight=0.75)
+DRIVING = dataclasses.replace(DEFAULT.retrieval.rule, rotation_weight=0.75)
 """A car coasts, which no action tells: its heading is surer than its place."""
 
 
@@ -23,9 +23,9 @@ def native_memory(config: MatrixGameConfig) -> MemoryConfig:
 def default_memory(variant: Variant, *, chunks: int) -> MemoryConfig:
     """Return the memory of a variant unless another is asked for.
 
-    That of the WorldKV paper for this model: sink 3, recent 3 and current 3 latent frames, and six retrieved chunks
-    pruned to the tokens of nine frames; fewer in a rollout of ``chunks`` that is too short for them. ``templerun`` has
-    its native window.
+    `DEFAULT`, with as many tokens as the WorldKV paper has for this model: sink 3, recent 3 and current 3 latent
+    frames, and nine retrieved ones; fewer in a rollout of ``chunks`` that is too short for them. ``templerun`` has its
+    native window.
     """
     if variant == TEMPLERUN:
         return native_memory(variant.configure())

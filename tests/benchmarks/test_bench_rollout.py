@@ -89,8 +89,9 @@ def test_moves_are_told_for_banks_in_host_memory(result):
         if row["tier"] != "pinned_host":
             assert row["moved_bytes"] is None and row["moves"] is None
             continue
-        chunk = wm.Layout(config=memories(BACKBONE.spec)[row["mode"]], spec=BACKBONE.spec, chunks=13).chunk_bytes
-        assert row["moved_bytes"] == {"to_host": chunk, "to_device": 6 * chunk}
+        layout = wm.Layout(config=memories(BACKBONE.spec)[row["mode"]], spec=BACKBONE.spec, chunks=13)
+        fetched = {"worldkv": 3, "worldkv-official": 6}[row["mode"]] * layout.chunk_bytes
+        assert row["moved_bytes"] == {"to_host": layout.chunk_bytes, "to_device": fetched}
         assert set(row["moves"]) == {"to_host_s", "to_device_s"} and min(row["moves"].values()) > 0
         assert 0 <= row["hidden_share"] <= 1 and row["exposed_s"] >= 0
 

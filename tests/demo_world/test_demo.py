@@ -46,7 +46,9 @@ def test_worldkv_keeps_up_with_full_kv_at_a_fraction(memories):
 
 def test_pruning_the_wrong_way_is_worse(memories):
     """Paired over worlds, so that what differs between rooms does not hide it."""
-    right, wrong = (np.array(memories[name]["psnr"]) for name in ("WorldKV", "WorldKV, pruned the wrong way"))
+    right, wrong = (
+        np.array(memories[name]["psnr"]) for name in ("WorldKV as published", "WorldKV, pruned the wrong way")
+    )
     assert (right - wrong).mean() > 0.1
     assert ((right - wrong).mean(axis=1) > 0).mean() >= 0.75  # in most rooms
 

@@ -7,14 +7,15 @@ import zlib
 import numpy as np
 import pytest
 
-from ports.demo_world import study_claims, study_runs, study_tables, study_variants
+from ports.demo_world import study_claims, study_groups, study_runs, study_tables
 from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.scenario import FIRST, LATE, make_phases, make_scenario
 from ports.demo_world.study_attention import PICKED, RULE_NAMES, Attention, analyse
 from ports.demo_world.study_attention_figure import attention_figure
+from ports.demo_world.study_groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study_report import Plan, run_study
 from ports.demo_world.study_runs import Result, Runner, Setting
-from ports.demo_world.study_variants import GROUPS, SINK, SLIDING, Group, Variant, whole
+from ports.demo_world.study_variants import Group, Variant, whole
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.figures import save_figure
 
@@ -128,7 +129,7 @@ def test_names_are_unique_and_references_exist():
         assert len(set(names)) == len(names) and group.reference in names
         for variant in group.variants:
             assert seen.setdefault(variant.name, variant) == variant
-    assert len({variant.name for variant in study_variants.FINAL}) == len(study_variants.FINAL)
+    assert len({variant.name for variant in study_groups.FINAL}) == len(study_groups.FINAL)
     quick = [variant for group in GROUPS for variant in group.variants if variant.quick]
     assert 10 <= len({variant.name for variant in quick}) <= 20
 

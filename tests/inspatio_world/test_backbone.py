@@ -11,7 +11,7 @@ from ports.inspatio_world.backbone import InSpatioWorld, Previous
 from ports.inspatio_world.config import TINY
 from ports.inspatio_world.memory import NATIVE, default_memory
 from tests.inspatio_world.worlds import backbone, compiled, inputs, out_and_back, params, run
-from worldkv_jax.memory import Context, KVSpan, MemoryConfig, WorldMemory
+from worldkv_jax.memory import BankConfig, Context, KVSpan, MemoryConfig, WorldMemory
 from worldkv_jax.rollout import Backbone, chunk_inputs, rollout, start
 
 CHUNKS = 8
@@ -132,7 +132,8 @@ def test_tiers_agree(remembered):
 def test_bfloat16_computes_the_same_but_for_rounding(native):
     half = dataclasses.replace(backbone(), config=dataclasses.replace(TINY, dtype="bfloat16"), remembered_position=-3)
     small = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params())
-    world = start(half, small, remembering(), chunks=CHUNKS)
+    exact = dataclasses.replace(remembering(), bank=BankConfig(storage="model"))
+    world = start(half, small, exact, chunks=CHUNKS)
     given = inputs(CHUNKS)[:2]
     made, world = rollout(half, small, world, given, key=jax.random.key(1), decode=False)
     assert world.memory.bank.slots.keys.dtype == jnp.bfloat16

@@ -1,5 +1,7 @@
 """Play: what each chunk is given of its actions, from scripts, arrays and live; where that leads the camera."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,9 +173,12 @@ def heading_apart(a, b):
 
 @pytest.mark.parametrize(("variant", "right", "left"), [(UNIVERSAL, "l", "j"), (GTA_DRIVE, "d", "a")])
 def test_a_turn_all_around_and_back_retrieves_what_saw_the_same_heading(variant, right, left):
-    """Twenty chunks turn by 360 degrees, eighteen each, and twenty turn back."""
+    """Twenty chunks turn by 360 degrees, eighteen each, and twenty turn back; by the distance alone."""
     keys = [right] * 20 + [left] * 20
-    picked, path = walk(variant, keys, default_memory(variant, chunks=len(keys)))
+    memory = default_memory(variant, chunks=len(keys))
+    exact = dataclasses.replace(memory.retrieval.rule, tolerance=0.0)
+    memory = dataclasses.replace(memory, retrieval=dataclasses.replace(memory.retrieval, rule=exact, chunks=6))
+    picked, path = walk(variant, keys, memory)
     for chunk in range(22, 40):
         mirror = 39 - chunk  # was where this chunk is, on the way there
         assert heading_apart(path[chunk], path[mirror]) < 10
@@ -183,6 +188,19 @@ def test_a_turn_all_around_and_back_retrieves_what_saw_the_same_heading(variant,
         worst = max(apart[c] for c in nearest)
         assert all(apart[c] <= worst + 1e-2 for c in picked[chunk])
         assert {mirror} - {0} <= set(picked[chunk].tolist())
+
+
+@pytest.mark.parametrize(("variant", "right", "left"), [(UNIVERSAL, "l", "j"), (GTA_DRIVE, "d", "a")])
+def test_by_default_the_oldest_of_nearly_equal_headings_comes_first(variant, right, left):
+    """Round and round: each heading is seen once in every turn, and the first time counts."""
+    keys = [right] * 60 + [left]
+    picked, path = walk(variant, keys, default_memory(variant, chunks=len(keys)))
+    for chunk in range(25, 60):
+        first_seen = chunk % 20  # chunk 0 is the sink, which is always seen
+        assert heading_apart(path[chunk], path[first_seen]) < 1
+        if first_seen > 0:
+            assert picked[chunk][0] == first_seen
+        assert all(heading_apart(path[chunk], path[c]) < 40 for c in picked[chunk])
 
 
 def test_a_walk_there_and_back_retrieves_what_was_seen_from_there():

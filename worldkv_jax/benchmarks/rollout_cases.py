@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 
 from worldkv_jax.benchmarks.machine import available_host_bytes
-from worldkv_jax.memory import DEFAULT, OFFICIAL, BankConfig, KVSpec, Layout, MemoryConfig, format_bytes
+from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, Layout, MemoryConfig, format_bytes
 from worldkv_jax.names import check_name
 from worldkv_jax.rollout.plan import Plan, make_plan
 from worldkv_jax.rollout.request import Request
@@ -86,7 +86,8 @@ def plan_cases(request: Request, *, modes: Sequence[str], lengths: Sequence[int]
             cases += [Case(mode=mode, length=length, room=room, memory=memory) for length, room in rooms.items()]
             continue
         for tier in dict.fromkeys(tiers):
-            placed = dataclasses.replace(memory, bank=BankConfig(capacity=longest + 1, tier=tier))
+            bank = dataclasses.replace(memory.bank, capacity=longest + 1, tier=tier)
+            placed = dataclasses.replace(memory, bank=bank)
             ways = [(length, False) for length in {min(lengths), longest}]
             ways += [(longest, True)] if tier != "device" else []
             cases += [
