@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 Rows = Sequence[Mapping[str, Any]]
 
-_GIB = 1024**3
+_UNITS = {"GiB": 1024**3, "MiB": 1024**2}
 
 
 def length_figure(rows: Rows, title: str) -> Figure:
@@ -22,21 +22,23 @@ def length_figure(rows: Rows, title: str) -> Figure:
     measured = [row for row in rows if "skipped" not in row and not row["live"]]
     decode = any(row["decode"] for row in measured)
     measured = [row for row in measured if row["decode"] == decode]
-    figure = Figure(figsize=(10.5, 3.8), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10.5, 4.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     speed, device, total = figure.subplots(1, 3)
+    largest = max(sum(row["kv_bytes"].values()) for row in measured)
+    unit, size = next(((unit, size) for unit, size in _UNITS.items() if largest >= size), ("MiB", _UNITS["MiB"]))
     for color, name in enumerate(dict.fromkeys(map(_name, measured))):
         line = sorted((row for row in measured if _name(row) == name), key=lambda row: row["length"])
         lengths = [row["length"] for row in line]
         style = {"color": f"C{color}", "markersize": 3, "label": name}
         speed.plot(lengths, [row["fps"] for row in line], "o-", **style)
-        device.plot(lengths, [row["kv_bytes"]["device"] / _GIB for row in line], "o-", **style)
-        total.plot(lengths, [sum(row["kv_bytes"].values()) / _GIB for row in line], "o-", **style)
+        device.plot(lengths, [row["kv_bytes"]["device"] / size for row in line], "o-", **style)
+        total.plot(lengths, [sum(row["kv_bytes"].values()) / size for row in line], "o-", **style)
     _finish(speed, "frames a second" + (", decoded" if decode else ", not decoded"))
-    _finish(device, "keys and values on the device, GiB")
-    _finish(total, "keys and values in all, GiB")
-    speed.legend(fontsize=7)
+    _finish(device, f"keys and values on the device, {unit}")
+    _finish(total, f"keys and values in all, {unit}")
+    figure.legend(*speed.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7, frameon=False)
     return figure
 
 
