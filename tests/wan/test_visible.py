@@ -43,7 +43,7 @@ def test_own_rows_and_the_valid_context_are_visible(length, with_beside):
     around = [beside, past] if with_beside else [past]
     query, made = attend_in_turn(around, Context(past, jnp.int32(length)))
     for layer in range(LAYERS):
-        valid = jax.tree.map(lambda a: a[:, :length], layer_of(past, layer))  # noqa: B023
+        valid = jax.tree.map(lambda a: a[:, :length], layer_of(past, layer))
         seen = [span(OWN, layer), *([layer_of(beside, layer)] if with_beside else []), valid]
         np.testing.assert_allclose(made[layer], attention(query, *join(*seen)), atol=1e-6)
 
