@@ -37,7 +37,11 @@ def add_memory_flags(parser: argparse.ArgumentParser) -> None:
     add("--sink", type=int, metavar="N", help="first latent frames, kept for ever")
     add("--recent", type=int, metavar="N", help="latent frames kept before the current chunk")
     add("--retrieve", type=int, metavar="K", help="stored chunks brought back")
-    add("--rule", metavar="NAME", help="how near a stored chunk is: camera, paper, released, overlap, attention")
+    add(
+        "--rule",
+        metavar="NAME",
+        help="how near a stored chunk is: camera, paper, released, overlap, coverage, attention",
+    )
     add("--positions", metavar="NAME", help="time positions of retrieved keys: as_stored, rebased or auto")
     add("--keep-ratio", type=float, metavar="R", help="share of non-anchor tokens that is stored")
     add("--similarity", metavar="NAME", help="to the anchor: per_key or centroid")
