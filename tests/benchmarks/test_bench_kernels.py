@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -33,6 +34,23 @@ def test_a_version_is_compared_with_the_reference(monkeypatch):
     assert [row["version"] for row in rows] == ["xla", "triton"]
     assert rows[0]["deviation"] == 0 and 0.1 < rows[1]["deviation"] < 1
     assert rows[1]["times_xla"] == rows[0]["median_s"] / rows[1]["median_s"]
+
+
+def test_a_version_that_fails_does_not_cost_the_rest(monkeypatch):
+    def failing(given, version):
+        def run(keys):
+            def refuse(_):
+                raise ValueError("a block does not fit\nand more")
+
+            jax.debug.callback(refuse, keys) if version == "triton" else None
+            return keys
+
+        return run, (given.keys,)
+
+    monkeypatch.setattr(kernels, "_KERNELS", {"failing": failing, "sound": lambda given, _: (jnp.sin, (given.keys,))})
+    rows = run_kernels_benchmark(KernelsBenchmark(versions=["triton"], effort=BRIEFLY))["rows"]
+    assert "failing as 'triton' FAILED" in rows[1]["skipped"] and "\n" not in rows[1]["skipped"]
+    assert rows[3]["kernel"] == "sound" and rows[3]["deviation"] == 0
 
 
 def test_deviation_is_relative_for_numbers_and_a_share_for_positions():

@@ -58,8 +58,8 @@ def run_kernels_benchmark(
 
     Returns:
         The machine, the parameters and ``rows``, in a form that JSON takes. ``deviation`` is 0 for equal results: the
-        largest difference over the largest number, or the share of other positions. A version that cannot run here
-        has ``skipped`` instead.
+        largest difference over the largest number, or the share of other positions. A version that cannot run here,
+        or fails to, has ``skipped`` instead, which says why.
     """
     progress = progress or (lambda rows, total: rows)
     wanted = [
@@ -129,10 +129,15 @@ def _measure(kernel: str, version: str, given: _Inputs, effort: Effort) -> dict[
     except NotImplementedError as error:
         return row | {"skipped": str(error)}
     run = jax.jit(run)
+    try:
+        made = jax.block_until_ready(run(*args))
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # one kernel that does not compile must not cost the rest
+        return row | {"skipped": f"{kernel} as {version!r} FAILED: {str(error).splitlines()[0]}"}
     deviation = 0.0
     if version != _REFERENCE:
         expected = jax.jit(_KERNELS[kernel](given, _REFERENCE)[0])
-        deviation = _deviation(run(*args), expected(*args))
+        deviation = _deviation(made, expected(*args))
+    del made
     timing = measure(lambda: run(*args), effort)
     return row | {
         "deviation": deviation,
@@ -154,8 +159,9 @@ def _deviation(ours: Any, theirs: Any) -> float:
 
 
 def _add_ratios(rows: list[dict]) -> None:
-    """Add to each measured row how many times as fast as the reference it is."""
-    reference = {(row["shape"], row["kernel"]): row for row in rows if row["version"] == _REFERENCE}
-    for row in rows:
-        if "skipped" not in row:
-            row["times_xla"] = reference[row["shape"], row["kernel"]]["median_s"] / row["median_s"]
+    """Add to each measured row how many times as fast as the reference it is; ``None`` if that failed."""
+    measured = [row for row in rows if "skipped" not in row]
+    reference = {(row["shape"], row["kernel"]): row["median_s"] for row in measured if row["version"] == _REFERENCE}
+    for row in measured:
+        seconds = reference.get((row["shape"], row["kernel"]))
+        row["times_xla"] = None if seconds is None else seconds / row["median_s"]
