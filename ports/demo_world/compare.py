@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.scenario import FIRST, LATE, Scenario
+from ports.demo_world.scenario import FIRST, LATE, Scenario, observe_tour
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import DEFAULT, PAPER, BankConfig, Layout, MemoryConfig
-from worldkv_jax.rollout import Chunk, chunk_inputs, observe, start, stream
+from worldkv_jax.rollout import Chunk, chunk_inputs, stream
 
 MODES: Mapping[str, MemoryConfig] = {
     "Full KV": MemoryConfig(mode="full"),
@@ -78,12 +77,8 @@ def run_mode(
         progress: show a bar.
     """
     inputs = chunk_inputs(scenario.poses, backbone.spec)
-    latents = backbone.encode(params, jnp.asarray(scenario.truth[:, : scenario.tour]))
-    worlds = len(scenario.poses)
-    world = start(backbone, params, config, chunks=scenario.chunks, worlds=worlds)
+    world = observe_tour(backbone, params, config, inputs, scenario.truth[:, : scenario.tour])
     layout = world.memory.layout
-    tour = [latents[:, i] for i in range(scenario.tour)]
-    world = observe(backbone, params, world, inputs[: scenario.tour], tour)
     key = jax.random.key(seed)
     chunks = tuple(stream(backbone, params, world, inputs[scenario.tour :], key=key, progress=progress))
     frames = np.stack([chunk.frames for chunk in chunks], axis=1)

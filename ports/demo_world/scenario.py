@@ -1,6 +1,7 @@
 """What the demo puts a memory through: a true tour of a room as context, then views of it once more."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import numpy as np
 from ports.demo_world import renderer
 from ports.demo_world.model import CHUNK_FRAMES
 from ports.demo_world.training_data import level_poses
+from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.rollout import Backbone, ChunkInput, World, observe, start
 
 LAP = 12  # chunks of one turn around the room, at 10 degrees a frame
 SLOW_LAP, CREEPING_LAP = 24, 48  # at 5 and at 2.5 degrees a frame
@@ -69,6 +72,24 @@ def make_scenario(seed: int, worlds: int, *, laps: int = 3, lap: int = LAP) -> S
 def make_phases(laps: int, lap: int = LAP) -> tuple[str, ...]:
     """Return the phase of each chunk: the first lap is the tour, the second the first revisit."""
     return (TOUR,) * lap + (FIRST,) * lap + (LATE,) * (laps - 2) * lap
+
+
+def observe_tour(
+    backbone: Backbone, params: Any, memory: MemoryConfig, inputs: Sequence[ChunkInput], truth: np.ndarray
+) -> World:
+    """Make worlds that remember the tour.
+
+    Args:
+        backbone: the demo world.
+        params: its weights.
+        memory: the memory.
+        inputs: of all chunks of the rollout.
+        truth: frames of the tour's chunks ``[B, tour, 3, 32, 48, 3]``.
+    """
+    worlds, tour = truth.shape[:2]
+    latents = backbone.encode(params, jnp.asarray(truth))
+    world = start(backbone, params, memory, chunks=len(inputs), worlds=worlds)
+    return observe(backbone, params, world, inputs[:tour], [latents[:, i] for i in range(tour)])
 
 
 def _of_lap(turn: np.ndarray, number: int, step: float) -> np.ndarray:

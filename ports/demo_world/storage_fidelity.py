@@ -19,7 +19,7 @@ from worldkv_jax.cli.output import print_table
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
 from worldkv_jax.memory.storage import pack, unpack
-from worldkv_jax.rollout import World, chunk_inputs, observe, start, stream
+from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
 
 VALIDATION_SEED = 10
 _LARGEST = {"int8": 127.0, "int4": 7.0}
@@ -100,7 +100,8 @@ def revisit_fidelity(
         if i < scenario.tour:
             world = observe(backbone, params, world, [chunk], [tour[:, i]])
         else:
-            world = _generate(stream(backbone, params, world, [chunk], key=jax.random.key(seed)), frames)
+            made, world = rollout(backbone, params, world, [chunk], key=jax.random.key(seed))
+            frames.append(made[0].frames)
         if rounding is not None:
             world = _round_newest(world, rounding)
     return psnr(np.stack(frames, axis=1), scenario.truth[:, scenario.tour :]).mean(axis=-1)
@@ -137,14 +138,6 @@ def _attend(query: np.ndarray, span: KVSpan) -> jax.Array:
 
 def _memory(storage: str) -> MemoryConfig:
     return dataclasses.replace(DEFAULT, bank=BankConfig(storage=storage))
-
-
-def _generate(generation, frames: list[np.ndarray]) -> World:
-    while True:
-        try:
-            frames.append(next(generation).frames)
-        except StopIteration as end:
-            return end.value
 
 
 def _round_newest(world: World, rounding: Round) -> World:

@@ -12,12 +12,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.scenario import LAP, TOUR, Scenario, make_phases, make_scenario
+from ports.demo_world.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study_variants import Variant
 from worldkv_jax.cli.output import write_json
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
-from worldkv_jax.rollout import ChunkInput, observe, start, stream
+from worldkv_jax.rollout import ChunkInput, stream
 from worldkv_jax.rollout.stream import Noise
 
 _FORMAT = 1  # raise it when old results no longer mean the same
@@ -131,9 +131,7 @@ class Runner:
         backbone, params, tour = self.backbone, self.params, scenario.tour
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
-        latents = backbone.encode(params, jnp.asarray(scenario.truth[chosen, :tour]))
-        world = start(backbone, params, variant.memory, chunks=scenario.chunks, worlds=len(worlds))
-        world = observe(backbone, params, world, inputs[:tour], [latents[:, i] for i in range(tour)])
+        world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = stream(backbone, params, world, inputs[tour:], noise=noise)
         return np.stack([chunk.frames for chunk in chunks], axis=1)

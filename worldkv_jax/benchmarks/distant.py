@@ -45,6 +45,12 @@ def random_span(layout: Layout, seed: int = 0) -> KVSpan:
     return _draw(jax.random.key(seed), shape, layout.spec.dtype)
 
 
+def pack_chunk(own: KVSpan, layout: Layout) -> KVSpan:
+    """Make of a chunk ``[L, B, T, N, H]`` what the bank stores; which tokens stay does not matter here."""
+    first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
+    return pack(first, layout.config.bank.storage, layout.spec.dtype)
+
+
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _draw(key, shape, dtype) -> KVSpan:
     keys = jax.random.normal(key, shape, dtype)
@@ -62,9 +68,7 @@ def _chunk_ids(layout: Layout, seen: int) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="layout")
 def _parts(own, cameras, ids, layout: Layout) -> tuple[Window, Index, KVSpan]:
     descriptions = jax.vmap(lambda views: describe(views, own.keys, layout))(cameras)
-    first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
-    packed = pack(first, layout.config.bank.storage, layout.spec.dtype)
-    return _window(own, layout), Index(descriptions, ids), packed
+    return _window(own, layout), Index(descriptions, ids), pack_chunk(own, layout)
 
 
 @functools.partial(jax.jit, static_argnames="layout")

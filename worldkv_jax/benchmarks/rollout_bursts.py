@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax import rollout as ro
-from worldkv_jax.benchmarks.distant import distant_memory, random_span
+from worldkv_jax.benchmarks.distant import distant_memory, pack_chunk, random_span
 from worldkv_jax.benchmarks.rollout_cases import Case
 from worldkv_jax.benchmarks.storage import recall_and_remember
 from worldkv_jax.benchmarks.timing import Effort, Timing, measure
 from worldkv_jax.memory import KVSpan, prefetch
 from worldkv_jax.memory.host_bank import host_sharding, world_sharding
-from worldkv_jax.memory.storage import pack
 from worldkv_jax.rollout.request import Request
 
 
@@ -39,7 +38,7 @@ class Bursts:
         """Generate a burst and return the seconds of each timed chunk."""
         first = self.first_timed(case) - 1
         given = [self.inputs[1:][i % (len(self.inputs) - 1)] for i in range(first, case.length + 1)]
-        stream = ro.stream(
+        made, world = ro.rollout(
             self.request.backbone,
             self.params,
             self._world(case, first),
@@ -47,13 +46,8 @@ class Bursts:
             key=jax.random.key(self.seed),
             decode=decode,
         )
-        seconds = []
-        while True:
-            try:
-                seconds.append(next(stream).seconds)
-            except StopIteration as end:
-                self._decoder = end.value.decoder
-                return seconds[1:-1]
+        self._decoder = world.decoder
+        return [chunk.seconds for chunk in made[1:-1]]
 
     def verbs(self, case: Case, effort: Effort) -> Timing:
         """Time recalling and remembering on their own, with the bank on the device."""
@@ -72,7 +66,7 @@ class Bursts:
         """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
         layout = case.layout(self.request.backbone.spec, self.request.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
-        packed = _packed(random_span(layout, self.seed), layout=layout)
+        packed = _first_world(pack_chunk(random_span(layout, self.seed), layout))
         target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.config.bank.tier)
         cameras = self.inputs[1].cameras
         steps: dict[str, Callable] = {
@@ -100,9 +94,3 @@ class Bursts:
 @jax.jit
 def _first_world(span: KVSpan) -> KVSpan:
     return jax.tree.map(lambda a: a[:, 0], span)
-
-
-def _packed(own: KVSpan, *, layout) -> KVSpan:
-    """Make what is stored of one world's chunk."""
-    first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
-    return _first_world(pack(first, layout.config.bank.storage, layout.spec.dtype))

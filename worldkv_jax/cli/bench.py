@@ -59,20 +59,15 @@ def _add_memory(benchmarks) -> None:
 
 
 def _bench_memory(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from worldkv_jax.benchmarks.figures import cost_figure
     from worldkv_jax.benchmarks.memory import run_memory_benchmark
     from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.cli.progress import row_bar
     from worldkv_jax.media.figures import save_figure
 
     benchmark = _parameters(vars(args))
     folder = prepare_output(args.out)
-    result = run_memory_benchmark(
-        benchmark,
-        # Bars are for people who wait at a terminal.
-        progress=lambda rows, total: tqdm(rows, total=total, unit="row", leave=False, disable=None),
-    )
+    result = run_memory_benchmark(benchmark, progress=row_bar)
     machine = f"{result['hardware']['device']}, jax {result['versions']['jax']}"
     print(f"{machine}, {result['date']}")
     _print_selection(result["selection"])
@@ -159,11 +154,9 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     import tempfile
     from pathlib import Path
 
-    from tqdm import tqdm
-
     from worldkv_jax.benchmarks.conversion import ConversionBenchmark, run_conversion_benchmark
     from worldkv_jax.cli.output import prepare_output, print_table, write_json
-    from worldkv_jax.cli.progress import in_units
+    from worldkv_jax.cli.progress import in_units, row_bar
 
     given = {
         field.name: vars(args)[field.name] for field in dataclasses.fields(ConversionBenchmark) if field.name in args
@@ -171,11 +164,7 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     benchmark = ConversionBenchmark(**given)
     folder = prepare_output(args.out)
     with tempfile.TemporaryDirectory(prefix="conversion-", dir=folder) as scratch:
-        result = run_conversion_benchmark(
-            benchmark,
-            Path(scratch),
-            progress=lambda rows, total: tqdm(rows, total=total, unit="row", leave=False, disable=None),
-        )
+        result = run_conversion_benchmark(benchmark, Path(scratch), progress=row_bar)
     print(f"Converting {benchmark.layers} layers, float32, with at most {benchmark.memory_limit_gb:g} GiB of memory")
     sizes = {
         "source_bytes": "source",

@@ -21,22 +21,17 @@ def add_kernels(benchmarks) -> None:
 
 
 def _bench_kernels(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from worldkv_jax.benchmarks.kernels import KernelsBenchmark, run_kernels_benchmark
     from worldkv_jax.benchmarks.timing import Effort
     from worldkv_jax.cli.output import prepare_output, print_table, write_json
+    from worldkv_jax.cli.progress import row_bar
 
     given = {name: vars(args)[name] for name in ("shapes", "versions", "seed") if name in args}
     if "repeats" in args:
         given["effort"] = Effort(repeats=args.repeats, budget_s=5.0)
     benchmark = KernelsBenchmark(**given)
     folder = prepare_output(args.out)
-    result = run_kernels_benchmark(
-        benchmark,
-        # Bars are for people who wait at a terminal.
-        progress=lambda rows, total: tqdm(rows, total=total, unit="row", leave=False, disable=None),
-    )
+    result = run_kernels_benchmark(benchmark, progress=row_bar)
     print(f"{result['hardware']['device']}, jax {result['versions']['jax']}, {result['date']}")
     rows = [
         row | {name: round(1e6 * row[f"{name}_s"]) for name in ("median", "min", "max")}

@@ -1,8 +1,18 @@
-"""Progress of work that is counted in bytes."""
+"""Progress of long work, for people who wait at a terminal."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def row_bar(rows: Iterable, total: int) -> Iterable[Any]:
+    """Show a bar while the rows of a benchmark are measured."""
+    from tqdm import tqdm
+
+    return tqdm(rows, total=total, unit="row", leave=False, disable=None)
 
 
 class ByteBars:
-    """A bar for each kind of work, for people who wait at a terminal."""
+    """A bar for each kind of work that is counted in bytes."""
 
     def __init__(self):
         self._bar, self._what = None, None

@@ -168,16 +168,14 @@ def placements(
 
 def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
     """Say what to change so that a rollout fits a device that is too small for it."""
-    ways = {"": memory}
+    ways = [("", "", memory)]
     if memory.mode == "worldkv" and memory.bank.storage == "model":
-        ways["eight bits a number and "] = dataclasses.replace(
-            memory, bank=dataclasses.replace(memory.bank, storage="int8")
-        )
-    for way, changed in ways.items():
+        bank = dataclasses.replace(memory.bank, storage="int8")
+        ways.append(("eight bits a number and ", "--storage int8 ", dataclasses.replace(memory, bank=bank)))
+    for words, flag, changed in ways:
         for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds).items():
             if plan.fits(device_bytes):
-                flags = f"--storage int8 --tier {tier}" if way else f"--tier {tier}"
-                return f"it fits with {way}the bank in {tier} memory ({flags})"
+                return f"it fits with {words}the bank in {tier} memory ({flag}--tier {tier})"
     floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
     if floor > device_bytes:
         return (
