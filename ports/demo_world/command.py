@@ -24,7 +24,7 @@ def request(args: argparse.Namespace, memory):
     from worldkv_jax.cameras import trajectory
     from worldkv_jax.memory import DEFAULT
     from worldkv_jax.rollout import chunk_inputs
-    from worldkv_jax.rollout.request import Request
+    from worldkv_jax.sessions.session import Session
 
     if args.worlds < 1:
         raise ValueError(f"--worlds {args.worlds}: at least one world is needed")

@@ -3,7 +3,7 @@
 import jax
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from worldkv_jax.rollout.plan import Cost
+from worldkv_jax.sessions.plan import Cost
 
 
 def demo_cost(backbone: DemoWorld, params: DemoParams, worlds: int) -> Cost:

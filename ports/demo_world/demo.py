@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from ports.demo_world.results import print_results, write_results
     from ports.demo_world.scenario import make_scenario
     from ports.demo_world.training_data import TRAIN_SEED, VALIDATION_SEED
-    from worldkv_jax.cli.output import prepare_output
+    from worldkv_jax.sessions.results import prepare_output
 
     if args.worlds < 1:
         raise ValueError(f"--worlds {args.worlds}: at least one world is needed")

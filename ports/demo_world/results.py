@@ -13,7 +13,7 @@ from PIL import Image
 
 from ports.demo_world.compare import MODES, Outcome, summarise
 from ports.demo_world.scenario import LATE, TOUR, Scenario
-from worldkv_jax.cli.output import print_table, write_json
+from worldkv_jax.sessions.results import print_table, write_json
 from worldkv_jax.media.captions import side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.files import replacing

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure what is not measured yet, then write tables and figures."""
     from ports.demo_world.study_groups import FINAL, GROUPS
     from ports.demo_world.study_report import Plan, run_study
-    from worldkv_jax.cli.output import prepare_output
+    from worldkv_jax.sessions.results import prepare_output
 
     if args.worlds is not None and args.worlds < 1:
         raise ValueError(f"--worlds {args.worlds}: at least one world is needed")

@@ -11,8 +11,8 @@ from ports.demo_world.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study_attention_figure import attention_figure
 from ports.demo_world.study_runs import Result, Runner, Setting
 from ports.demo_world.study_variants import Group, Variant
-from worldkv_jax.benchmarks.machine import describe_machine
-from worldkv_jax.cli.output import write_json
+from worldkv_jax.sessions.provenance import describe_machine
+from worldkv_jax.sessions.results import write_json
 from worldkv_jax.media.figures import save_figure
 from worldkv_jax.media.files import replacing
 

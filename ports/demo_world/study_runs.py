@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study_variants import Variant
-from worldkv_jax.cli.output import write_json
+from worldkv_jax.sessions.results import write_json
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
 from worldkv_jax.rollout import ChunkInput, stream

@@ -58,7 +58,7 @@ def request(args: argparse.Namespace, memory):
     from ports.inspatio_world.inputs import moments
     from ports.inspatio_world.loading import Job, is_embedding, load
     from ports.inspatio_world.memory import as_asked, default_memory, weigh_source
-    from worldkv_jax.rollout.request import Request
+    from worldkv_jax.sessions.session import Session
 
     planning = getattr(args, "command", None) == "plan"
     random = args.random_weights or args.tiny

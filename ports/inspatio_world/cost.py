@@ -9,7 +9,7 @@ from ports.wan import umt5, vae
 from ports.wan.model import WanDiT
 from ports.wan.parameters import abstract_params
 from ports.wan.patches import PATCH
-from worldkv_jax.rollout.plan import Cost
+from worldkv_jax.sessions.plan import Cost
 
 # Of the Wan 2.1 VAE, for each pixel of a frame and in float32.
 _DECODE_FLOPS = 34e6  # of one latent frame

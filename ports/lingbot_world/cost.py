@@ -9,7 +9,7 @@ from ports.lingbot_world.model import LingBotDiT
 from ports.wan import umt5, vae
 from ports.wan.parameters import abstract_params
 from ports.wan.patches import PATCH
-from worldkv_jax.rollout.plan import Cost
+from worldkv_jax.sessions.plan import Cost
 
 # Of the Wan 2.1 VAE, for each pixel of a frame: arithmetic grows with the pixels alone, nearly.
 _DECODE_FLOPS = 34e6  # of one latent frame

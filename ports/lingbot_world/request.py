@@ -24,7 +24,7 @@ from ports.wan import umt5, vae
 from ports.wan.patches import PATCH
 from worldkv_jax.cli.memory_flags import BANK_FLAGS
 from worldkv_jax.memory import DEFAULT, MemoryConfig
-from worldkv_jax.rollout.request import Request
+from worldkv_jax.sessions.session import Session
 
 FPS = 16.0
 """Frames a second of the released videos."""

@@ -10,7 +10,7 @@ from ports.matrix_game2.config import CELL, CONDITION_CHANNELS, MOUSE_COLUMNS, W
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.wan import clip, costs, taehv, vae
 from ports.wan.parameters import abstract_params
-from worldkv_jax.rollout.plan import Cost
+from worldkv_jax.sessions.plan import Cost
 
 
 def matrix_game_cost(

@@ -24,7 +24,7 @@ from ports.wan import clip, taehv, vae
 from ports.wan.patches import PATCH
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.memory import MemoryConfig
-from worldkv_jax.rollout.request import Request
+from worldkv_jax.sessions.session import Session
 
 TINY_SIZE = (64, 96)
 """Pixels of a tiny model's video."""

@@ -19,8 +19,8 @@ from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchma
 from worldkv_jax.benchmarks.rollout_cases import MODES, RIVALS, memories, plan_cases
 from worldkv_jax.benchmarks.rollout_rows import add_hidden_shares, ratios, skipped_row
 from worldkv_jax.cli.main import main
-from worldkv_jax.rollout.plan import Cost, chunk_flops, make_plan
-from worldkv_jax.rollout.request import Request
+from worldkv_jax.sessions.plan import Cost, chunk_flops, make_plan
+from worldkv_jax.sessions.session import Session
 
 COST = Cost(weights_bytes=1000, passes=3, pass_flops=1e6, decode_flops=5e5)
 LENGTHS = (10, 12)

@@ -13,7 +13,7 @@ from ports.inspatio_world.scene_files import write_scene
 from worldkv_jax.cli.main import main
 from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
 from worldkv_jax.media import read_video
-from worldkv_jax.rollout.plan import make_plan
+from worldkv_jax.sessions.plan import make_plan
 
 
 def ask(*words):

@@ -11,7 +11,7 @@ from tests.memory.walks import EVERYTHING, SPEC, picked, walk, worldkv
 from tests.rollout.worlds import BACKBONE
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.storage import STORAGES, pack, packed_bytes, packed_shape, unpack
-from worldkv_jax.rollout.plan import Cost, make_plan
+from worldkv_jax.sessions.plan import Cost, make_plan
 
 EIGHT_BITS = ("int8", "float8")
 SHAPE = (2, 3, 4, 16)  # layers, tokens, heads, head dim

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from worldkv_jax.benchmarks.machine import describe_machine
+from worldkv_jax.sessions.provenance import describe_machine
 
 MODEL = "lingbot-world-fast"
 _HEAD_DIM = 128

@@ -14,7 +14,7 @@ from worldkv_jax.benchmarks.storage import recall_and_remember
 from worldkv_jax.benchmarks.timing import Effort, Timing, measure
 from worldkv_jax.memory import KVSpan, prefetch
 from worldkv_jax.memory.host_bank import host_sharding, world_sharding
-from worldkv_jax.rollout.request import Request
+from worldkv_jax.sessions.session import Session
 
 
 @dataclasses.dataclass

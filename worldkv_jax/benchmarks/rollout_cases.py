@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import jax
 
-from worldkv_jax.benchmarks.machine import available_host_bytes
+from worldkv_jax.sessions.provenance import available_host_bytes
 from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, Layout, MemoryConfig, format_bytes
 from worldkv_jax.names import check_name
-from worldkv_jax.rollout.plan import Plan, make_plan
-from worldkv_jax.rollout.request import Request
+from worldkv_jax.sessions.plan import Plan, make_plan
+from worldkv_jax.sessions.session import Session
 
 MODES = ("full", "sliding", "sink-recent", "worldkv", "sliding-official", "worldkv-official")
 """Memories; both sliding windows and sink + recent attend to as many tokens as the WorldKV they stand against."""

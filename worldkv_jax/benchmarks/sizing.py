@@ -2,7 +2,7 @@
 
 import math
 
-from worldkv_jax.benchmarks.machine import available_device_bytes, available_host_bytes
+from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 from worldkv_jax.memory import Layout, format_bytes
 
 

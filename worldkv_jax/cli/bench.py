@@ -61,7 +61,7 @@ def _add_memory(benchmarks) -> None:
 def _bench_memory(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.figures import cost_figure
     from worldkv_jax.benchmarks.memory import run_memory_benchmark
-    from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.cli.progress import row_bar
     from worldkv_jax.media.figures import save_figure
 
@@ -100,7 +100,7 @@ _COUNTS = {"repeats": "calls", "compilations": "compiled"}
 
 
 def _print_selection(rows: list[dict]) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
 
     if rows:
         print("\nChoosing the nearest chunks of an index")
@@ -111,7 +111,7 @@ def _print_selection(rows: list[dict]) -> None:
 
 
 def _print_storage(rows: list[dict], shape: str) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
 
     if rows:
         print(f"\nRecalling and remembering at a full bank, keys and values of shape {shape}")
@@ -155,7 +155,7 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from worldkv_jax.benchmarks.conversion import ConversionBenchmark, run_conversion_benchmark
-    from worldkv_jax.cli.output import prepare_output, print_table, write_json
+    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
     from worldkv_jax.cli.progress import in_units, row_bar
 
     given = {

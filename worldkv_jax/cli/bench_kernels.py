@@ -23,7 +23,7 @@ def add_kernels(benchmarks) -> None:
 def _bench_kernels(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.kernels import KernelsBenchmark, run_kernels_benchmark
     from worldkv_jax.benchmarks.timing import Effort
-    from worldkv_jax.cli.output import prepare_output, print_table, write_json
+    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
     from worldkv_jax.cli.progress import row_bar
 
     given = {name: vars(args)[name] for name in ("shapes", "versions", "seed") if name in args}

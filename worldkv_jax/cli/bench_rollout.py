@@ -38,7 +38,7 @@ def _bench_rollout(args: argparse.Namespace) -> None:
 
     from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchmark
     from worldkv_jax.benchmarks.rollout_figure import length_figure
-    from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.media.figures import save_figure
 
     fields = [field.name for field in dataclasses.fields(RolloutBenchmark)]
@@ -68,7 +68,7 @@ _CASE = {"memory": "memory", "bank": "bank", "length": "chunks"}
 
 
 def _print_speed(rows: list[dict]) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
 
     measured = [row for row in rows if "skipped" not in row]
     unit, size = ("T", 1e12) if max(row["flops"] for row in measured) > 1e12 else ("G", 1e9)
@@ -95,7 +95,7 @@ def _print_speed(rows: list[dict]) -> None:
 
 
 def _print_memory(rows: list[dict]) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
     from worldkv_jax.memory import format_bytes
 
     def size(count: int | None) -> str | None:
@@ -126,7 +126,7 @@ def _print_memory(rows: list[dict]) -> None:
 
 
 def _print_ratios(result: dict) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
 
     ceiling, checks = result["ceiling"], result["checks"]
     if result["ratios"]:

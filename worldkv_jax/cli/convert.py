@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print_plan(conversion) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
 
     print(f"{conversion.model.name} from {conversion.path}")
     rows = []

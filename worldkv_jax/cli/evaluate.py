@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every world, print the table and write evaluation.json."""
-    from worldkv_jax.cli.output import prepare_output, write_json
+    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.evaluation import Limits, kv_bytes_per_second, load_metrics, over_worlds, score_world
 
     worlds = _pair_up(args.inputs)
@@ -145,7 +145,7 @@ def _read_report(report: str) -> tuple[list[int], list[int]]:
 
 
 def _print(table, scores, left_out, speed) -> None:
-    from worldkv_jax.cli.output import print_table
+    from worldkv_jax.sessions.results import print_table
     from worldkv_jax.memory import format_bytes
 
     count = len(scores)

@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
-from worldkv_jax.cli.commands import find_commands, load_module, read_help
+from worldkv_jax.cli.commands import find_commands, load_command
+from worldkv_jax.entry_points import read_help
 from worldkv_jax.names import check_name
 
 _PACKAGES = ("worldkv-jax", "jax", "jaxlib", "flax")
@@ -61,7 +62,7 @@ def _run(argv: list[str]) -> int:
         # argparse formats the one and not the other.
         subparser = commands.add_parser(name, help=text.replace("%", "%%"), description=text, allow_abbrev=False)
         if name == chosen:
-            command = load_module("command", name, module, ("add_arguments", "run"))
+            command = load_command(name, module)
             command.add_arguments(subparser)
     args = parser.parse_args(argv)
     if command is None:

@@ -1,53 +1,83 @@
-"""Sub-commands for models: found by name, imported only when one is chosen.
-
-A model joins through the entry-point group ``worldkv_jax.models``: the name of the entry point is the model, its
-value a module with
-
-- ``HELP``, one line, assigned a plain string at the top level;
-- ``add_arguments(parser)``, which adds the model's own options;
-- ``request(args, memory)``, which checks them and returns a `worldkv_jax.rollout.request.Request`; ``memory`` is the
-  `MemoryConfig` that the user asked for, or ``None`` for the model's own.
-"""
+"""Sub-commands for models: their flags are the fields of their options, see `worldkv_jax.sessions.registry`."""
 
 import argparse
+import sys
+import typing
 from collections.abc import Callable
 
-from worldkv_jax.cli.commands import find_modules, load_module, read_help
+from worldkv_jax.cli.flags import add_flags, add_released_flags, errors_in_flags, from_flags, ignored_flags, in_flags
+from worldkv_jax.entry_points import find_entries, read_help
+from worldkv_jax.sessions.memory_options import MemoryOptions
+from worldkv_jax.sessions.registry import GROUP, model_options
 
-GROUP = "worldkv_jax.models"
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions import Session
 
 
 def add_models(parser: argparse.ArgumentParser, add_common: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add one sub-command for each model: its own options, and those that ``add_common`` adds."""
     models = parser.add_subparsers(
-        title="models", dest="model", metavar="MODEL", required=True, parser_class=_LateParser
+        title="models", dest="model", metavar="MODEL", required=True, parser_class=_ModelParser
     )
-    for name, module in find_modules(GROUP).items():
-        text = read_help(module).replace("%", "%%")
-        model = models.add_parser(name, help=text, description=text, allow_abbrev=False)
-        model.fill = _Fill(name, module, add_common)
+    for name, value in find_entries(GROUP).items():
+        text = read_help(value).replace("%", "%%")
+        models.add_parser(name, help=text, description=text, allow_abbrev=False).fill_in(name, add_common)
 
 
-class _Fill:
-    """Adds a model's options when they are needed."""
+class _ModelParser(argparse.ArgumentParser):
+    """Asks its model for options when it parses, so that naming one model does not import the others."""
 
-    def __init__(self, name, module, add_common):
-        self.name, self.module, self.add_common = name, module, add_common
+    _name: str | None = None
 
-    def __call__(self, parser: argparse.ArgumentParser) -> None:
-        model = load_module("model", self.name, self.module, ("add_arguments", "request"))
-        model.add_arguments(parser)
-        self.add_common(parser)
-        parser.set_defaults(make_request=model.request)
-
-
-class _LateParser(argparse.ArgumentParser):
-    """Imports its model when it parses, so that naming one model does not import the others."""
-
-    fill: Callable | None = None
+    def fill_in(self, name: str, add_common: Callable[[argparse.ArgumentParser], None]) -> None:
+        self._name, self._add_common = name, add_common
 
     def parse_known_args(self, args=None, namespace=None):
-        if self.fill is not None:
-            fill, self.fill = self.fill, None
-            fill(self)
+        if self._name is not None:
+            name, self._name = self._name, None
+            cls = model_options(name)
+            add_flags(self, cls)
+            self._add_common(self)
+            released = getattr(cls, "RELEASED", None)
+            if released is not None:
+                add_released_flags(self, released)
+            self.set_defaults(options_class=cls, model_parser=self)
         return super().parse_known_args(args, namespace)
+
+
+def add_memory_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the memory of a rollout, the same for every model."""
+    add_flags(parser, MemoryOptions, heading="memory (default: the model's own)")
+
+
+def open_session(
+    args: argparse.Namespace, *, memory: bool = True, weights: bool = True, decode: bool = True
+) -> "Session":
+    """Open the model of a command line, and say what one would not expect of it.
+
+    Args:
+        args: of a parser that `add_models` filled.
+        memory: whether the parser has the memory's flags.
+        weights: whether the rollout is to be run.
+        decode: whether frames are wanted.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: something is not as it has to be; in the words of the command line.
+    """
+    parser = args.model_parser
+    asked = from_flags(MemoryOptions, args) if memory else MemoryOptions()
+    with errors_in_flags(parser):
+        options = from_flags(args.options_class, args)
+        session = options.check(asked if asked.given() else None, weights=weights, decode=decode)
+    ignored = ignored_flags(args)
+    if ignored:
+        print(f"ignored, for they only tell PyTorch how to run: {', '.join(ignored)}", file=sys.stderr)
+    tell(session.notes, args)
+    return session
+
+
+def tell(notes: typing.Iterable[str], args: argparse.Namespace) -> None:
+    """Say notes of a session aloud, in the words of the command line."""
+    for note in notes:
+        print(f"note: {in_flags(note, args.model_parser)}", file=sys.stderr)

@@ -21,9 +21,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
-    from worldkv_jax.cli.output import print_table, write_json
+    from worldkv_jax.sessions.results import print_table, write_json
     from worldkv_jax.memory import format_bytes
-    from worldkv_jax.rollout.plan import advise, device_named, placements
+    from worldkv_jax.sessions.plan import advise, device_named, placements
 
     device = device_named(args.device)
     request = args.make_request(args, memory_from_flags(args))

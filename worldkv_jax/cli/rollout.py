@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     import jax
 
     from worldkv_jax import rollout as ro
-    from worldkv_jax.cli.output import prepare_output
+    from worldkv_jax.sessions.results import prepare_output
 
     use_cache(args)
     request = args.make_request(args, memory_from_flags(args))
@@ -59,7 +59,7 @@ def _check_fits(request, *, force: bool):
     import jax
 
     from worldkv_jax.memory import format_bytes
-    from worldkv_jax.rollout.plan import advise, make_plan
+    from worldkv_jax.sessions.plan import advise, make_plan
 
     sizes = {"chunks": request.chunks, "worlds": request.worlds}
     plan = make_plan(request.backbone, request.memory, request.cost, **sizes)
@@ -82,8 +82,8 @@ def _write(folder, made, request, args, plan) -> dict:
 
     import numpy as np
 
-    from worldkv_jax.benchmarks.machine import describe_machine
-    from worldkv_jax.cli.output import write_json
+    from worldkv_jax.sessions.provenance import describe_machine
+    from worldkv_jax.sessions.results import write_json
     from worldkv_jax.media import writing_video
     from worldkv_jax.media.files import replacing
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 from worldkv_jax.memory import Layout, MemoryConfig, attended_tokens, capacity_by_tier
-from worldkv_jax.names import check_name
 from worldkv_jax.rollout.backbone import Backbone
+from worldkv_jax.sessions.devices import Device
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,37 +28,6 @@ class Cost:
     decode_flops: float = 0.0
     encoder_bytes: int = 0
     """Encoders of prompt and image, which are loaded and released before the rollout."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Device:
-    """What a kind of device offers, by its data sheet."""
-
-    name: str
-    memory_bytes: int
-    flops: float
-    """Dense bfloat16 operations a second."""
-    link_bytes: float
-    """Bytes a second to host memory, one way."""
-
-
-_GIB = 1024**3
-DEVICES = {
-    device.name: device
-    for device in (
-        Device(name="h200", memory_bytes=139 * _GIB, flops=989e12, link_bytes=64e9),
-        Device(name="h100", memory_bytes=78 * _GIB, flops=989e12, link_bytes=64e9),
-        Device(name="a100-80gb", memory_bytes=79 * _GIB, flops=312e12, link_bytes=32e9),
-        Device(name="a100-40gb", memory_bytes=39 * _GIB, flops=312e12, link_bytes=32e9),
-        Device(name="rtx4090", memory_bytes=23 * _GIB, flops=165e12, link_bytes=32e9),
-    )
-}
-"""Devices that a plan can be made for; memory is what programs find there."""
-
-
-def device_named(name: str) -> Device:
-    """Return a device by name, in any case."""
-    return DEVICES[check_name("device", name.lower(), DEVICES)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,23 +136,23 @@ def placements(
 
 
 def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
-    """Say what to change so that a rollout fits a device that is too small for it."""
+    """Say what to change so that a rollout fits a device that is too small for it; options are named in backticks."""
     ways = [("", "", memory)]
     if memory.mode == "worldkv" and memory.bank.storage == "model":
         bank = dataclasses.replace(memory.bank, storage="int8")
-        ways.append(("eight bits a number and ", "--storage int8 ", dataclasses.replace(memory, bank=bank)))
-    for words, flag, changed in ways:
+        ways.append(("eight bits a number and ", "`storage` int8 ", dataclasses.replace(memory, bank=bank)))
+    for words, option, changed in ways:
         for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds).items():
             if plan.fits(device_bytes):
-                return f"it fits with {words}the bank in {tier} memory ({flag}--tier {tier})"
+                return f"it fits with {words}the bank in {tier} memory ({option}`tier` {tier})"
     floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
     if floor > device_bytes:
         return (
-            "the model alone does not fit: use bfloat16 weights, a smaller picture, no decoding (--no-decode), "
+            "the model alone does not fit: use bfloat16 weights, a smaller picture, no decoding (`decode=False`), "
             "or split it over several devices"
         )
     if memory.mode == "full":
-        return "use --memory worldkv, which bounds what lies on the device"
+        return "use `memory` worldkv, which bounds what lies on the device"
     if worlds > 1:
         return "generate fewer worlds at once"
-    return "retrieve fewer chunks (--retrieve), keep fewer of their tokens (--keep-ratio), or shorten the window"
+    return "retrieve fewer chunks (`retrieve`), keep fewer of their tokens (`keep_ratio`), or shorten the window"

@@ -8,7 +8,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.tiny_backbone import TinyBackbone
 from worldkv_jax import memory as wm
-from worldkv_jax.rollout.plan import Cost, Device, advise, device_named, make_plan, placements
+from worldkv_jax.sessions.plan import Cost, Device, advise, device_named, make_plan, placements
 
 BACKBONE = TinyBackbone()
 SPEC = BACKBONE.spec

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from worldkv_jax.cli.output import prepare_output, print_table, write_json
+from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
 
 def test_prepare_output_makes_a_folder_and_keeps_what_is_there(tmp_path):

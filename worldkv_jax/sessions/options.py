@@ -1,0 +1,135 @@
+"""What a model is asked for: one frozen dataclass a model, whose fields are documented once.
+
+From Python the dataclass is called, from a shell each of its fields is a flag. Nothing here imports JAX, so that help
+is quick, and nothing here knows a command line.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, dataclass_transform
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.memory import MemoryConfig
+    from worldkv_jax.sessions.memory_options import MemoryOptions
+    from worldkv_jax.sessions.session import Session
+
+_KEY = "option"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """How one field of an options dataclass is described to people."""
+
+    help: str
+    """What it means, in one line."""
+    metavar: str | None = None
+    """What stands for its value in help."""
+    choices: tuple[str, ...] = ()
+    """Its values, where there are few."""
+    flag: str | None = None
+    """Its flag, where that is not its name with dashes."""
+    also: tuple[str, ...] = ()
+    """Other names of its flag, such as those of a released program."""
+    group: str | None = None
+    """Heading that it stands under in help."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReleasedCommand:
+    """The command line of a released program, as far as it is taken over beside the options."""
+
+    program: str
+    same: Mapping[str, str]
+    """Its flags that are called otherwise by every model's command, such as ``--base_seed`` for ``seed``."""
+    ignored: Mapping[str, int]
+    """Its flags that mean nothing here, with the number of values that follow."""
+
+    @property
+    def heading(self) -> str:
+        """Group of all its flags in help."""
+        return f"flags of the released {self.program}, for which this program has others"
+
+
+class Options(Protocol):
+    """What opens a model: a frozen dataclass made by `options`, whose fields are made by `option`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def check(
+        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
+    ) -> "Session":
+        """Check everything that was asked for; reads heads of files and allocates nothing on a device.
+
+        Args:
+            memory: which past a chunk attends to; changes to the model's own memory; or ``None`` for just that.
+            weights: whether the rollout is to be run. Without, files that only a run needs may be missing.
+            decode: whether frames are wanted, and not only latents.
+
+        Raises:
+            OSError: a file is missing.
+            ValueError: something is not as it has to be; the text says what to give, and names options as `name`
+                in backticks.
+        """
+        ...
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str | None = None,
+    also: str | tuple[str, ...] = (),
+    group: str | None = None,
+) -> Any:
+    """Declare a field of an options dataclass, see `Option`.
+
+    Its type says what its flag takes: ``bool`` is a switch, a tuple may be given several times, a dataclass of options
+    becomes the flags of its own fields.
+    """
+    also = (also,) if isinstance(also, str) else also
+    described = Option(help=help, metavar=metavar, choices=choices, flag=flag, also=also, group=group)
+    return dataclasses.field(default=default, metadata={_KEY: described})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def options(cls: type) -> type:
+    """Make a frozen keyword-only dataclass of options, which lists them in its docstring."""
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    lines = [f"    {field.name}: {described.help}." for field, described in described_fields(made)]
+    made.__doc__ = "\n".join([made.__doc__ or "", "", "Args:", *lines])
+    return made
+
+
+def described_fields(cls: type) -> list[tuple[dataclasses.Field, Option]]:
+    """Return the fields of an options dataclass with their descriptions, in order."""
+    return [(field, field.metadata[_KEY]) for field in dataclasses.fields(cls) if _KEY in field.metadata]
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldType:
+    """What one field takes."""
+
+    of: Callable[[str], Any]
+    """Makes a value from a word; ``bool`` for a switch, a dataclass for options within options."""
+    many: bool = False
+    """Whether it may be given several times."""
+
+
+def field_types(cls: type) -> dict[str, FieldType]:
+    """Read what the fields of an options dataclass take from their annotations."""
+    return {name: _field_type(hint) for name, hint in typing.get_type_hints(cls).items()}
+
+
+def _field_type(hint: Any) -> FieldType:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _field_type(next(part for part in parts if part is not types.NoneType))
+    if origin is tuple:
+        return FieldType(_field_type(parts[0]).of, many=True)
+    if origin is typing.Literal:
+        return FieldType(type(parts[0]))
+    return FieldType(origin or hint)

@@ -1,0 +1,203 @@
+"""A model that was opened: checked, then loaded, then rolled out."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, Sharding
+
+from worldkv_jax import rollout as ro
+from worldkv_jax.memory import MemoryConfig, format_bytes
+from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
+from worldkv_jax.sessions.plan import Cost, Plan, make_plan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a model's loader makes."""
+
+    params: Any
+    """Weights that the rollout needs, placed."""
+    inputs: Callable[..., Iterable[ChunkInput]]
+    """Makes what each chunk is given: without arguments of what the options said, else of another path or source."""
+    notes: tuple[str, ...] = ()
+    """What one would not expect, to be said aloud."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """What an options dataclass checked; after `load`, a model that can be rolled out.
+
+    Worlds are values: `start` makes as many as are wanted, and they take turns as their owner likes.
+    """
+
+    model: str
+    """Name of the model."""
+    backbone: Backbone
+    memory: MemoryConfig
+    chunks: int
+    """Chunks that the options ask for, which the memory has room for."""
+    fps: float
+    """Frames a second of the video."""
+    cost: Cost
+    loader: Callable[[Mesh | Sharding | None], Loaded] = dataclasses.field(repr=False)
+    """Loads the weights and encodes prompt and picture, one large network at a time; see `load`."""
+    worlds: int = 1
+    pixel_frames: int | None = None
+    """Frames of the video, where the last chunk makes more than were asked for."""
+    pixel_scale: int = 1
+    """Pixels that each pixel of the video becomes, for tiny worlds."""
+    random_weights: bool = False
+    decode: bool = True
+    """Whether frames are wanted, and not only latents."""
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What was asked for, for a report: files, sizes, whatever the model was given."""
+    notes: tuple[str, ...] = ()
+    """What one would not expect, to be said aloud."""
+    loaded: Loaded | None = dataclasses.field(default=None, repr=False)
+    sharding: Mesh | Sharding | None = None
+    """Where the weights were placed."""
+
+    def load(self, sharding: Mesh | Sharding | None = None) -> "Session":
+        """Place the weights and encode what every chunk is conditioned on.
+
+        Args:
+            sharding: a mesh with Auto axes ``model`` (heads and hidden units), ``data`` (worlds) or both, which
+                weights and worlds are split over; one sharding for all weights; or the default device.
+
+        Returns:
+            The session with its weights; what is to be said of them is added to its notes.
+
+        Raises:
+            OSError: a file is missing or cannot be read.
+            ValueError: weights that are damaged or do not fit, or a mesh that does not fit the model.
+        """
+        with self._on_mesh(sharding):
+            loaded = self.loader(sharding)
+        return dataclasses.replace(self, loaded=loaded, notes=self.notes + loaded.notes, sharding=sharding)
+
+    @property
+    def params(self) -> Any:
+        """The weights.
+
+        Raises:
+            ValueError: the session is not loaded.
+        """
+        return self._loaded().params
+
+    def inputs(self, *sources: Any, **options: Any) -> Iterable[ChunkInput]:
+        """Make what each chunk is given, on the devices of the weights.
+
+        Args:
+            sources: of the model's own kind: camera poses, actions, or a callable that is asked chunk by chunk. By
+                default what the options said.
+            options: of the model's own, such as ``intrinsics`` of the poses.
+
+        Returns:
+            A list where all is known ahead; a generator where it comes live.
+
+        Raises:
+            ValueError: what does not fit the model; or the session is not loaded.
+        """
+        made = self._loaded().inputs(*sources, **options)
+        return self._placed(made) if isinstance(made, list) else map(self._placed, made)
+
+    def start(self, *, worlds: int | None = None, chunks: int | None = None) -> World:
+        """Make a world that remembers nothing yet.
+
+        Args:
+            worlds: worlds in the batch; by default as many as the options ask for.
+            chunks: length that the memory has room for; by default what the options ask for.
+        """
+        sizes = {"chunks": chunks or self.chunks, "worlds": worlds or self.worlds}
+        if isinstance(self.sharding, Mesh):
+            with self._on_mesh(self.sharding):
+                return ro.start_on_mesh(self.backbone, self.params, self.memory, self.sharding, **sizes)
+        return ro.start(self.backbone, self.params, self.memory, **sizes)
+
+    def stream(
+        self,
+        world: World,
+        inputs: Iterable[ChunkInput] | None = None,
+        *,
+        seed: int | None = None,
+        key: jax.Array | None = None,
+        noise: ro.Noise | None = None,
+        progress: bool = False,
+    ) -> Generator[Chunk, None, World]:
+        """Generate chunk by chunk, see `worldkv_jax.rollout.stream`.
+
+        Args:
+            world: the state to go on from; it is consumed.
+            inputs: of `inputs`; by default what the options said.
+            seed: of the noise; 0 where neither key nor noise is given.
+            key: typed random key instead.
+            noise: noise of each chunk instead.
+            progress: show a bar.
+
+        Yields:
+            Each chunk.
+
+        Returns:
+            The world after the last chunk (the generator's return value).
+        """
+        if seed is not None and (key is not None or noise is not None):
+            raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
+        if key is None and noise is None:
+            key = jax.random.key(seed or 0)
+        inputs = self.inputs() if inputs is None else inputs
+        options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress}
+        chunks = ro.stream(self.backbone, self.params, world, inputs, **options)
+        while True:
+            # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
+            with self._on_mesh(self.sharding):
+                try:
+                    chunk = next(chunks)
+                except StopIteration as end:
+                    return end.value
+            yield chunk
+
+    def plan(self) -> Plan:
+        """Count what the rollout needs, as it was asked for."""
+        return make_plan(self.backbone, self.memory, self.cost, chunks=self.chunks, worlds=self.worlds)
+
+    def __repr__(self) -> str:
+        state = "checked; load() places its weights" if self.loaded is None else "loaded"
+        weights = " with RANDOM WEIGHTS" if self.random_weights else ""
+        worlds = f"{self.worlds} worlds of " if self.worlds > 1 else ""
+        lines = [
+            f"Session of {self.model}{weights}, {state}",
+            f"  {worlds}{self.chunks} chunks under {self.memory.mode} memory",
+            f"  {format_bytes(self.plan().total_bytes)} on the device",
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def _loaded(self) -> Loaded:
+        if self.loaded is None:
+            raise ValueError("the session has no weights yet; take what its load() returns")
+        return self.loaded
+
+    def _placed(self, inputs: Any) -> Any:
+        """Bring inputs to all devices of a mesh: what was encoded before lies on one."""
+        if not isinstance(self.sharding, Mesh):
+            return inputs
+        everywhere = ro.split(self.sharding)
+        return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), everywhere), inputs)
+
+    @staticmethod
+    def _on_mesh(sharding: Any) -> contextlib.AbstractContextManager:
+        return jax.set_mesh(sharding) if isinstance(sharding, Mesh) else contextlib.nullcontext()
+
+
+def all_frames(chunks: Iterable[Chunk], limit: int | None = None) -> Iterator[np.ndarray]:
+    """Yield the frames ``[B, n, height, width, 3]`` of decoded chunks, up to ``limit`` in all."""
+    left = limit
+    for chunk in chunks:
+        shown = chunk.frames if left is None else chunk.frames[:, :left]
+        left = None if left is None else left - shown.shape[1]
+        if shown.shape[1]:
+            yield shown
