@@ -20,9 +20,9 @@ from ports.demo_world.model import (
     ray_features,
 )
 from ports.demo_world.weights import load_weights
-from ports.wan.blocks import keys_and_values, mean_query, query_and_key
-from ports.wan.parameters import bind
-from ports.wan.patches import patchify, unpatchify
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import patchify, unpatchify
+from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT
 from ports.demo_world.training_data import Batch
-from ports.wan.parameters import bind
+from ports.wan.nn.parameters import bind
 
 CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
 

@@ -10,7 +10,7 @@ from ports.demo_world import codec, renderer
 from ports.demo_world.model import CELLS, CHUNK_FRAMES, DemoConfig, ray_features
 from ports.demo_world.objective import CHUNK_TOKENS, predict_flow
 from ports.demo_world.training_data import VALIDATION_SEED, Batch, random_walk
-from ports.wan.patches import patchify, unpatchify
+from ports.wan.nn.patches import patchify, unpatchify
 
 
 class Probe(NamedTuple):

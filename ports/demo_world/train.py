@@ -21,7 +21,7 @@ from ports.demo_world.objective import flow_loss
 from ports.demo_world.probe import make_probe, revisit_psnr
 from ports.demo_world.training_data import TRAIN_SEED, random_walk, sample_batch
 from ports.demo_world.weights import save_weights
-from ports.wan.parameters import init_params
+from ports.wan.nn.parameters import init_params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

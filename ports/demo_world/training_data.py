@@ -8,7 +8,7 @@ import numpy as np
 
 from ports.demo_world import codec, renderer
 from ports.demo_world.model import CHUNK_FRAMES, ray_features
-from ports.wan.patches import patchify
+from ports.wan.nn.patches import patchify
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the rooms; the demo and the tests draw theirs from other seeds
 _PERMUTATIONS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])

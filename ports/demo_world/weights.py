@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from ports.demo_world.codec import CHANNELS, PATCH, Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
-from ports.wan.parameters import abstract_params
+from ports.wan.nn.parameters import abstract_params
 from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."

@@ -15,12 +15,12 @@ from ports.inspatio_world.config import (
     STEPS,
     InSpatioConfig,
 )
-from ports.wan.blocks import Conditions, keys_and_values, mean_query, query_and_key
-from ports.wan.model import WanDiT
-from ports.wan.parameters import bind
-from ports.wan.patches import PATCH
+from ports.wan.autoencoders.wan_vae import VAEConfig, decode, encode
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import PATCH
+from ports.wan.nn.stack import Conditions, keys_and_values, mean_query, query_and_key
 from ports.wan.schedule import warped_schedule
-from ports.wan.vae import VAEConfig, decode, encode
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule, Viewed

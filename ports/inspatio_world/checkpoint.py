@@ -8,11 +8,12 @@ from typing import Any
 
 from checkpoints.components import Component, ModelFormat, Shapes
 from ports.inspatio_world.config import InSpatioConfig
-from ports.wan import umt5, vae
+from ports.wan.autoencoders import wan_vae
 from ports.wan.dit_keys import dit_rows
-from ports.wan.model import WanDiT
-from ports.wan.parameters import abstract_params
-from ports.wan.patches import PATCH
+from ports.wan.encoders import umt5
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.nn.patches import PATCH
 
 _HEAD_DIM = 128
 _FIXED = {"model_type": "t2v", "qk_norm": True, "cross_attn_norm": True, "eps": 1e-6}
@@ -76,7 +77,7 @@ DIT = Component(
     abstract=lambda config: abstract_params(WanDiT, config),
     from_json=lambda settings: InSpatioConfig(**settings),
 )
-VAE, UMT5 = _beside(vae.COMPONENT), _beside(umt5.COMPONENT)
+VAE, UMT5 = _beside(wan_vae.COMPONENT), _beside(umt5.COMPONENT)
 
 FORMAT = ModelFormat(name="inspatio-world", components=(DIT, VAE, UMT5))
 

@@ -182,7 +182,7 @@ def _backbone(args, size):
     from ports.inspatio_world.backbone import InSpatioWorld
     from ports.inspatio_world.checkpoint import DIT
     from ports.inspatio_world.config import CELL, TINY, TINY_VAE, InSpatioConfig
-    from ports.wan.vae import VAEConfig
+    from ports.wan.autoencoders.wan_vae import VAEConfig
 
     if args.tiny:
         config, coder = TINY, TINY_VAE
@@ -204,8 +204,8 @@ def _check_prompt(prompt: str | None, ckpt: str | None, config) -> None:
     from checkpoints.weights import open_weights
     from ports.inspatio_world.checkpoint import UMT5, tokenizer_folder
     from ports.inspatio_world.loading import is_embedding
-    from ports.wan.prompts import load_embedding
-    from ports.wan.text import Tokenizer
+    from ports.wan.encoders.prompts import load_embedding
+    from ports.wan.encoders.text import Tokenizer
 
     if prompt is None:
         return

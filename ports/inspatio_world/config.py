@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from ports.wan.model import WanConfig
-from ports.wan.vae import VAEConfig
+from ports.wan.autoencoders.wan_vae import VAEConfig
+from ports.wan.nn.dit import WanConfig
 
 Version = Literal["v1", "v1.5"]
 """Both have the same network with other weights; they differ in how the source is rendered and cut into chunks."""

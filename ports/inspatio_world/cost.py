@@ -5,11 +5,20 @@ import jax.numpy as jnp
 
 from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.config import CELL, GUIDE_CHANNELS
+<<<<<<< HEAD
 from ports.wan import umt5, vae
 from ports.wan.model import WanDiT
 from ports.wan.parameters import abstract_params
 from ports.wan.patches import PATCH
 from worldkv_jax.sessions.plan import Cost
+=======
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import umt5
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.nn.patches import PATCH
+from worldkv_jax.rollout.plan import Cost
+>>>>>>> wan
 
 # Of the Wan 2.1 VAE, for each pixel of a frame and in float32.
 _DECODE_FLOPS = 34e6  # of one latent frame
@@ -40,11 +49,11 @@ def inspatio_cost(backbone: InSpatioWorld, *, frames: int, encodes_text: bool, d
     prompt = layers * 2 * square + config.text_dim * dim + square
     scores = 2 * layers * live * dim  # of one token with source and previous output
 
-    coder = vae.abstract_params(backbone.vae)
+    coder = wan_vae.abstract_params(backbone.vae)
     video = frames * pixels * 3 * 4  # source and render, each as it is made and as it is encoded
     encoding = _bytes(coder, backbone.vae.compute_dtype) + _ENCODE_BYTES * pixels * coder_width // 4 + 4 * video
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
-    decoder = vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels * coder_width // 4
+    decoder = wan_vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels * coder_width // 4
     latents = 4 * own * PATCH**2
     return Cost(
         weights_bytes=_bytes(abstract_params(WanDiT, config), config.dtype)

@@ -14,7 +14,7 @@ from ports.inspatio_world.masks import pack_mask
 from ports.inspatio_world.render import as_colours
 from ports.inspatio_world.scene import Scene
 from ports.inspatio_world.shot import Shot
-from ports.wan.vae import VAEConfig, encode
+from ports.wan.autoencoders.wan_vae import VAEConfig, encode
 from worldkv_jax.rollout import ChunkInput, chunk_inputs
 
 

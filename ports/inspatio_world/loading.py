@@ -17,11 +17,11 @@ from ports.inspatio_world.footage import Footage, film
 from ports.inspatio_world.inputs import encode_footage
 from ports.inspatio_world.scene import Scene
 from ports.inspatio_world.shot import Shot
-from ports.wan import vae
-from ports.wan.model import WanDiT
-from ports.wan.parameters import init_params
-from ports.wan.prompts import TextEncoder, embed_prompt
-from ports.wan.text import Tokenizer
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders.prompts import TextEncoder, embed_prompt
+from ports.wan.encoders.text import Tokenizer
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.parameters import init_params
 from worldkv_jax.rollout import ChunkInput
 
 EMBEDDINGS = (".npy", ".safetensors")
@@ -50,7 +50,7 @@ def load(job: Job, *, seed: int = 0) -> tuple[InSpatioParams, list[ChunkInput]]:
     text = _embed(job, seed)
     if job.ckpt is None:
         dtype = jnp.dtype(backbone.vae.compute_dtype)
-        coder = vae.init_params(backbone.vae, seed, dtype=dtype)
+        coder = wan_vae.init_params(backbone.vae, seed, dtype=dtype)
     else:
         _, coder = _load(job.ckpt, VAE, backbone.vae.compute_dtype)
     inputs = encode_footage(backbone, coder, job.scene, job.shot, footage, text)

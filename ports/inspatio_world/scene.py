@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ports.inspatio_world.config import CELL
-from ports.wan.patches import PATCH
+from ports.wan.nn.patches import PATCH
 from worldkv_jax.cameras import rescale_intrinsics, validate_intrinsics, validate_poses
 
 Kind = Literal["video", "image"]

@@ -10,10 +10,10 @@ from ports.lingbot_world.camera import Lens, camera_cells
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.schedule import lingbot_schedule
-from ports.wan.blocks import Conditions, keys_and_values, mean_query, query_and_key
-from ports.wan.parameters import bind
-from ports.wan.patches import PATCH
-from ports.wan.vae import VAEConfig, decode
+from ports.wan.autoencoders.wan_vae import VAEConfig, decode
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import PATCH
+from ports.wan.nn.stack import Conditions, keys_and_values, mean_query, query_and_key
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule

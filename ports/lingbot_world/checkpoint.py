@@ -8,10 +8,11 @@ from checkpoints.components import Component, ModelFormat, Shapes
 from checkpoints.key_tables import patch_linear
 from ports.lingbot_world.config import CELL, MAPS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan import umt5, vae
+from ports.wan.autoencoders import wan_vae
 from ports.wan.dit_keys import dit_rows, layer
-from ports.wan.parameters import abstract_params
-from ports.wan.patches import PATCH
+from ports.wan.encoders import umt5
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.nn.patches import PATCH
 
 ORIGINAL = (
     *dit_rows(),
@@ -80,4 +81,4 @@ DIT = Component(
     from_json=lambda settings: LingBotConfig(**settings),
 )
 
-FORMAT = ModelFormat(name="lingbot-world-fast", components=(DIT, vae.COMPONENT, umt5.COMPONENT))
+FORMAT = ModelFormat(name="lingbot-world-fast", components=(DIT, wan_vae.COMPONENT, umt5.COMPONENT))

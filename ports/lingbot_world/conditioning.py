@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES, CONDITION_CHANNELS, LATENT_CHANNELS
-from ports.wan.patches import PATCH
-from ports.wan.resize import bicubic
-from ports.wan.vae import VAEConfig, encode_image
+from ports.wan.autoencoders.wan_vae import VAEConfig, encode_image
+from ports.wan.encoders.resize import bicubic
+from ports.wan.nn.patches import PATCH
 
 FRAMES_PER_LATENT = 4
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from ports.wan.model import WanConfig
+from ports.wan.nn.dit import WanConfig
 from worldkv_jax.names import check_name
 
 Control = Literal["cam", "act"]

@@ -6,10 +6,18 @@ import jax.numpy as jnp
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.config import CELL, CONDITION_CHANNELS
 from ports.lingbot_world.model import LingBotDiT
+<<<<<<< HEAD
 from ports.wan import umt5, vae
 from ports.wan.parameters import abstract_params
 from ports.wan.patches import PATCH
 from worldkv_jax.sessions.plan import Cost
+=======
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import umt5
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.nn.patches import PATCH
+from worldkv_jax.rollout.plan import Cost
+>>>>>>> wan
 
 # Of the Wan 2.1 VAE, for each pixel of a frame: arithmetic grows with the pixels alone, nearly.
 _DECODE_FLOPS = 34e6  # of one latent frame
@@ -41,10 +49,10 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
     stream = 4 * tokens * dim  # bytes of one float32 activation
     prompt_bytes = 2 * layers * rows * dim * width
     image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns
-    coder = vae.abstract_params(backbone.vae)
+    coder = wan_vae.abstract_params(backbone.vae)
     encoding = _bytes(coder) + _ENCODE_BYTES * pixels
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
-    decoder = vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels
+    decoder = wan_vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels
     return Cost(
         weights_bytes=_bytes(abstract_params(LingBotDiT, config), config.dtype) + _bytes(coder["decoder"]),
         passes=backbone.schedule.steps + 1,

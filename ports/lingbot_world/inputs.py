@@ -18,9 +18,9 @@ from ports.lingbot_world.camera_folder import CameraPath, latent_actions
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.conditioning import Length, image_chunks
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LingBotConfig
-from ports.wan import umt5
-from ports.wan.prompts import load_embedding
-from ports.wan.text import Tokenizer
+from ports.wan.encoders import umt5
+from ports.wan.encoders.prompts import load_embedding
+from ports.wan.encoders.text import Tokenizer
 from worldkv_jax.cameras import latent_poses
 from worldkv_jax.rollout import ChunkInput, chunk_inputs
 

@@ -16,10 +16,11 @@ from ports.lingbot_world.conditioning import encode_first_frame, image_cells
 from ports.lingbot_world.config import LATENT_CHANNELS, LingBotConfig
 from ports.lingbot_world.inputs import Inputs, is_embedding
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan import umt5, vae
-from ports.wan.parameters import init_params
-from ports.wan.prompts import TextEncoder, embed_prompt
-from ports.wan.text import Tokenizer
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import umt5
+from ports.wan.encoders.prompts import TextEncoder, embed_prompt
+from ports.wan.encoders.text import Tokenizer
+from ports.wan.nn.parameters import init_params
 from worldkv_jax.rollout import ChunkInput
 
 
@@ -27,7 +28,7 @@ def load(inputs: Inputs) -> tuple[LingBotParams, list[ChunkInput]]:
     """Embed the prompt, encode the image, then load the transformer: one large network at a time."""
     config, ckpt = inputs.backbone.config, inputs.ckpt
     prompt = _embed(inputs.prompt, ckpt, config)
-    _, coder = _load(ckpt, vae.COMPONENT, "float32")
+    _, coder = _load(ckpt, wan_vae.COMPONENT, "float32")
     cells = _encode(inputs, coder)
     _, dit = _load(ckpt, DIT, config.dtype)
     return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
@@ -41,7 +42,7 @@ def draw(inputs: Inputs, *, seed: int = 0) -> tuple[LingBotParams, list[ChunkInp
     else:
         prompt = jax.random.normal(jax.random.key(seed), (config.text_rows, config.text_dim))
     needs_coder = inputs.decodes or inputs.image is not None
-    coder = vae.init_params(backbone.vae, seed) if needs_coder else {}
+    coder = wan_vae.init_params(backbone.vae, seed) if needs_coder else {}
     cells = _encode(inputs, coder)
     dit = init_params(LingBotDiT, config, seed, dtype=jnp.dtype(config.dtype))
     return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)

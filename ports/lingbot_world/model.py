@@ -4,11 +4,11 @@ import jax
 from flax import nnx
 
 from ports.lingbot_world.config import LingBotConfig
-from ports.wan.blocks import map_layers
-from ports.wan.dit import MLP
-from ports.wan.layers import Linear
-from ports.wan.model import WanDiT
-from ports.wan.patches import PATCH, patchify
+from ports.wan.nn.block import MLP
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.layers import Linear
+from ports.wan.nn.patches import PATCH, patchify
+from ports.wan.nn.stack import map_layers
 
 
 class LingBotDiT(WanDiT):

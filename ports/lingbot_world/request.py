@@ -20,8 +20,9 @@ from ports.lingbot_world.inputs import Inputs, check_parts, check_prompt, is_emb
 from ports.lingbot_world.loading import draw, load
 from ports.lingbot_world.released_flags import check_released_window, released_memory
 from ports.lingbot_world.schedule import lingbot_schedule
-from ports.wan import umt5, vae
-from ports.wan.patches import PATCH
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import umt5
+from ports.wan.nn.patches import PATCH
 from worldkv_jax.cli.memory_flags import BANK_FLAGS
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.sessions.session import Session
@@ -48,7 +49,7 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     _check_given(args, without_files=without_files)
     reads_text = not args.random_weights and not is_embedding(args.prompt or "")
     if args.ckpt is not None:
-        others = [] if without_files else [vae.COMPONENT, *([umt5.COMPONENT] if reads_text else [])]
+        others = [] if without_files else [wan_vae.COMPONENT, *([umt5.COMPONENT] if reads_text else [])]
         check_parts(args.ckpt, [DIT, *others])
     config = _config(args)
     image = None if args.image is None else read_image(args.image)
@@ -56,7 +57,7 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     path, length = _path(args, config)
     memory = _memory(args, memory, config, length)
     check_released_window(memory, length.latents)
-    coder = vae.VAEConfig() if without_files else open_weights(args.ckpt, vae.COMPONENT).config
+    coder = wan_vae.VAEConfig() if without_files else open_weights(args.ckpt, wan_vae.COMPONENT).config
     if args.prompt is not None:
         check_prompt(args.prompt, None if without_files else args.ckpt, config)
     backbone = LingBotWorld(config, rows, columns, lingbot_schedule(shift=args.shift), coder)

@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 
 from ports.matrix_game2.config import MOUSE_COLUMNS, WINDOW_ROWS, MatrixGameConfig
-from ports.wan.dit import MLP
-from ports.wan.layers import LayerNorm, Linear
+from ports.wan.nn.block import MLP
+from ports.wan.nn.layers import LayerNorm, Linear
 from worldkv_jax.rope import rotate, rotation
 
 ROTATED_PAIRS = 4

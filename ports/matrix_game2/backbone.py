@@ -10,12 +10,12 @@ from ports.matrix_game2.action_module import ActionInput, ActionWindow, empty_wi
 from ports.matrix_game2.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import UNIVERSAL
-from ports.wan import taehv, vae
-from ports.wan.blocks import keys_and_values, mean_query, query_and_key
-from ports.wan.parameters import bind
-from ports.wan.patches import PATCH
-from ports.wan.taehv import TAEHVConfig
-from ports.wan.vae import VAEConfig
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.autoencoders.taehv import TAEHVConfig
+from ports.wan.autoencoders.wan_vae import VAEConfig
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import PATCH
+from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule
@@ -127,7 +127,7 @@ class MatrixGame2:
 
     def decode(self, params: MatrixGameParams, latents, decoder) -> tuple[jax.Array, Any]:
         """Decode latents to frames ``[B, n, height, width, 3]``: 9 of a rollout's first chunk, then 12 each."""
-        decode = vae.decode if isinstance(self.decoder, VAEConfig) else taehv.decode
+        decode = wan_vae.decode if isinstance(self.decoder, VAEConfig) else taehv.decode
         frames, decoder = decode(self.decoder, params.decoder, latents, decoder)
         return (frames + 1) / 2, decoder
 

@@ -10,10 +10,11 @@ from checkpoints.key_tables import LINEAR, Row
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import VARIANTS, Variant, variant_of
-from ports.wan import clip, taehv, vae
+from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.dit_keys import dit_rows, layer
-from ports.wan.parameters import abstract_params
-from ports.wan.patches import PATCH
+from ports.wan.encoders import clip
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.nn.patches import PATCH
 
 PREFIX = "model."
 """What the released files put before every key."""
@@ -165,7 +166,7 @@ def model_format(variant: Variant) -> ModelFormat:
     """Return what the released folder holds of a variant."""
     return ModelFormat(
         name=f"matrix-game-2-{variant.name.replace('_', '-')}",
-        components=(dit_component(variant), vae.COMPONENT, clip.COMPONENT, taehv.COMPONENT),
+        components=(dit_component(variant), wan_vae.COMPONENT, clip.COMPONENT, taehv.COMPONENT),
         known_files=KNOWN_FILES,
     )
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ports.matrix_game2.config import CHUNK_FRAMES, CONDITION_CHANNELS, LATENT_CHANNELS
-from ports.wan import clip, vae
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import clip
 
 HEIGHT, WIDTH = 352, 640
 """Pixels of the released video."""
@@ -89,7 +90,7 @@ class Scene(NamedTuple):
 class SceneEncoder:
     """The networks that read a rollout's first image; run once, a rollout keeps the result."""
 
-    vae: vae.VAEConfig
+    vae: wan_vae.VAEConfig
     vae_params: dict
     clip: clip.CLIPConfig
     clip_params: dict
@@ -116,7 +117,7 @@ def mask_first(latents: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def _encode_cells(config, params, pictures, latents: int) -> jax.Array:
-    return mask_first(vae.encode_image(config, params, pictures, latents))
+    return mask_first(wan_vae.encode_image(config, params, pictures, latents))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ports.wan.model import WanConfig
+from ports.wan.nn.dit import WanConfig
 from worldkv_jax.rope import Rope
 
 CHUNK_FRAMES = 3

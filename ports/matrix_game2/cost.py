@@ -8,13 +8,15 @@ import jax.numpy as jnp
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.config import CELL, CONDITION_CHANNELS, MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.model import MatrixGameDiT
-from ports.wan import clip, costs, taehv, vae
-from ports.wan.parameters import abstract_params
+from ports.wan import costs
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip
+from ports.wan.nn.parameters import abstract_params
 from worldkv_jax.sessions.plan import Cost
 
 
 def matrix_game_cost(
-    backbone: MatrixGame2, coder: vae.VAEConfig, tower: clip.CLIPConfig, *, worlds: int, decodes: bool
+    backbone: MatrixGame2, coder: wan_vae.VAEConfig, tower: clip.CLIPConfig, *, worlds: int, decodes: bool
 ) -> Cost:
     """Count bytes and arithmetic of a batch of worlds.
 
@@ -57,6 +59,6 @@ def _action_products(backbone: MatrixGame2) -> int:
     return config.action_layers * (keyboard + (mouse if config.mouse else 0))
 
 
-def _decoder_weights(decoder: vae.VAEConfig | taehv.TAEHVConfig) -> int:
-    abstract = (vae if isinstance(decoder, vae.VAEConfig) else taehv).abstract_params(decoder)
+def _decoder_weights(decoder: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
+    abstract = (wan_vae if isinstance(decoder, wan_vae.VAEConfig) else taehv).abstract_params(decoder)
     return costs.count_bytes(abstract["decoder"], decoder.compute_dtype)

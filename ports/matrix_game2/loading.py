@@ -19,8 +19,9 @@ from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_CHANNELS
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
 from ports.matrix_game2.variants import Variant
-from ports.wan import clip, taehv, vae
-from ports.wan.parameters import init_params
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip
+from ports.wan.nn.parameters import init_params
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 
@@ -31,7 +32,7 @@ class Job:
 
     backbone: MatrixGame2
     variant: Variant
-    coder: vae.VAEConfig
+    coder: wan_vae.VAEConfig
     """The VAE that encodes the first images."""
     tower: clip.CLIPConfig
     pictures: np.ndarray | None
@@ -67,7 +68,7 @@ def _load_scene(job: Job) -> tuple[Scene, dict | None]:
     """Encode the first images; the VAE's decoder stays, everything else goes."""
     tower, tower_params = _load(job.ckpt, clip.COMPONENT, jnp.dtype(job.backbone.config.dtype))
     # Released in half precision; single costs little here and is nearer to what was trained.
-    coder, coder_params = _load(job.ckpt, vae.COMPONENT, jnp.float32)
+    coder, coder_params = _load(job.ckpt, wan_vae.COMPONENT, jnp.float32)
     encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
     pictures = jnp.asarray(np.repeat(job.pictures, job.worlds // len(job.pictures), axis=0))
     scene = jax.block_until_ready(encoder(pictures, chunks=job.chunks))
@@ -92,7 +93,7 @@ def _draw_decoder(job: Job) -> dict | None:
     if not job.decodes:
         return None
     decoder = job.backbone.decoder
-    network = vae if isinstance(decoder, vae.VAEConfig) else taehv
+    network = wan_vae if isinstance(decoder, wan_vae.VAEConfig) else taehv
     return _decoder_alone(network.init_params(decoder, 0), decoder.compute_dtype)
 
 

@@ -16,12 +16,12 @@ from ports.matrix_game2.action_module import (
     action_rotation,
 )
 from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
-from ports.wan.blocks import Conditions, map_layers, run_blocks
-from ports.wan.dit import MLP, QKV
-from ports.wan.layers import LayerNorm
-from ports.wan.model import WanDiT
-from ports.wan.parameters import stack_layers
-from ports.wan.patches import patchify, unpatchify
+from ports.wan.nn.block import MLP, QKV
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.layers import LayerNorm
+from ports.wan.nn.parameters import stack_layers
+from ports.wan.nn.patches import patchify, unpatchify
+from ports.wan.nn.stack import Conditions, map_layers, run_blocks
 from worldkv_jax.memory import Context
 
 

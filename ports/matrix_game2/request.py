@@ -20,8 +20,9 @@ from ports.matrix_game2.loading import Job, load
 from ports.matrix_game2.memories import WHY_OFF, default_memory, native_memory
 from ports.matrix_game2.play import Source
 from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
-from ports.wan import clip, taehv, vae
-from ports.wan.patches import PATCH
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip
+from ports.wan.nn.patches import PATCH
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions.session import Session
@@ -140,20 +141,20 @@ def _worlds(pictures: np.ndarray | None, actions: list[Rows] | Source) -> int:
 
 def _networks(
     args: argparse.Namespace, variant: Variant
-) -> tuple[MatrixGameConfig, vae.VAEConfig, clip.CLIPConfig, vae.VAEConfig | taehv.TAEHVConfig]:
+) -> tuple[MatrixGameConfig, wan_vae.VAEConfig, clip.CLIPConfig, wan_vae.VAEConfig | taehv.TAEHVConfig]:
     """Return the sizes of transformer, encoding VAE, CLIP and decoder; of a checkpoint read from its files."""
     precise = args.decoder_dtype or ("float32" if args.dtype == "float32" or args.tiny else "float16")
     if args.tiny:
         config = variant.configure(**{name: getattr(TINY, name) for name in (*_SIZES, *_ACTION_SIZES)})
-        coder, tiny_decoder = vae.VAEConfig(dim=4), taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
+        coder, tiny_decoder = wan_vae.VAEConfig(dim=4), taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
         tower = clip.CLIPConfig(image_size=28, dim=config.image_dim, heads=2, layers=2, mlp_dim=32, out_dim=8)
     elif args.ckpt is None:
-        config, coder = variant.configure(dtype=args.dtype), vae.VAEConfig()
+        config, coder = variant.configure(dtype=args.dtype), wan_vae.VAEConfig()
         tower, tiny_decoder = clip.CLIPConfig(), taehv.TAEHVConfig()
     else:
         found = open_weights(args.ckpt, dit_component(variant)).config
         config = dataclasses.replace(found, dtype=args.dtype)
-        coder, tower = (open_weights(args.ckpt, part).config for part in (vae.COMPONENT, clip.COMPONENT))
+        coder, tower = (open_weights(args.ckpt, part).config for part in (wan_vae.COMPONENT, clip.COMPONENT))
         tiny_decoder = open_weights(args.ckpt, taehv.COMPONENT).config if args.decoder == "taehv" else None
         if tower.dim != config.image_dim:
             raise ValueError(

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from ports.wan import taehv, vae
-from ports.wan.model import WanConfig
-from ports.wan.patches import PATCH
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.nn.dit import WanConfig
+from ports.wan.nn.patches import PATCH
 
 # Of the Wan 2.1 VAE at its released width, for each pixel of a frame and in float32.
 _DECODE_FLOPS = 34e6  # of one latent frame
@@ -38,20 +38,21 @@ def pass_bytes(config: WanConfig, tokens: int) -> int:
     return 4 * tokens * (5 * config.dim + config.ffn_dim)
 
 
-def decoder_bytes(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
+def decoder_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
     """Estimate what decoding a chunk takes: the stream's state, which is written in place, and temporaries."""
-    is_vae = isinstance(config, vae.VAEConfig)
-    state = (vae if is_vae else taehv).decoder_state_bytes(config, height, width, worlds)
+    is_vae = isinstance(config, wan_vae.VAEConfig)
+    state = (wan_vae if is_vae else taehv).decoder_state_bytes(config, height, width, worlds)
     temporaries = _DECODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
     return state + (temporaries if is_vae else int(temporaries * _TINY_SHARE))
 
 
-def decode_flops(config: vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, latent_frames: int) -> float:
+def decode_flops(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, latent_frames: int) -> float:
     """Estimate the arithmetic of decoding so many latent frames."""
-    return _DECODE_FLOPS * height * width * latent_frames * (1 if isinstance(config, vae.VAEConfig) else _TINY_SHARE)
+    share = 1 if isinstance(config, wan_vae.VAEConfig) else _TINY_SHARE
+    return _DECODE_FLOPS * height * width * latent_frames * share
 
 
-def encoder_bytes(config: vae.VAEConfig, height: int, width: int, worlds: int = 1) -> int:
+def encoder_bytes(config: wan_vae.VAEConfig, height: int, width: int, worlds: int = 1) -> int:
     """Estimate what encoding takes: the VAE's weights and temporaries."""
     temporaries = _ENCODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
-    return count_bytes(vae.abstract_params(config), config.compute_dtype) + temporaries
+    return count_bytes(wan_vae.abstract_params(config), config.compute_dtype) + temporaries

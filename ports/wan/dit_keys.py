@@ -1,7 +1,7 @@
 """Key table of the transformer that Wan-style world models share."""
 
 from checkpoints.key_tables import LINEAR, Row, Transform, patch, squeeze
-from ports.wan.patches import PATCH
+from ports.wan.nn.patches import PATCH
 
 
 def layer(key: str, path: str, transform: Transform = LINEAR) -> tuple[Row, Row]:

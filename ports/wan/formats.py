@@ -1,7 +1,8 @@
 """The networks that the released models share, as checkpoints of their own."""
 
 from checkpoints.components import ModelFormat
-from ports.wan import clip, taehv, umt5, vae
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip, umt5
 
 PUBLISHED = {
     "38071ab59bd94681c686fa51d75a1968f64e470262043be31f7a094e442fd981": "Wan 2.1 VAE",
@@ -11,7 +12,7 @@ PUBLISHED = {
 }
 """Published files by SHA-256, as public repositories that pin them report it."""
 
-VAE = ModelFormat(name="wan-vae", components=(vae.COMPONENT,), known_files=PUBLISHED)
+VAE = ModelFormat(name="wan-vae", components=(wan_vae.COMPONENT,), known_files=PUBLISHED)
 UMT5 = ModelFormat(name="umt5-xxl", components=(umt5.COMPONENT,), known_files=PUBLISHED)
 CLIP = ModelFormat(name="clip-vit-h-14", components=(clip.COMPONENT,), known_files=PUBLISHED)
 TAEHV = ModelFormat(name="taew2_1", components=(taehv.COMPONENT,), known_files=PUBLISHED)

@@ -21,7 +21,8 @@ from ports.lingbot_world import checkpoint as lingbot
 from ports.lingbot_world import config as lingbot_config
 from ports.matrix_game2 import checkpoint as matrix_game
 from ports.matrix_game2 import config as matrix_game_config
-from ports.wan import clip, taehv, umt5, vae
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip, umt5
 from tests.checkpoints.formats import draw
 from tests.checkpoints.torch_writer import save_torch
 
@@ -29,8 +30,8 @@ LINGBOT = Path(__file__).parents[1] / "goldens" / "lingbot_world" / "h_ckpt"  # 
 CLIP = clip.CLIPConfig(image_size=28, dim=160, heads=2, layers=3, mlp_dim=16, out_dim=8)
 UMT5 = umt5.UMT5Config(vocabulary=32, dim=8, attention_dim=8, ffn_dim=16, heads=2, layers=3)
 CASES = {
-    "vae": (vae.COMPONENT, vae.VAEConfig(dim=4), "original"),
-    "vae-diffusers": (vae.COMPONENT, vae.VAEConfig(dim=4), "diffusers"),
+    "vae": (wan_vae.COMPONENT, wan_vae.VAEConfig(dim=4), "original"),
+    "vae-diffusers": (wan_vae.COMPONENT, wan_vae.VAEConfig(dim=4), "diffusers"),
     "umt5": (umt5.COMPONENT, UMT5, "original"),
     "umt5-transformers": (umt5.COMPONENT, UMT5, "transformers"),
     "clip": (clip.COMPONENT, CLIP, "original"),

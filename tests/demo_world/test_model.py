@@ -17,8 +17,8 @@ from ports.demo_world.model import (
     ray_features,
 )
 from ports.demo_world.training_data import level_poses, sample_batch
-from ports.wan.parameters import bind, init_params
-from ports.wan.patches import patchify, unpatchify
+from ports.wan.nn.parameters import bind, init_params
+from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
 

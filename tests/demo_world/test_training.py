@@ -12,7 +12,7 @@ from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.train import TrainConfig, train
 from ports.demo_world.weights import load_weights, save_weights
-from ports.wan.parameters import init_params
+from ports.wan.nn.parameters import init_params
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld, Source
 from ports.inspatio_world.config import TINY
-from ports.wan.model import WanDiT
-from ports.wan.parameters import init_params
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.parameters import init_params
 from worldkv_jax.cameras import pose_from_angles
 from worldkv_jax.rollout import ChunkInput, chunk_inputs, rollout, start
 

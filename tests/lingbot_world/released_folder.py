@@ -12,11 +12,12 @@ from safetensors.numpy import save_file
 from checkpoints.components import Component
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.config import TINY, LingBotConfig
-from ports.wan import umt5, vae
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import umt5
 from tests.checkpoints.torch_writer import save_torch
 from tests.wan.released import tensors_of
 
-CODER = vae.VAEConfig(dim=4)
+CODER = wan_vae.VAEConfig(dim=4)
 ENCODER = umt5.UMT5Config(vocabulary=400, dim=TINY.text_dim, attention_dim=16, ffn_dim=32, heads=2, layers=1)
 TOKENIZER = Path(__file__).parents[1] / "goldens/wan_parts/tiny_tokenizer/tokenizer.json"
 
@@ -55,7 +56,7 @@ def write_transformer(folder: Path, config: LingBotConfig = TINY, *, shards: int
 def write_folder(folder: Path, config: LingBotConfig = TINY) -> Path:
     """Write all that the released program reads."""
     write_transformer(folder / "lingbot_world_fast", config)
-    save_torch(folder / "Wan2.1_VAE.pth", random_tensors(vae.COMPONENT, CODER, 2))
+    save_torch(folder / "Wan2.1_VAE.pth", random_tensors(wan_vae.COMPONENT, CODER, 2))
     text = {k: t.astype(ml_dtypes.bfloat16) for k, t in random_tensors(umt5.COMPONENT, ENCODER, 3).items()}
     save_torch(folder / "models_t5_umt5-xxl-enc-bf16.pth", text)
     place = folder / "google/umt5-xxl"

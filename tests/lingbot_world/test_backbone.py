@@ -13,7 +13,7 @@ from ports.lingbot_world.camera import camera_cells, make_lens, motion_scale
 from ports.lingbot_world.conditioning import image_cells, image_chunks
 from ports.lingbot_world.config import TINY
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan.parameters import abstract_params
+from ports.wan.nn.parameters import abstract_params
 from tests.lingbot_world.released_folder import random_params
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory, window_context

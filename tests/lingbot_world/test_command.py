@@ -199,6 +199,6 @@ def test_a_long_prompt_is_cut_with_a_warning(place, tmp_path):
 
 def test_the_tiny_coder_is_read_off_its_file(place):
     from checkpoints.weights import open_weights
-    from ports.wan import vae
+    from ports.wan.autoencoders import wan_vae
 
-    assert open_weights(place / "model", vae.COMPONENT).config == CODER
+    assert open_weights(place / "model", wan_vae.COMPONENT).config == CODER

@@ -12,11 +12,11 @@ from ports.lingbot_world.conditioning import (
     latent_size,
     rollout_length,
 )
-from ports.wan import vae
-from ports.wan.resize import bicubic
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders.resize import bicubic
 from tests.lingbot_world.released_folder import random_params
 
-CODER = vae.VAEConfig(dim=4)
+CODER = wan_vae.VAEConfig(dim=4)
 
 
 def test_a_picture_of_480_by_832_loses_two_rows():
@@ -57,11 +57,11 @@ def test_chunks_repeat_the_last_frame():
 
 def test_a_picture_becomes_the_first_latent_frame():
     """Encoded as a clip: the picture, stretched as PyTorch does, then grey."""
-    params = random_params(vae.abstract_params(CODER))
+    params = random_params(wan_vae.abstract_params(CODER))
     picture = np.random.default_rng(0).integers(0, 256, (20, 50, 3), np.uint8)
     got = encode_first_frame(CODER, params, picture, rows=4, columns=6, latents=3)
     frame = bicubic(jnp.asarray(picture, jnp.float32) / 127.5 - 1, 32, 48)
     clip = jnp.concatenate([frame[None], jnp.zeros((8, 32, 48, 3))])
-    want = jax.jit(vae.encode, static_argnums=0)(CODER, params, clip[None])
+    want = jax.jit(wan_vae.encode, static_argnums=0)(CODER, params, clip[None])
     np.testing.assert_allclose(got[..., 4:], want, atol=1e-5)
     assert got.shape == (1, 3, 4, 6, 20) and (got[:, 0, ..., :4] == 1).all()

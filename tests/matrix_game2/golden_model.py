@@ -12,7 +12,7 @@ from ports.matrix_game2.backbone import Given
 from ports.matrix_game2.checkpoint import ORIGINAL, PREFIX, configure
 from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
-from ports.wan.parameters import abstract_params
+from ports.wan.nn.parameters import abstract_params
 
 
 def given_tensors(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,12 +11,13 @@ from checkpoints.components import Component
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import UNIVERSAL, Variant
-from ports.wan import clip, taehv, vae
+from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.encoders import clip
 from tests.checkpoints.torch_writer import save_torch
 from tests.matrix_game2.worlds import SIZES
 from tests.wan.released import tensors_of
 
-CODER = vae.VAEConfig(dim=4)
+CODER = wan_vae.VAEConfig(dim=4)
 TOWER = clip.CLIPConfig(image_size=28, dim=80, heads=1, layers=2, mlp_dim=32, out_dim=8)
 """Its head is as wide as those of ViT-H/14, which no tensor tells."""
 TAEHV = taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
@@ -51,7 +52,7 @@ def write_folder(folder: Path, *variants: Variant) -> Path:
     """Write all that the released program reads."""
     for variant in variants or (UNIVERSAL,):
         write_transformer(folder / variant.checkpoint, variant)
-    save_torch(folder / "Wan2.1_VAE.pth", random_tensors(vae.COMPONENT, CODER, 2))
+    save_torch(folder / "Wan2.1_VAE.pth", random_tensors(wan_vae.COMPONENT, CODER, 2))
     name = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
     save_torch(folder / name, random_tensors(clip.COMPONENT, TOWER, 3))
     save_file(random_tensors(taehv.COMPONENT, TAEHV, 4), folder / "taew2_1.safetensors")

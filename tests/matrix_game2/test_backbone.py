@@ -13,8 +13,8 @@ from ports.matrix_game2.config import TINY
 from ports.matrix_game2.memories import default_memory, native_memory
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import VARIANTS
-from ports.wan import vae
-from ports.wan.parameters import abstract_params
+from ports.wan.autoencoders import wan_vae
+from ports.wan.nn.parameters import abstract_params
 from tests.matrix_game2.worlds import draw, inputs, noise, scene, tiny
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
@@ -151,7 +151,7 @@ def test_retrieved_keys_at_other_positions_and_by_attention(positions, rule):
 
 def test_frames_are_nine_and_then_twelve_and_in_range():
     backbone, params = tiny("universal")
-    params = params._replace(decoder={"decoder": draw(vae.abstract_params(backbone.decoder)["decoder"], seed=2)})
+    params = params._replace(decoder={"decoder": draw(wan_vae.abstract_params(backbone.decoder)["decoder"], seed=2)})
     world = ro.start(backbone, params, native_memory(backbone.config))
     chunks = inputs(VARIANTS["universal"], [KEYS["universal"][:3]])
     made, _ = ro.rollout(backbone, params, world, chunks, noise=lambda i: noise(i, backbone))

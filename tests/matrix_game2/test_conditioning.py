@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from ports.matrix_game2.conditioning import SceneEncoder, fit_picture, read_image
-from ports.wan import clip, vae
+from ports.wan.autoencoders import wan_vae
+from ports.wan.encoders import clip
 from tests.matrix_game2.worlds import VAE, draw
 
 CLIP = clip.CLIPConfig(image_size=28, patch_size=14, dim=24, heads=2, layers=2, mlp_dim=32, out_dim=8)
@@ -88,7 +89,7 @@ def test_files_that_are_no_pictures(tmp_path):
 def test_a_scene_is_encoded():
     encoder = SceneEncoder(
         vae=VAE,
-        vae_params=draw(vae.abstract_params(VAE), seed=3),
+        vae_params=draw(wan_vae.abstract_params(VAE), seed=3),
         clip=CLIP,
         clip_params=draw(clip.COMPONENT.abstract(CLIP), seed=4),
     )

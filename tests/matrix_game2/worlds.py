@@ -13,8 +13,8 @@ from ports.matrix_game2.config import TINY
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import cut_rows, follow
 from ports.matrix_game2.variants import VARIANTS, Variant
-from ports.wan.parameters import abstract_params
-from ports.wan.vae import VAEConfig
+from ports.wan.autoencoders.wan_vae import VAEConfig
+from ports.wan.nn.parameters import abstract_params
 from worldkv_jax import rollout as ro
 
 ROWS, COLUMNS, TOKENS = 4, 6, 5

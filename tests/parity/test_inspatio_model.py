@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from ports.inspatio_world.backbone import Previous
-from ports.wan.dit import time_sinusoid
-from ports.wan.layers import layer_norm, modulate
-from ports.wan.model import WanDiT
-from ports.wan.parameters import bind
-from ports.wan.patches import patchify
+from ports.wan.nn.block import time_sinusoid
+from ports.wan.nn.dit import WanDiT
+from ports.wan.nn.layers import layer_norm, modulate
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import patchify
 from ports.wan.schedule import nearest_step, noise_levels, timesteps, warped_schedule
 from tests.parity.goldens import load_case
 from tests.parity.inspatio_cases import Case, agree, channels_last, parametrize

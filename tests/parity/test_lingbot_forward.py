@@ -9,11 +9,11 @@ import pytest
 from flax import nnx
 
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan.attention import attention
-from ports.wan.blocks import Conditions, keys_and_values, run_blocks
-from ports.wan.layers import gate, layer_norm, modulate
-from ports.wan.parameters import bind
-from ports.wan.patches import PATCH, patchify
+from ports.wan.nn.attention import attention
+from ports.wan.nn.layers import gate, layer_norm, modulate
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import PATCH, patchify
+from ports.wan.nn.stack import Conditions, keys_and_values, run_blocks
 from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
 

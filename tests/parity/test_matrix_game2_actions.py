@@ -23,8 +23,8 @@ from ports.matrix_game2.checkpoint import ORIGINAL, PREFIX
 from ports.matrix_game2.config import CHUNK_FRAMES
 from ports.matrix_game2.schedule import SHIFT, matrix_game_schedule, sigma_at
 from ports.matrix_game2.variants import VARIANTS
-from ports.wan.dit import time_sinusoid
-from ports.wan.parameters import abstract_params, bind
+from ports.wan.nn.block import time_sinusoid
+from ports.wan.nn.parameters import abstract_params, bind
 from ports.wan.schedule import nearest_step, noise_levels, timesteps
 from tests.matrix_game2.golden_model import fill
 from tests.parity.goldens import find_cases, load_case

@@ -12,11 +12,11 @@ from ports.matrix_game2.action_module import FrameKV
 from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams, Prepared
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.schedule import sigma_at
-from ports.wan.attention import attention
-from ports.wan.blocks import Conditions, keys_and_values, run_blocks
-from ports.wan.layers import gate, layer_norm, modulate
-from ports.wan.parameters import bind
-from ports.wan.patches import patchify
+from ports.wan.nn.attention import attention
+from ports.wan.nn.layers import gate, layer_norm, modulate
+from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import patchify
+from ports.wan.nn.stack import Conditions, keys_and_values, run_blocks
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import Context, KVSpan, MemoryConfig, WorldMemory, recall, remember

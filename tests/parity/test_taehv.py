@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import taehv
+from ports.wan.autoencoders import taehv
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 

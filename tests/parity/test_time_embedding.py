@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ports.wan.dit import time_sinusoid
+from ports.wan.nn.block import time_sinusoid
 from tests.parity.goldens import find_cases, load_case
 
 

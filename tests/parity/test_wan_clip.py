@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import clip
-from ports.wan.parameters import bind
-from ports.wan.resize import bicubic
+from ports.wan.encoders import clip
+from ports.wan.encoders.resize import bicubic
+from ports.wan.nn.parameters import bind
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ports.wan import umt5
-from ports.wan.parameters import bind
-from ports.wan.text import Tokenizer, clean
+from ports.wan.encoders import umt5
+from ports.wan.encoders.text import Tokenizer, clean
+from ports.wan.nn.parameters import bind
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import vae
-from ports.wan.parameters import bind
-from ports.wan.vae.decoder import Decoder
-from ports.wan.vae.encoder import Encoder
-from ports.wan.vae.streaming import run_piece
+from ports.wan.autoencoders import wan_vae
+from ports.wan.autoencoders.streaming import run_piece
+from ports.wan.autoencoders.wan_vae.networks import Decoder, Encoder
+from ports.wan.nn.parameters import bind
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 
@@ -36,9 +35,9 @@ FIXTURES = {
     "statistics": "in/inv_std",
 }
 
-decode = jax.jit(vae.decode, static_argnums=0, static_argnames="raw")
-encode = jax.jit(vae.encode, static_argnums=0)
-encode_image = jax.jit(vae.encode_image, static_argnums=(0, 3))
+decode = jax.jit(wan_vae.decode, static_argnums=0, static_argnames="raw")
+encode = jax.jit(wan_vae.encode, static_argnums=0)
+encode_image = jax.jit(wan_vae.encode_image, static_argnums=(0, 3))
 
 
 def pytest_generate_tests(metafunc):
@@ -72,17 +71,17 @@ def _model(path):
     meta, tensors, _ = _load(path)
     tensors = {key.removeprefix("params/"): t for key, t in tensors.items() if key.startswith("params/")}
     if any(key.startswith("encoder.") for key in tensors):
-        config, params = convert(vae.COMPONENT, tensors, {})
+        config, params = convert(wan_vae.COMPONENT, tensors, {})
         assert config.dim == meta.get("config", meta)["dim"]
         return config, params
-    config = vae.VAEConfig(
+    config = wan_vae.VAEConfig(
         dim=meta["decoder_dim"],
         dim_mult=meta["dim_mult"],
         num_res_blocks=meta["num_res_blocks"],
         temporal_downsample=meta["temporal_upsample"][::-1],
     )
     decoder = dataclasses.replace(
-        vae.COMPONENT, abstract=lambda config: {"decoder": vae.abstract_params(config)["decoder"]}
+        wan_vae.COMPONENT, abstract=lambda config: {"decoder": wan_vae.abstract_params(config)["decoder"]}
     )
     return convert(decoder, tensors, config)
 
@@ -103,8 +102,8 @@ def _latents(a):
 
 def test_latents_are_normalised_alike(statistics):
     _, tensors, close = _load(statistics[0])
-    close(vae.LATENT_MEAN, tensors["in/mean"])
-    close(1 / np.array(vae.LATENT_STD), tensors["in/inv_std"])
+    close(wan_vae.LATENT_MEAN, tensors["in/mean"])
+    close(1 / np.array(wan_vae.LATENT_STD), tensors["in/inv_std"])
 
 
 def _decode_chunks(config, params, latents, size, state=None):
@@ -149,7 +148,7 @@ def test_decode_from_caches_of_zeros(zero_cache):
     _, tensors, close = _load(path)
     config, params = _model(path)
     expected = _video(tensors[name])
-    described = vae.decoder_state(config, *expected.shape[2:4], worlds=len(expected))
+    described = wan_vae.decoder_state(config, *expected.shape[2:4], worlds=len(expected))
     zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), described)
     close(decode(config, params, _latents(tensors["in/latent"]), zeros)[0], expected)
 
@@ -201,7 +200,7 @@ def test_decoder_caches(decoder_cache):
     _, state = _decode_chunks(config, params, _latents(tensors["in/latent"])[:, :count], 1)
     _compare_caches(meta, tensors, close, prefix, state)
     if "out/decode_after_conv2" in tensors:
-        mean, std = np.array(vae.LATENT_MEAN), np.array(vae.LATENT_STD)
+        mean, std = np.array(wan_vae.LATENT_MEAN), np.array(wan_vae.LATENT_STD)
         z = jnp.asarray(_latents(tensors["in/latent"]) * std + mean, jnp.float32)
         moved = bind(Decoder, config, params["decoder"]).latents_in(z)
         close(moved, _latents(tensors["out/decode_after_conv2"]))

@@ -10,9 +10,9 @@ import pytest
 from flax import nnx
 
 from checkpoints.key_tables import expected_tensors
-from ports.wan import vae
-from ports.wan.vae import blocks, checkpoint, layers
-from ports.wan.vae.streaming import Past, run_piece
+from ports.wan.autoencoders import layers, wan_vae
+from ports.wan.autoencoders.streaming import Past, run_piece
+from ports.wan.autoencoders.wan_vae import blocks, checkpoint
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import paths
 
@@ -143,7 +143,7 @@ def test_statistics_as_the_ports_round_them(case):
     _, tensors, _ = case
     roundings = {"fp16": [np.float16], "bf16": [BFLOAT16], "mg2_encoder": [np.float16, BFLOAT16]}
     for name, dtypes in roundings.items():
-        mean, std = np.array(vae.LATENT_MEAN, np.float32), np.array(vae.LATENT_STD, np.float32)
+        mean, std = np.array(wan_vae.LATENT_MEAN, np.float32), np.array(wan_vae.LATENT_STD, np.float32)
         for dtype in dtypes:
             mean, std = mean.astype(dtype), std.astype(dtype)
         for key, value in {"mean": mean, "inv_std": (1 / std.astype(np.float32)).astype(std.dtype)}.items():

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import clip
-from ports.wan.resize import bicubic
+from ports.wan.encoders import clip
+from ports.wan.encoders.resize import bicubic
 from tests.wan.released import convert
 
 torch = pytest.importorskip("torch")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import umt5
+from ports.wan.encoders import umt5
 from tests.wan.released import convert
 
 torch = pytest.importorskip("torch")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import vae
+from ports.wan.autoencoders import wan_vae
 from tests.wan.released import convert
 
 torch = pytest.importorskip("torch")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.torch
 def pair(request):
     """Return the reference, and our configuration and parameters of the same weights."""
     seed, temporal = request.param
-    config = vae.VAEConfig(dim=6 + seed, dim_mult=(1, 2, 3, 3 + seed), temporal_downsample=temporal)
+    config = wan_vae.VAEConfig(dim=6 + seed, dim_mult=(1, 2, 3, 3 + seed), temporal_downsample=temporal)
     torch.manual_seed(seed)
     reference = diffusers.AutoencoderKLWan(
         base_dim=config.dim,
@@ -31,7 +31,7 @@ def pair(request):
         for parameter in reference.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     tensors = {key: tensor.numpy() for key, tensor in reference.state_dict().items()}
-    _, params = convert(vae.COMPONENT, tensors, config, "diffusers")
+    _, params = convert(wan_vae.COMPONENT, tensors, config, "diffusers")
     with jax.default_matmul_precision("highest"):
         yield reference, config, params
 
@@ -49,18 +49,18 @@ def test_latents_agree(pair):
     video = jax.random.uniform(jax.random.key(0), (2, 13, 24, 32, 3), jnp.float32, -1, 1)
     with torch.no_grad():
         mean = _channels_last(reference.encode(_channels_first(video)).latent_dist.mode())
-    expected = (mean - np.array(vae.LATENT_MEAN)) / np.array(vae.LATENT_STD)
-    got = jax.jit(vae.encode, static_argnums=0)(config, params, video)
+    expected = (mean - np.array(wan_vae.LATENT_MEAN)) / np.array(wan_vae.LATENT_STD)
+    got = jax.jit(wan_vae.encode, static_argnums=0)(config, params, video)
     np.testing.assert_allclose(got, expected, atol=2e-5, rtol=1e-4)
 
 
 def test_frames_agree(pair):
     reference, config, params = pair
     latents = jax.random.normal(jax.random.key(1), (2, 6, 3, 4, 16))
-    restored = latents * jnp.array(vae.LATENT_STD, jnp.float32) + jnp.array(vae.LATENT_MEAN, jnp.float32)
+    restored = latents * jnp.array(wan_vae.LATENT_STD, jnp.float32) + jnp.array(wan_vae.LATENT_MEAN, jnp.float32)
     with torch.no_grad():
         expected = _channels_last(reference.decode(_channels_first(restored)).sample)
-    decode = jax.jit(vae.decode, static_argnums=0)
+    decode = jax.jit(wan_vae.decode, static_argnums=0)
     first, state = decode(config, params, latents[:, :3])
     second, _ = decode(config, params, latents[:, 3:], state)
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), expected, atol=2e-4, rtol=1e-4)

@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh
 from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
 from ports.lingbot_world.config import TINY
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan.parameters import abstract_params
+from ports.wan.nn.parameters import abstract_params
 from ports.wan.sharding import param_shardings
 from tests.wan.drawn import draw
 from worldkv_jax.cameras import trajectory

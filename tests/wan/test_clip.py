@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import clip
-from ports.wan.parameters import init_params
+from ports.wan.encoders import clip
+from ports.wan.nn.parameters import init_params
 from tests.wan.released import convert, fingerprint, paths, tensors_of
 
 TINY = clip.CLIPConfig(image_size=12, patch_size=4, dim=24, heads=3, layers=3, mlp_dim=40, out_dim=10)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ports.wan import umt5
-from ports.wan.parameters import init_params
-from ports.wan.prompts import TextEncoder, embed_prompt, load_embedding, save_embedding
-from ports.wan.text import Tokens
+from ports.wan.encoders import umt5
+from ports.wan.encoders.prompts import TextEncoder, embed_prompt, load_embedding, save_embedding
+from ports.wan.encoders.text import Tokens
+from ports.wan.nn.parameters import init_params
 
 EMBEDDING = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
 

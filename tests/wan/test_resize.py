@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ports.wan.resize import bicubic
+from ports.wan.encoders.resize import bicubic
 
 sides = st.integers(1, 40)
 

@@ -15,8 +15,8 @@ from jax.sharding import PartitionSpec as P
 
 from ports.lingbot_world.config import LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan import vae
-from ports.wan.parameters import abstract_params
+from ports.wan.autoencoders import wan_vae
+from ports.wan.nn.parameters import abstract_params
 from ports.wan.sharding import param_shardings
 from tests.wan.split_world import BACKBONE, WORLDS, draw_params, inputs, make_mesh, memory, place, roll
 from worldkv_jax.rollout import chunk_step
@@ -117,7 +117,7 @@ def _is_split(path) -> bool:
 
 
 def test_each_device_holds_its_part_of_the_large_model():
-    params = {"dit": abstract_params(LingBotDiT, LingBotConfig()), "vae": vae.abstract_params(vae.VAEConfig())}
+    params = {"dit": abstract_params(LingBotDiT, LingBotConfig()), "vae": wan_vae.abstract_params(wan_vae.VAEConfig())}
     mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
     total = sum(leaf.size for leaf in jax.tree.leaves(params["dit"]))
 
@@ -136,7 +136,7 @@ def test_what_cannot_be_split_is_refused():
     with pytest.raises(ValueError, match="does not split evenly over the 3 devices of 'model'"):
         param_shardings(tiny, make_mesh(1, 3))
     with pytest.raises(ValueError, match="nothing to split"):
-        param_shardings(vae.abstract_params(vae.VAEConfig()), make_mesh(2, 4))
+        param_shardings(wan_vae.abstract_params(wan_vae.VAEConfig()), make_mesh(2, 4))
     with pytest.raises(ValueError, match="expected 'model'"):
         param_shardings(tiny, jax.make_mesh((8,), ("heads",), axis_types=(AxisType.Auto,)))
     with pytest.raises(ValueError, match="Auto"):

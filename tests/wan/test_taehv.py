@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import taehv
+from ports.wan.autoencoders import taehv
 from tests.wan.drawn import draw
 from tests.wan.released import convert, fingerprint, paths, tensors_of
 

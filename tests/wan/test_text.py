@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ports.wan.text import Tokenizer, clean
+from ports.wan.encoders.text import Tokenizer, clean
 
 TOKENIZER = Path(__file__).parents[1] / "goldens" / "wan_parts" / "tiny_tokenizer" / "tokenizer.json"
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import umt5
-from ports.wan.parameters import init_params
+from ports.wan.encoders import umt5
+from ports.wan.nn.parameters import init_params
 from tests.wan.released import convert, fingerprint, paths, tensors_of
 
 TINY = umt5.UMT5Config(vocabulary=50, dim=16, attention_dim=24, ffn_dim=20, heads=3, layers=2)

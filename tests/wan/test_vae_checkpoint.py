@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from ports.wan import vae
+from ports.wan.autoencoders import wan_vae
 from tests.wan.released import convert, fingerprint, paths, tensors_of
 
-TINY = vae.VAEConfig(dim=3)
+TINY = wan_vae.VAEConfig(dim=3)
 
 
 @pytest.mark.parametrize(("naming", "hashed"), [("original", "6d12bd5199d9dcd5"), ("diffusers", "6157cf3f708d689b")])
 def test_every_tensor_of_the_released_vae_has_its_place(naming, hashed):
-    assert fingerprint(tensors_of(vae.COMPONENT, vae.VAEConfig(), naming)) == (194, 126_892_531, hashed)
+    assert fingerprint(tensors_of(wan_vae.COMPONENT, wan_vae.VAEConfig(), naming)) == (194, 126_892_531, hashed)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_every_tensor_of_the_released_vae_has_its_place(naming, hashed):
     ],
 )
 def test_both_namings_lead_to_the_same_parameter(original, diffusers):
-    ours, theirs = (tensors_of(vae.COMPONENT, TINY, naming) for naming in ("original", "diffusers"))
+    ours, theirs = (tensors_of(wan_vae.COMPONENT, TINY, naming) for naming in ("original", "diffusers"))
     assert ours[original] == theirs[diffusers]
     assert {t.path for t in ours.values()} == {t.path for t in theirs.values()}
 
@@ -43,9 +43,9 @@ def test_both_namings_lead_to_the_same_parameter(original, diffusers):
 @pytest.mark.parametrize("naming", ["original", "diffusers"])
 def test_tensors_come_back_bit_for_bit(naming):
     generator = np.random.default_rng(0)
-    targets = tensors_of(vae.COMPONENT, TINY, naming)
+    targets = tensors_of(wan_vae.COMPONENT, TINY, naming)
     tensors = {key: generator.standard_normal(t.shape).astype(np.float32) for key, t in targets.items()}
-    _, params = convert(vae.COMPONENT, tensors, TINY, naming)
+    _, params = convert(wan_vae.COMPONENT, tensors, TINY, naming)
     leaves = paths(params)
     for key, target in targets.items():
         np.testing.assert_array_equal(target.transform.undo(np.asarray(leaves[target.path])), tensors[key], err_msg=key)
@@ -54,15 +54,15 @@ def test_tensors_come_back_bit_for_bit(naming):
 @pytest.mark.parametrize(
     "config",
     [
-        vae.VAEConfig(),
+        wan_vae.VAEConfig(),
         TINY,
-        vae.VAEConfig(dim=4, dim_mult=(1, 2, 2, 3), temporal_downsample=(True, False, True)),
+        wan_vae.VAEConfig(dim=4, dim_mult=(1, 2, 2, 3), temporal_downsample=(True, False, True)),
     ],
 )
 def test_the_configuration_is_read_off_the_shapes_and_kept_as_json(config):
-    shapes = {key: target.shape for key, target in tensors_of(vae.COMPONENT, config).items()}
-    assert vae.COMPONENT.configure(shapes, {}) == config
-    kept = json.loads(json.dumps(vae.COMPONENT.to_json(config)))
-    assert vae.COMPONENT.from_json(kept) == config
+    shapes = {key: target.shape for key, target in tensors_of(wan_vae.COMPONENT, config).items()}
+    assert wan_vae.COMPONENT.configure(shapes, {}) == config
+    kept = json.loads(json.dumps(wan_vae.COMPONENT.to_json(config)))
+    assert wan_vae.COMPONENT.from_json(kept) == config
     other = dataclasses.replace(config, decoder_rule="inspatio")
-    assert vae.COMPONENT.from_json(vae.COMPONENT.to_json(other)) == other
+    assert wan_vae.COMPONENT.from_json(wan_vae.COMPONENT.to_json(other)) == other

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import vae
+from ports.wan.autoencoders import wan_vae
 from tests.wan.drawn import draw
 
-SMALL = vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
+SMALL = wan_vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
 INSPATIO = dataclasses.replace(SMALL, decoder_rule="inspatio")
 HALF = dataclasses.replace(SMALL, compute_dtype="bfloat16")
 
@@ -21,12 +21,12 @@ traced = []
 @functools.partial(jax.jit, static_argnums=0, static_argnames="raw")
 def decode(config, params, latents, state=None, *, raw=False):
     traced.append(state)
-    return vae.decode(config, params, latents, state, raw=raw)
+    return wan_vae.decode(config, params, latents, state, raw=raw)
 
 
 @pytest.fixture(scope="module")
 def params():
-    return {"decoder": draw(vae.abstract_params(SMALL)["decoder"], 0)}
+    return {"decoder": draw(wan_vae.abstract_params(SMALL)["decoder"], 0)}
 
 
 @pytest.fixture(scope="module")
@@ -87,29 +87,29 @@ def test_a_stream_takes_two_programs(params, latents):
 
 
 def test_the_state_is_fixed_known_ahead_and_updated_in_place(params, latents, whole):
-    described = vae.decoder_state(SMALL, 8, 12, worlds=2)
+    described = wan_vae.decoder_state(SMALL, 8, 12, worlds=2)
     assert [(a.shape, a.dtype) for a in described] == [(a.shape, a.dtype) for a in whole[1]]
-    assert vae.decoder_state_bytes(SMALL, 8, 12, worlds=2) == sum(a.nbytes for a in whole[1])
-    step = jax.jit(vae.decode, static_argnums=0, donate_argnums=3)
+    assert wan_vae.decoder_state_bytes(SMALL, 8, 12, worlds=2) == sum(a.nbytes for a in whole[1])
+    step = jax.jit(wan_vae.decode, static_argnums=0, donate_argnums=3)
     plan = step.lower(SMALL, params, latents[:, :3], described).compile().memory_analysis()
     assert plan.alias_size_in_bytes == sum(a.nbytes for a in whole[1])
 
 
 def test_the_state_of_the_released_size():
-    assert vae.decoder_state_bytes(vae.VAEConfig(), 480, 832) == 3_777_146_880
-    half = vae.VAEConfig(compute_dtype="bfloat16")
-    assert vae.decoder_state_bytes(half, 352, 640, worlds=3) == 3 * 1_065_349_120
-    assert len(vae.decoder_state(half, 352, 640)) == 32
+    assert wan_vae.decoder_state_bytes(wan_vae.VAEConfig(), 480, 832) == 3_777_146_880
+    half = wan_vae.VAEConfig(compute_dtype="bfloat16")
+    assert wan_vae.decoder_state_bytes(half, 352, 640, worlds=3) == 3 * 1_065_349_120
+    assert len(wan_vae.decoder_state(half, 352, 640)) == 32
 
 
 def test_memory_does_not_grow_with_the_latents():
     config = dataclasses.replace(SMALL, dim=16)
-    params = {"decoder": vae.abstract_params(config)["decoder"]}
-    state = vae.decoder_state(config, 32, 32)
+    params = {"decoder": wan_vae.abstract_params(config)["decoder"]}
+    state = wan_vae.decoder_state(config, 32, 32)
 
     def temporaries(count):
         latents = jax.ShapeDtypeStruct((1, count, 8, 8, 16), jnp.float32)
-        compiled = jax.jit(vae.decode, static_argnums=0).lower(config, params, latents, state).compile()
+        compiled = jax.jit(wan_vae.decode, static_argnums=0).lower(config, params, latents, state).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
     frames = 4 * 32 * 32 * 3 * 4  # bytes that one latent makes
@@ -127,22 +127,22 @@ def test_bfloat16(params, latents, whole):
 @pytest.mark.parametrize("shape", [(7, 2, 3, 16), (1, 0, 2, 3, 16), (1, 7, 16, 2, 3)])
 def test_latents_of_another_shape(params, shape):
     with pytest.raises(ValueError, match=r"latents have shape .*expected \[B, F, h, w, 16\]"):
-        vae.decode(SMALL, params, jnp.zeros(shape))
+        wan_vae.decode(SMALL, params, jnp.zeros(shape))
 
 
 def test_a_state_of_another_stream(params, latents, whole):
     for chunk in (latents[:1], latents[:, :, :, :2]):
         with pytest.raises(ValueError, match="go on with the state that the pass before returned"):
-            vae.decode(SMALL, params, chunk, whole[1])
+            wan_vae.decode(SMALL, params, chunk, whole[1])
     with pytest.raises(ValueError, match=r"holds float32 .* expected bfloat16"):
-        vae.decode(HALF, params, latents, whole[1])
+        wan_vae.decode(HALF, params, latents, whole[1])
     with pytest.raises(ValueError, match="holds nothing in place 3"):
-        vae.decode(SMALL, params, latents, whole[1][:3])
+        wan_vae.decode(SMALL, params, latents, whole[1][:3])
 
 
 def test_a_world_that_latents_do_not_cover():
     with pytest.raises(ValueError, match="a world has 90x160 pixels, expected multiples of 4: crop or resize"):
-        vae.decoder_state(SMALL, 90, 160)
+        wan_vae.decoder_state(SMALL, 90, 160)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_a_world_that_latents_do_not_cover():
 )
 def test_configurations_check_themselves(fields, message):
     with pytest.raises(ValueError, match=message):
-        vae.VAEConfig(**fields)
+        wan_vae.VAEConfig(**fields)

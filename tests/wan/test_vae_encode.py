@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan import vae
+from ports.wan.autoencoders import wan_vae
 from tests.wan.drawn import draw
 
-SMALL = vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
+SMALL = wan_vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
 
-encode = jax.jit(vae.encode, static_argnums=0)
-encode_image = jax.jit(vae.encode_image, static_argnums=(0, 3))
+encode = jax.jit(wan_vae.encode, static_argnums=0)
+encode_image = jax.jit(wan_vae.encode_image, static_argnums=(0, 3))
 
 
 @pytest.fixture(scope="module")
 def params():
-    return {"encoder": draw(vae.abstract_params(SMALL)["encoder"], 0)}
+    return {"encoder": draw(wan_vae.abstract_params(SMALL)["encoder"], 0)}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_log_variances_are_not_used(params, video, latents):
 
 
 def test_how_far_the_encoder_looks_back():
-    assert (vae.VAEConfig().encoder_reach, vae.VAEConfig().still_latents) == (112, 30)
+    assert (wan_vae.VAEConfig().encoder_reach, wan_vae.VAEConfig().still_latents) == (112, 30)
 
 
 def test_an_image_followed_by_nothing(params):
@@ -91,11 +91,11 @@ def test_bfloat16(params, video, latents):
 )
 def test_videos_of_another_shape(params, shape, message):
     with pytest.raises(ValueError, match=message):
-        vae.encode(SMALL, params, jnp.zeros(shape))
+        wan_vae.encode(SMALL, params, jnp.zeros(shape))
 
 
 def test_images_of_another_shape(params):
     with pytest.raises(ValueError, match=r"image has shape .*expected \[B, H, W, 3\]"):
-        vae.encode_image(SMALL, params, jnp.zeros((1, 1, 16, 24, 3)), 2)
+        wan_vae.encode_image(SMALL, params, jnp.zeros((1, 1, 16, 24, 3)), 2)
     with pytest.raises(ValueError, match="latents=0 must be at least 1"):
-        vae.encode_image(SMALL, params, jnp.zeros((1, 16, 24, 3)), 0)
+        wan_vae.encode_image(SMALL, params, jnp.zeros((1, 16, 24, 3)), 0)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.wan.attention import attention
-from ports.wan.visible import add_own, bring, empty_buffer
+from ports.wan.nn.attention import attention
+from ports.wan.nn.memory_rows import add_own, bring, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
 
 LAYERS, WORLDS, OWN, BESIDE, PAST, HEADS, WIDTH = 2, 2, 5, 3, 7, 2, 4

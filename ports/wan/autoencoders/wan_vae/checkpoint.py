@@ -5,8 +5,8 @@ from typing import Any
 
 from checkpoints.components import Component, Shapes
 from checkpoints.key_tables import Row, Transform, conv, patch, squeeze
-from ports.wan.vae.api import abstract_params
-from ports.wan.vae.config import VAEConfig
+from ports.wan.autoencoders.wan_vae.api import abstract_params
+from ports.wan.autoencoders.wan_vae.config import VAEConfig
 
 TIME_CONV = Transform("time_conv", lambda a: a.transpose(3, 4, 2, 1, 0), lambda a: a.transpose(4, 3, 2, 0, 1))
 """``[out, in, frames, rows, columns]`` to ``[rows, columns, frames, in, out]``."""

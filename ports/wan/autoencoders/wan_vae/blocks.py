@@ -7,9 +7,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.layers import Linear
-from ports.wan.vae.layers import CausalConv, ChannelNorm, FrameConv, TimeConv, channels_to_frames, double_pixels
-from ports.wan.vae.streaming import Past
+from ports.wan.autoencoders.layers import (
+    CausalConv,
+    ChannelNorm,
+    FrameConv,
+    TimeConv,
+    channels_to_frames,
+    double_pixels,
+)
+from ports.wan.autoencoders.streaming import Past
+from ports.wan.nn.layers import Linear
 
 
 class ResidualBlock(nnx.Module):

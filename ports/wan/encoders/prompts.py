@@ -12,8 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ports.wan import umt5
-from ports.wan.text import LENGTH, Tokenizer
+from ports.wan.encoders import umt5
+from ports.wan.encoders.text import LENGTH, Tokenizer
 
 NAMES = ("prompt_embeds", "embedding")
 """What a prompt embedding is called among the tensors of a file, the first when we write it."""

@@ -12,9 +12,9 @@ from flax import nnx
 
 from checkpoints.components import Component, Shapes
 from checkpoints.key_tables import LINEAR, Row, conv, squeeze
-from ports.wan.layers import LayerNorm, Linear
-from ports.wan.parameters import abstract_params, bind, stack_layers
-from ports.wan.resize import bicubic
+from ports.wan.encoders.resize import bicubic
+from ports.wan.nn.layers import LayerNorm, Linear
+from ports.wan.nn.parameters import abstract_params, bind, stack_layers
 
 EPS = 1e-5
 """Of every norm."""

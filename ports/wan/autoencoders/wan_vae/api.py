@@ -3,12 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from ports.wan import parameters
-from ports.wan.vae.checks import check_latents, check_pictures
-from ports.wan.vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
-from ports.wan.vae.decoder import Decoder
-from ports.wan.vae.encoder import Encoder
-from ports.wan.vae.streaming import Caches, count_bytes, join_pieces, run_piece, run_pieces
+from ports.wan.autoencoders.checks import check_latents, check_pictures
+from ports.wan.autoencoders.streaming import Caches, count_bytes, join_pieces, run_piece, run_pieces
+from ports.wan.autoencoders.wan_vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
+from ports.wan.autoencoders.wan_vae.networks import Decoder, Encoder
+from ports.wan.nn import parameters
 
 
 def init_params(config: VAEConfig, seed: int, *, dtype=jnp.float32) -> dict:

@@ -1,6 +1,7 @@
 """The Wan 2.1 VAE: frames to latents and back, in streams of any length."""
 
-from ports.wan.vae.api import (
+from ports.wan.autoencoders.streaming import Caches
+from ports.wan.autoencoders.wan_vae.api import (
     abstract_params,
     decode,
     decoder_state,
@@ -9,9 +10,8 @@ from ports.wan.vae.api import (
     encode_image,
     init_params,
 )
-from ports.wan.vae.checkpoint import COMPONENT
-from ports.wan.vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
-from ports.wan.vae.streaming import Caches
+from ports.wan.autoencoders.wan_vae.checkpoint import COMPONENT
+from ports.wan.autoencoders.wan_vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
 
 __all__ = [
     "COMPONENT",

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.blocks import Conditions, map_layers, run_blocks
-from ports.wan.dit import MLP, DiTBlock, Head, TimeEmbedding
-from ports.wan.layers import Linear
-from ports.wan.parameters import stack_layers
-from ports.wan.patches import PATCH, patchify, unpatchify
+from ports.wan.nn.block import MLP, DiTBlock, Head, TimeEmbedding
+from ports.wan.nn.layers import Linear
+from ports.wan.nn.parameters import stack_layers
+from ports.wan.nn.patches import PATCH, patchify, unpatchify
+from ports.wan.nn.stack import Conditions, map_layers, run_blocks
 from worldkv_jax.rope import Rope
 
 

@@ -10,11 +10,11 @@ from flax import nnx
 
 from checkpoints.components import Component, Shapes
 from checkpoints.key_tables import Row, conv, patch
-from ports.wan import parameters
-from ports.wan.layers import Linear
-from ports.wan.vae.checks import check_latents, check_pictures
-from ports.wan.vae.layers import FrameConv, channels_to_frames, double_pixels, side_by_side
-from ports.wan.vae.streaming import Caches, Past, count_bytes, empty_caches, run_pieces
+from ports.wan.autoencoders.checks import check_latents, check_pictures
+from ports.wan.autoencoders.layers import FrameConv, channels_to_frames, double_pixels, side_by_side
+from ports.wan.autoencoders.streaming import Caches, Past, count_bytes, empty_caches, run_pieces
+from ports.wan.nn import parameters
+from ports.wan.nn.layers import Linear
 
 FRAMES, PIXELS = 4, 8  # of a latent cell: frames, and pixels along one side
 TRIMMED = FRAMES - 1

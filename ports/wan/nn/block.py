@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ports.wan.attention import attention
-from ports.wan.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
+from ports.wan.nn.attention import attention
+from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
 from ports.wan.sharding import keep_whole
 from worldkv_jax.rope import rotate, rotation
 

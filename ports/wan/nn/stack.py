@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.attention import attention
-from ports.wan.dit import QKV, Attend, DiTBlock
-from ports.wan.visible import add_own, bring, empty_buffer
+from ports.wan.nn.attention import attention
+from ports.wan.nn.block import QKV, Attend, DiTBlock
+from ports.wan.nn.memory_rows import add_own, bring, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
 
 

@@ -11,8 +11,8 @@ from flax import nnx
 
 from checkpoints.components import Component, Shapes
 from checkpoints.key_tables import LINEAR, Row
-from ports.wan.layers import Linear, RMSNorm
-from ports.wan.parameters import abstract_params, bind, stack_layers
+from ports.wan.nn.layers import Linear, RMSNorm
+from ports.wan.nn.parameters import abstract_params, bind, stack_layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def encode(config: UMT5Config, params: dict, ids: jax.Array, mask: jax.Array) ->
     Args:
         config: size of the encoder.
         params: its parameters; products are computed in their dtype.
-        ids: int32 ``[B, n]`` of `ports.wan.text.Tokenizer`.
+        ids: int32 ``[B, n]`` of `ports.wan.encoders.text.Tokenizer`.
         mask: ``[B, n]``, 1 for tokens including the end of the prompt, 0 for padding.
 
     Returns:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.vae.streaming import Past
+from ports.wan.autoencoders.streaming import Past
 
 
 def side_by_side(x: jax.Array, frames: int, *, stride: int = 1) -> jax.Array:
