@@ -1,0 +1,53 @@
+"""Arrays from .npy files: what is in them, or what they are instead."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worldkv_jax.readers import read_array
+
+
+@pytest.mark.parametrize(
+    "array", [np.arange(6.0).reshape(2, 3), np.arange(3, dtype=">f4"), np.zeros((0, 4)), np.float64(3)]
+)
+def test_what_was_saved_comes_back(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), array)
+
+
+def test_what_is_no_array_of_numbers_is_named(tmp_path):
+    path = tmp_path / "a.npy"
+    for save, message in (
+        (lambda: path.write_bytes(b""), "an empty file"),
+        (lambda: path.write_bytes(b"\x89PNG" + bytes(9)), "a PNG picture"),
+        (lambda: path.write_text("1 2 3"), "cannot be read as poses"),
+        (lambda: np.savez(path.open("wb"), data=np.zeros(3), poses=np.zeros(3)), "a .npz archive of data, poses"),
+        (lambda: np.save(path, np.array([None])), "cannot be read as poses"),
+        (lambda: np.save(path, np.array(["a"])), "holds <U1, expected poses: real numbers"),
+        (lambda: np.save(path, np.array([True])), "holds bool"),
+        (lambda: np.save(path, np.zeros(3, complex)), "holds complex128"),
+        (lambda: np.save(path, np.zeros(11)), "holds 11 numbers .* at most 10"),
+    ):
+        save()
+        with pytest.raises(ValueError, match=rf"a\.npy .*{message}"):
+            read_array(path, what="poses", most=10)
+    with pytest.raises(FileNotFoundError, match=r"b\.npy is not there; expected poses"):
+        read_array(tmp_path / "b.npy", what="poses")
+
+
+@given(data=st.data())
+def test_damage_is_named(tmp_path_factory, data):
+    file = io.BytesIO()
+    np.save(file, np.arange(5.0))
+    content = bytearray(file.getvalue())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.npy"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert read_array(path).dtype.kind in "fiu"
+    except ValueError as error:
+        assert "damaged.npy" in str(error)

@@ -1,0 +1,47 @@
+"""One array of numbers from a ``.npy`` file."""
+
+import os
+
+import numpy as np
+
+from worldkv_jax.readers.foreign import check_file, what_it_is
+
+
+def read_array(
+    path: str | os.PathLike, *, what: str = "an array of numbers", kinds: str = "fiu", most: int | None = None
+) -> np.ndarray:
+    """Read a ``.npy`` file; its header is checked before memory is taken.
+
+    Args:
+        path: of the file.
+        what: it should hold, with its article.
+        kinds: of NumPy dtypes that are taken: floating, signed and unsigned by default; add ``b`` for booleans.
+        most: numbers at most.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is another kind of file, cut short or damaged, holds no such numbers or too many of them.
+    """
+    path = check_file(path, what)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of a header that is fed arbitrary bytes: whatever its parser raises
+        if isinstance(error, MemoryError | PermissionError):
+            raise
+        found = what_it_is(path)
+        reason = f"it is {found}" if found and "NumPy" not in found else _short(error)
+        raise ValueError(f"{path} cannot be read as {what} (.npy): {reason}; save it anew with numpy.save") from None
+    if not isinstance(array, np.ndarray):
+        names = ", ".join(array.files[:8]) or "nothing"
+        array.close()
+        raise ValueError(f"{path} is a .npz archive of {names}, expected {what}: save the one array with numpy.save")
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{path} holds {array.dtype}, expected {what}: real numbers such as float32")
+    if most is not None and array.size > most:
+        raise ValueError(f"{path} holds {array.size:,} numbers {array.shape}, expected {what}: at most {most:,}")
+    return np.array(array)
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 160 else text[:160] + " ..."
