@@ -5,20 +5,12 @@ import jax.numpy as jnp
 
 from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.config import CELL, GUIDE_CHANNELS
-<<<<<<< HEAD
-from ports.wan import umt5, vae
-from ports.wan.model import WanDiT
-from ports.wan.parameters import abstract_params
-from ports.wan.patches import PATCH
-from worldkv_jax.sessions.plan import Cost
-=======
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
-from worldkv_jax.rollout.plan import Cost
->>>>>>> wan
+from worldkv_jax.sessions.plan import Cost
 
 # Of the Wan 2.1 VAE, for each pixel of a frame and in float32.
 _DECODE_FLOPS = 34e6  # of one latent frame

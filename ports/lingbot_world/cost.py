@@ -6,18 +6,11 @@ import jax.numpy as jnp
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.config import CELL, CONDITION_CHANNELS
 from ports.lingbot_world.model import LingBotDiT
-<<<<<<< HEAD
-from ports.wan import umt5, vae
-from ports.wan.parameters import abstract_params
-from ports.wan.patches import PATCH
-from worldkv_jax.sessions.plan import Cost
-=======
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
-from worldkv_jax.rollout.plan import Cost
->>>>>>> wan
+from worldkv_jax.sessions.plan import Cost
 
 # Of the Wan 2.1 VAE, for each pixel of a frame: arithmetic grows with the pixels alone, nearly.
 _DECODE_FLOPS = 34e6  # of one latent frame
