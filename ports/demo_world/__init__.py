@@ -1,12 +1,9 @@
 """The demo world: procedural rooms with exact cameras, and a small world model trained on them."""
 
-__all__ = ["DemoParams", "DemoWorld"]
+from worldkv_jax.lazy import lazy
 
+HELP = "the small trained world that is shipped; needs no download"
 
-def __getattr__(name: str):
-    # Lazy, so that `worldkv --help` can look into this package without loading JAX.
-    if name in __all__:
-        from ports.demo_world import backbone
+__all__ = ["DemoOptions", "DemoParams", "DemoWorld"]
 
-        return getattr(backbone, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"DemoOptions": "options"})

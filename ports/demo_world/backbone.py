@@ -19,7 +19,7 @@ from ports.demo_world.model import (
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.weights import load_weights
+from ports.demo_world.weights import load_weights, read_config
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify, unpatchify
 from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
@@ -51,11 +51,15 @@ class DemoWorld:
     schedule: Schedule = dataclasses.field(default_factory=lambda: shifted_schedule(4, shift=3.0))
 
     @classmethod
-    def load(cls, path: Path | None = None) -> tuple["DemoWorld", DemoParams]:
+    def load(cls, path: Path | str | None = None) -> tuple["DemoWorld", DemoParams]:
         """Load the shipped weights, or others that the trainer wrote."""
-        path = Path(str(files("checkpoints") / "demo_world.safetensors")) if path is None else Path(path)
-        config, weights, model = load_weights(path)
+        config, weights, model = load_weights(_weights_file(path))
         return cls(config), DemoParams(model, weights)
+
+    @classmethod
+    def sized(cls, path: Path | str | None = None) -> "DemoWorld":
+        """Return the model of the shipped weights, or of others, without reading them."""
+        return cls(read_config(_weights_file(path)))
 
     @property
     def spec(self) -> KVSpec:
@@ -117,3 +121,7 @@ class DemoWorld:
         times = jnp.broadcast_to(t, (x.shape[0], 1))
         model = bind(DemoDiT, self.config, params.model)
         return model(patchify(x), times, prepared.camera, prepared.rope, context=context, collect=collect)
+
+
+def _weights_file(path: Path | str | None) -> Path:
+    return Path(str(files("checkpoints") / "demo_world.safetensors")) if path is None else Path(path)

@@ -8,6 +8,8 @@ import numpy as np
 
 PATCH = 4  # pixels along one side of a latent cell
 CHANNELS = 20
+PARAMETERS = 3 * PATCH**2 * (CHANNELS + 1) + CHANNELS
+"""Numbers of a `Codec`."""
 
 
 class Codec(NamedTuple):

@@ -1,15 +1,17 @@
 """What the demo world needs besides its memory."""
 
-import jax
+from ports.demo_world import codec
+from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.model import DemoDiT
+from ports.wan.nn.parameters import abstract_params
+from ports.wan.program.costs import count_bytes
+from worldkv_jax.sessions import Cost
 
-from ports.demo_world.backbone import DemoParams, DemoWorld
-from worldkv_jax.sessions.plan import Cost
 
-
-def demo_cost(backbone: DemoWorld, params: DemoParams, worlds: int) -> Cost:
+def demo_cost(backbone: DemoWorld, worlds: int) -> Cost:
     """Count bytes and arithmetic of the demo model for a batch of worlds."""
     config, tokens = backbone.config, worlds * backbone.spec.chunk_tokens
-    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    weights = count_bytes(abstract_params(DemoDiT, config), "float32") + 4 * codec.PARAMETERS
     block = 2 * tokens * (4 * config.dim**2 + 2 * config.dim * config.ffn_dim)
     film = 2 * tokens * 4 * config.dim**2
     stream = 4 * tokens * config.dim  # bytes of one float32 activation

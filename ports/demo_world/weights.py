@@ -1,7 +1,9 @@
 """Weights of the demo world: one safetensors file that holds codec, model and its sizes."""
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,17 @@ def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> N
         draft.write_bytes(save(tensors, metadata={"config": json.dumps(dataclasses.asdict(config))}))
 
 
+def read_config(path: Path) -> DemoConfig:
+    """Read the model's sizes and check that all tensors are there; reads no weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or is not a demo world's; every wrong tensor is named.
+    """
+    with _opened(path) as file:
+        return _check_head(path, file)
+
+
 def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
     """Read what `save_weights` wrote, as float32.
 
@@ -35,33 +48,45 @@ def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
         The model's sizes, the codec, and the parameters as a pure dictionary.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file is damaged or is not a demo world's; every wrong tensor is named.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            config = DemoConfig(**json.loads((file.metadata() or {})["config"]))
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-            expected, abstract = _expected(config)
-            problems = [f"missing {n}" for n in sorted(expected.keys() - found.keys())]
-            problems += [f"unexpected {n}" for n in sorted(found.keys() - expected.keys())]
-            problems += [
-                f"{n} has shape {tuple(found[n])}, expected {expected[n]}"
-                for n in sorted(expected.keys() & found.keys())
-                if tuple(found[n]) != expected[n]
-            ]
-            if problems:
-                raise ValueError("\n  ".join([f"{path} is not a demo world checkpoint:", *problems]))
-            tensors = {n: jnp.asarray(file.get_tensor(n), jnp.float32) for n in expected}
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); reinstall worldkv-jax or train it again: "
-            "python -m ports.demo_world.train --out DIR"
-        ) from error
+    with _opened(path) as file:
+        config = _check_head(path, file)
+        expected, abstract = _expected(config)
+        tensors = {n: jnp.asarray(file.get_tensor(n), jnp.float32) for n in expected}
     if not all(bool(jnp.isfinite(t).all()) for t in tensors.values()):
         raise ValueError(f"{path} is damaged: it holds values that are not finite; reinstall worldkv-jax")
     codec = Codec(**{name: tensors[_CODEC + name] for name in Codec._fields})
     params = jax.tree_util.tree_map_with_path(lambda keys, _: tensors[_name(keys)], abstract)
     return config, codec, params
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); reinstall worldkv-jax or train it again: worldkv train --out DIR"
+        ) from error
+
+
+def _check_head(path: Path, file: Any) -> DemoConfig:
+    config = DemoConfig(**json.loads((file.metadata() or {})["config"]))
+    found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    expected, _ = _expected(config)
+    problems = [f"missing {n}" for n in sorted(expected.keys() - found.keys())]
+    problems += [f"unexpected {n}" for n in sorted(found.keys() - expected.keys())]
+    problems += [
+        f"{n} has shape {found[n]}, expected {expected[n]}"
+        for n in sorted(expected.keys() & found.keys())
+        if found[n] != expected[n]
+    ]
+    if problems:
+        raise ValueError("\n  ".join([f"{path} is not a demo world checkpoint:", *problems]))
+    return config
 
 
 def _name(keys) -> str:

@@ -1,12 +1,9 @@
 """InSpatio-World: a source video, or a few images, seen from a new camera path (v1 and v1.5)."""
 
-__all__ = ["InSpatioConfig", "InSpatioParams", "InSpatioWorld", "Source"]
+from worldkv_jax.lazy import lazy
 
+HELP = "InSpatio-World, 1.3 billion parameters: a video or images seen from a new camera path"
 
-def __getattr__(name: str):
-    # Lazy, so that `worldkv --help` can look into this package without loading JAX.
-    if name in __all__:
-        from ports.inspatio_world import backbone
+__all__ = ["InSpatioConfig", "InSpatioOptions", "InSpatioParams", "InSpatioWorld", "Source"]
 
-        return getattr(backbone, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"InSpatioOptions": "options"})

@@ -3,8 +3,9 @@
 import dataclasses
 
 from ports.inspatio_world.config import CHUNK_FRAMES
-from ports.inspatio_world.gates import SourceAware
+from ports.inspatio_world.source_rule import SourceAware
 from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.sessions import MemoryOptions, choose_memory
 
 BEFORE_SOURCE = -CHUNK_FRAMES
 """Time position of chunks that are moved away from the previous output, see `InSpatioWorld.remembered_position`."""
@@ -26,13 +27,13 @@ def default_memory(chunks: int) -> MemoryConfig:
     return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0, retrieval=retrieval)
 
 
-def as_asked(memory: MemoryConfig, *, sink: int | None, recent: int | None) -> tuple[MemoryConfig, int]:
-    """Fit a memory that a user asked for to the model.
+def as_asked(asked: MemoryConfig | MemoryOptions | None, *, chunks: int) -> tuple[MemoryConfig, int]:
+    """Fit a memory that was asked for to the model, whose chunks bring a sink and a recent window of their own.
 
     Args:
-        memory: with the window of other models.
-        sink: latent frames of the model's own first output to keep for ever, if that was asked for.
-        recent: latent frames before the previous chunk to keep.
+        asked: a memory, with the window of other models; changes to the model's own; or ``None`` for just that. Only
+            changes may ask for latent frames of the model's first output, or before its previous one.
+        chunks: length of the rollout.
 
     Returns:
         The memory, and the time position at which remembered chunks begin.
@@ -40,20 +41,21 @@ def as_asked(memory: MemoryConfig, *, sink: int | None, recent: int | None) -> t
     Raises:
         ValueError: the released window of another model.
     """
+    changes = asked if isinstance(asked, MemoryOptions) else MemoryOptions()
+    memory = choose_memory(asked, default_memory(chunks), NATIVE)
     if memory.released_window:
         raise ValueError(
             "the official profile keeps the window of LingBot-World's released code; there is none for "
-            "InSpatio-World. Take --profile paper, or the parts you want: --rule released --similarity centroid"
+            "InSpatio-World. Take `profile` paper, or the parts you want: `rule` released, `similarity` centroid"
         )
-    memory = dataclasses.replace(memory, recent_frames=recent or 0)
+    memory = dataclasses.replace(memory, recent_frames=changes.recent or 0)
     if memory.mode in ("sink_recent", "worldkv"):
-        memory = dataclasses.replace(memory, sink_frames=sink or 0)
+        memory = dataclasses.replace(memory, sink_frames=changes.sink or 0)
     if memory.mode != "worldkv" or memory.retrieval.positions != "rebased":
         return memory, CHUNK_FRAMES
     # All remembered chunks stand at one place; the memory would move them by their age.
-    return dataclasses.replace(
-        memory, retrieval=dataclasses.replace(memory.retrieval, positions="as_stored")
-    ), BEFORE_SOURCE
+    retrieval = dataclasses.replace(memory.retrieval, positions="as_stored")
+    return dataclasses.replace(memory, retrieval=retrieval), BEFORE_SOURCE
 
 
 def weigh_source(memory: MemoryConfig, *, times, known, time_weight: float, known_weight: float) -> MemoryConfig:
@@ -66,8 +68,8 @@ def weigh_source(memory: MemoryConfig, *, times, known, time_weight: float, know
         return memory
     if memory.mode != "worldkv" or memory.bank.when_full == "drop_most_redundant" or memory.recent_frames:
         raise ValueError(
-            "weights of the source's time and of what it shows need --memory worldkv with recent 0, and a bank that "
-            "is full only of the latest chunks: --when-full error or drop_oldest"
+            "weights of the source's time and of what it shows need `memory` worldkv with `recent` 0, and a bank that "
+            "is full only of the latest chunks: `when_full` error or drop_oldest"
         )
     rule = SourceAware(
         views=memory.retrieval.rule,

@@ -1,12 +1,9 @@
 """LingBot-World-Fast: a 14-billion-parameter world model that is steered by camera poses, or by poses and keys."""
 
-__all__ = ["Given", "Lens", "LingBotConfig", "LingBotParams", "LingBotWorld"]
+from worldkv_jax.lazy import lazy
 
+HELP = "LingBot-World-Fast, 14 billion parameters, steered by camera poses; needs its checkpoint"
 
-def __getattr__(name: str):
-    # Lazy, so that `worldkv --help` can look into this package without loading JAX.
-    if name in __all__:
-        from ports.lingbot_world import backbone
+__all__ = ["Given", "Lens", "LingBotConfig", "LingBotOptions", "LingBotParams", "LingBotWorld"]
 
-        return getattr(backbone, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"LingBotOptions": "options"})

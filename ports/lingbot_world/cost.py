@@ -1,21 +1,14 @@
 """What LingBot-World-Fast needs besides its memory: bytes and arithmetic, from its sizes."""
 
-import jax
 import jax.numpy as jnp
 
 from ports.lingbot_world.backbone import LingBotWorld
-from ports.lingbot_world.config import CELL, CONDITION_CHANNELS
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan.autoencoders import wan_vae
-from ports.wan.encoders import umt5
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
-from worldkv_jax.sessions.plan import Cost
-
-# Of the Wan 2.1 VAE, for each pixel of a frame: arithmetic grows with the pixels alone, nearly.
-_DECODE_FLOPS = 34e6  # of one latent frame
-_DECODE_BYTES = 13_300  # temporaries of one latent frame
-_ENCODE_BYTES = 16_500  # temporaries of four frames
+from ports.wan.program import costs
+from ports.wan.sizes import CELL, CONDITION_CHANNELS
+from worldkv_jax.sessions import Cost
 
 
 def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -> Cost:
@@ -26,38 +19,22 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
         encodes_text: whether the text encoder is loaded, before the transformer.
         decodes: whether frames are decoded.
     """
-    config, tokens = backbone.config, backbone.spec.chunk_tokens
-    dim, layers, rows = config.dim, config.layers, config.text_rows
-    width = jnp.dtype(config.dtype).itemsize
-    height, columns = backbone.rows * CELL, backbone.columns * CELL
-    pixels, frames = height * columns, backbone.spec.chunk_frames
-
-    # Multiplications of weights with rows; two operations each.
-    square, features = dim * dim, PATCH**2
-    block = 6 * square + 2 * dim * config.ffn_dim + 2 * rows * dim  # self q, k, v, o; cross q, o; its scores
-    ends = features * (config.in_channels + config.out_channels) * dim
-    film = layers * 4 * square + features * config.camera_channels * dim + 2 * square
-    prompt = layers * 2 * square + config.text_dim * dim + square
-
-    stream = 4 * tokens * dim  # bytes of one float32 activation
-    prompt_bytes = 2 * layers * rows * dim * width
+    config, spec, coder = backbone.config, backbone.spec, backbone.vae
+    tokens, frames, rows = spec.chunk_tokens, spec.chunk_frames, config.text_rows
+    size = backbone.rows * CELL, backbone.columns * CELL
+    square, width = config.dim**2, jnp.dtype(config.dtype).itemsize
+    film = config.layers * 4 * square + PATCH**2 * config.camera_channels * config.dim + 2 * square
+    film_bytes = 2 * config.layers * tokens * config.dim * width
     image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns
-    coder = wan_vae.abstract_params(backbone.vae)
-    encoding = _bytes(coder) + _ENCODE_BYTES * pixels
-    text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0
-    decoder = wan_vae.decoder_state_bytes(backbone.vae, height, columns) + _DECODE_BYTES * pixels
     return Cost(
-        weights_bytes=_bytes(abstract_params(LingBotDiT, config), config.dtype) + _bytes(coder["decoder"]),
+        weights_bytes=costs.count_bytes(abstract_params(LingBotDiT, config), config.dtype)
+        + costs.decoder_weights(coder),
         passes=backbone.schedule.steps + 1,
-        pass_flops=2.0 * tokens * (layers * block + ends),
-        activation_bytes=stream * 5 + tokens * config.ffn_dim * 4,
-        prepared_bytes=2 * layers * tokens * dim * width + prompt_bytes + image_bytes,
-        prepare_flops=2.0 * (tokens * film + rows * prompt),
-        decoder_bytes=decoder if decodes else 0,
-        decode_flops=_DECODE_FLOPS * pixels * frames if decodes else 0.0,
-        encoder_bytes=max(encoding, text),
+        pass_flops=2.0 * tokens * costs.token_products(config, rows),
+        activation_bytes=costs.pass_bytes(config, tokens),
+        prepared_bytes=film_bytes + costs.context_bytes(config, rows) + image_bytes,
+        prepare_flops=2.0 * (tokens * film + rows * costs.prompt_products(config)),
+        decoder_bytes=costs.decoder_bytes(coder, *size) if decodes else 0,
+        decode_flops=costs.decode_flops(coder, *size, frames) if decodes else 0.0,
+        encoder_bytes=max(costs.encoder_bytes(coder, *size), costs.text_encoder_bytes() if encodes_text else 0),
     )
-
-
-def _bytes(abstract: dict, dtype: str = "float32") -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract)) * jnp.dtype(dtype).itemsize

@@ -1,10 +1,14 @@
-"""The memory that the released program's flags describe (cvlab-kaist/WorldKV, generate_fast.py)."""
+"""The memory that the released program's flags describe, and the lengths that its window cannot serve."""
 
 import dataclasses
 import warnings
+from typing import Any
 
-from ports.lingbot_world.config import CHUNK_FRAMES, LingBotConfig
+from ports.lingbot_world.config import LingBotConfig
+from ports.lingbot_world.released_options import ReleasedMemory
+from ports.wan.sizes import CHUNK_FRAMES
 from worldkv_jax.memory import OFFICIAL, BankConfig, CompressionConfig, MemoryConfig
+from worldkv_jax.sessions import MemoryOptions
 
 RECENT_FRAMES = 6
 """Latent frames of the window that are neither sink nor retrieved, the current chunk's own included."""
@@ -12,52 +16,61 @@ POSITIONS = 1024
 """Latent frames that the released code has rotary positions for."""
 
 
-def released_memory(
-    *,
-    full_kv: bool = False,
-    sliding_window: int = 0,
-    use_retrieval: bool = False,
-    retrieval_frames: int = 6,
-    retrieval_rope_correction: bool = False,
-    kv_compression_enable: bool = False,
-    kv_compression_keep_ratio: float = 0.5,
-    kv_compression_anchor_rotate: bool = False,
-    kv_compression_at_store: bool = False,
-    kv_compression_pooled: bool = False,
-    kv_bank_on_gpu: bool = False,
-    sink_size: int = LingBotConfig.sink_frames,
-) -> MemoryConfig:
+def choose_released(
+    released: ReleasedMemory | None, asked: MemoryConfig | MemoryOptions | None, *, sink_size: int
+) -> MemoryConfig | None:
+    """Choose between the flags of the released program and this program's own; ``None`` without the former.
+
+    Raises:
+        ValueError: both choose the memory, or the flags exclude each other.
+    """
+    if released is None:
+        return None
+    memory = released_memory(**dataclasses.asdict(released), sink_size=sink_size)
+    if asked is None:
+        return memory
+    if memory.bank is None or not isinstance(asked, MemoryOptions) or not asked.bank_alone():
+        given = [
+            f"--{field.name}" for field in dataclasses.fields(released) if getattr(released, field.name) != field.default
+        ]
+        raise ValueError(
+            f"{', '.join(given)} come from the released program and already choose the memory; of this program's own "
+            "options only those of the bank go with them (`tier`, `storage`, `capacity`, `when_full`)"
+        )
+    return asked.change(memory)
+
+
+def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any) -> MemoryConfig:
     """Translate the flags of the released program; without any, the window is the sink and the latest frames.
+
+    Args:
+        sink_size: first latent frames that stay, as the checkpoint says.
+        flags: of `ReleasedMemory`.
 
     Warns of flags that the released program ignores without a word.
 
     Raises:
         ValueError: flags that exclude each other, or a window shorter than a chunk.
     """
-    modes = {"--full_kv": full_kv, "--sliding_window": sliding_window, "--use_retrieval": use_retrieval}
+    flags = ReleasedMemory(**flags)
+    modes = {f"--{name}": getattr(flags, name) for name in ("full_kv", "sliding_window", "use_retrieval")}
     chosen = [name for name, given in modes.items() if given]
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)} exclude each other; give one of them")
-    _warn_of_no_effect(
-        use_retrieval,
-        kv_compression_enable,
-        kv_compression_at_store,
-        kv_compression_pooled,
-        kv_compression_anchor_rotate,
-    )
-    if full_kv:
+    _warn_of_no_effect(flags)
+    if flags.full_kv:
         return MemoryConfig(mode="full")
-    if sliding_window:
-        if sliding_window < CHUNK_FRAMES:
+    if flags.sliding_window:
+        if flags.sliding_window < CHUNK_FRAMES:
             raise ValueError(
-                f"--sliding_window {sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames or more"
+                f"--sliding_window {flags.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames or more"
             )
-        return MemoryConfig(mode="sliding", recent_frames=sliding_window - CHUNK_FRAMES)
-    if use_retrieval and retrieval_frames % CHUNK_FRAMES:
+        return MemoryConfig(mode="sliding", recent_frames=flags.sliding_window - CHUNK_FRAMES)
+    if flags.use_retrieval and flags.retrieval_frames % CHUNK_FRAMES:
         warnings.warn(
-            f"--retrieval_frames {retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}", stacklevel=2
+            f"--retrieval_frames {flags.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}", stacklevel=2
         )
-    retrieved = retrieval_frames if use_retrieval else 0
+    retrieved = flags.retrieval_frames if flags.use_retrieval else 0
     chunks, recent = retrieved // CHUNK_FRAMES, RECENT_FRAMES - CHUNK_FRAMES
     if not chunks:  # too few frames to retrieve a chunk only widen the window
         return MemoryConfig(mode="sink_recent", sink_frames=sink_size, recent_frames=recent + retrieved)
@@ -66,34 +79,34 @@ def released_memory(
         sink_frames=sink_size,
         recent_frames=recent,
         retrieval=dataclasses.replace(
-            OFFICIAL.retrieval, chunks=chunks, positions="rebased" if retrieval_rope_correction else "as_stored"
+            OFFICIAL.retrieval, chunks=chunks, positions="rebased" if flags.retrieval_rope_correction else "as_stored"
         ),
         compression=CompressionConfig(
-            keep_ratio=kv_compression_keep_ratio if kv_compression_enable else 1.0,
+            keep_ratio=flags.kv_compression_keep_ratio if flags.kv_compression_enable else 1.0,
             similarity="centroid",
-            pooled=kv_compression_at_store and kv_compression_pooled,
-            at="store" if kv_compression_at_store else "retrieval",
-            rotate_anchor=kv_compression_anchor_rotate and not kv_compression_at_store,
+            pooled=flags.kv_compression_at_store and flags.kv_compression_pooled,
+            at="store" if flags.kv_compression_at_store else "retrieval",
+            rotate_anchor=flags.kv_compression_anchor_rotate and not flags.kv_compression_at_store,
         ),
-        bank=BankConfig(tier="device" if kv_bank_on_gpu else "host"),
+        bank=BankConfig(tier="device" if flags.kv_bank_on_gpu else "host"),
     )
 
 
-def _warn_of_no_effect(use_retrieval: bool, enable: bool, at_store: bool, pooled: bool, rotate: bool) -> None:
+def _warn_of_no_effect(flags: ReleasedMemory) -> None:
     """Tell which flags the released program reads and then ignores."""
 
     def warn(flag: str, why: str):
         warnings.warn(f"{flag} has no effect {why}, as in the released program", stacklevel=3)
 
-    if enable and not use_retrieval:
+    enabled, at_store = flags.kv_compression_enable, flags.kv_compression_at_store
+    if enabled and not flags.use_retrieval:
         warn("--kv_compression_enable", "without --use_retrieval")
-    given = {"at_store": at_store, "pooled": pooled, "anchor_rotate": rotate}
-    for name, flag in given.items():
-        if flag and not enable:
+    for name in ("at_store", "pooled", "anchor_rotate"):
+        if getattr(flags, f"kv_compression_{name}") and not enabled:
             warn(f"--kv_compression_{name}", "without --kv_compression_enable")
-    if pooled and enable and not at_store:
+    if flags.kv_compression_pooled and enabled and not at_store:
         warn("--kv_compression_pooled", "without --kv_compression_at_store")
-    if rotate and enable and at_store:
+    if flags.kv_compression_anchor_rotate and enabled and at_store:
         warn("--kv_compression_anchor_rotate", "with --kv_compression_at_store: a stored chunk has no rank yet")
 
 
@@ -112,10 +125,10 @@ def check_released_window(memory: MemoryConfig, latents: int) -> None:
         raise ValueError(
             f"{latents} latent frames are fewer than the {window} of the released window (sink {memory.sink_frames}, "
             f"retrieved {retrieved}, recent {window - memory.sink_frames - retrieved}), which would lose frames; make "
-            f"at least {(window - 1) * 4 + 1} video frames, retrieve fewer, or use --profile default"
+            f"at least {(window - 1) * 4 + 1} video frames, retrieve fewer, or take `profile` default"
         )
     if latents > POSITIONS:
         raise ValueError(
             f"{latents} latent frames are more than the {POSITIONS} positions of the released code; "
-            "use --profile default"
+            "take `profile` default"
         )

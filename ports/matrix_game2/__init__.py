@@ -1,12 +1,9 @@
 """Matrix-Game 2.0: a 1.6-billion-parameter game world model that is played with keys and mouse, in three variants."""
 
-__all__ = ["Given", "MatrixGame2", "MatrixGameConfig", "MatrixGameParams"]
+from worldkv_jax.lazy import lazy
 
+HELP = "Matrix-Game 2.0, 1.6 billion parameters: game worlds played with keys and mouse"
 
-def __getattr__(name: str):
-    # Lazy, so that `worldkv --help` can look into this package without loading JAX.
-    if name in __all__:
-        from ports.matrix_game2 import backbone
+__all__ = ["Given", "MatrixGame2", "MatrixGameConfig", "MatrixGameOptions", "MatrixGameParams"]
 
-        return getattr(backbone, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"MatrixGameOptions": "options"})

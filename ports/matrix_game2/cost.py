@@ -3,16 +3,15 @@
 import math
 
 import jax
-import jax.numpy as jnp
 
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.config import CELL, CONDITION_CHANNELS, MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.model import MatrixGameDiT
-from ports.wan import costs
-from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
 from ports.wan.nn.parameters import abstract_params
-from worldkv_jax.sessions.plan import Cost
+from ports.wan.program import costs
+from worldkv_jax.sessions import Cost
 
 
 def matrix_game_cost(
@@ -30,18 +29,18 @@ def matrix_game_cost(
     config, spec = backbone.config, backbone.spec
     dim, rows = config.dim, 1 + (tower.image_size // tower.patch_size) ** 2
     height, width, frames = backbone.rows * CELL, backbone.columns * CELL, spec.chunk_frames
-    tokens, itemsize = worlds * spec.chunk_tokens, jnp.dtype(config.dtype).itemsize
+    tokens = worlds * spec.chunk_tokens
     image = worlds * rows * (config.image_dim**2 + config.image_dim * dim + 2 * config.layers * dim * dim)
     image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns * worlds
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
     return Cost(
         weights_bytes=costs.count_bytes(abstract_params(MatrixGameDiT, config), config.dtype)
-        + (_decoder_weights(backbone.decoder) if decodes else 0),
+        + (costs.decoder_weights(backbone.decoder) if decodes else 0),
         passes=backbone.schedule.steps + 1,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),
-        prepared_bytes=2 * config.layers * worlds * rows * dim * itemsize + image_bytes,
+        prepared_bytes=worlds * costs.context_bytes(config, rows) + image_bytes,
         prepare_flops=2.0 * image,
         carry_bytes=2 * sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(carry)),  # old and new
         decoder_bytes=costs.decoder_bytes(backbone.decoder, height, width, worlds) if decodes else 0,
@@ -58,7 +57,3 @@ def _action_products(backbone: MatrixGame2) -> int:
     mouse = (config.dim + WINDOW_ROWS * MOUSE_COLUMNS) * wide + 4 * wide * wide + wide * config.dim
     return config.action_layers * (keyboard + (mouse if config.mouse else 0))
 
-
-def _decoder_weights(decoder: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
-    abstract = (wan_vae if isinstance(decoder, wan_vae.VAEConfig) else taehv).abstract_params(decoder)
-    return costs.count_bytes(abstract["decoder"], decoder.compute_dtype)

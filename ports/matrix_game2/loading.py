@@ -1,33 +1,106 @@
-"""Make a rollout ready: load or draw weights, encode the first images, then what each chunk is given."""
+"""From options to a rollout of Matrix-Game 2.0: every input checked, then weights loaded and first images encoded."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import Any
+import functools
+import typing
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from checkpoints.components import Component
-from checkpoints.restore import load_params
-from ports.matrix_game2.actions import Rows
+from checkpoints.weights import open_weights
+from ports.matrix_game2.action_sources import LIVE, read_actions, typed
+from ports.matrix_game2.actions import Rows, chunks_of_rows
 from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
 from ports.matrix_game2.checkpoint import dit_component
-from ports.matrix_game2.conditioning import Scene, SceneEncoder, mask_first
-from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_CHANNELS
+from ports.matrix_game2.config import TINY, MatrixGameConfig
+from ports.matrix_game2.cost import matrix_game_cost
+from ports.matrix_game2.memories import WHY_OFF, default_memory, native_memory
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
-from ports.matrix_game2.variants import Variant
+from ports.matrix_game2.scene import HEIGHT, WIDTH, Scene, SceneEncoder, fit_picture
+from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import clip
 from ports.wan.nn.parameters import init_params
+from ports.wan.program.first_frame import draw_first_frame
+from ports.wan.program.frame_size import read_size
+from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole, whole_sharding
+from ports.wan.sizes import CELL, CHUNK_FRAMES
 from worldkv_jax.cameras.actions import MotionUnits
+from worldkv_jax.media import read_picture
+from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.rollout import ChunkInput
+from worldkv_jax.sessions import Loaded, MemoryOptions, Placement, Session, choose_memory
+
+if typing.TYPE_CHECKING:
+    from ports.matrix_game2.options import MatrixGameOptions
+
+TINY_SIZE = (64, 96)
+"""Pixels of a tiny model's video."""
+_SIZES = ("dim", "ffn_dim", "heads", "layers", "frequency_dim", "image_dim", "keyboard_dim")
+_ACTION_SIZES = ("action_layers", "action_heads", "action_head_dim", "dtype")
+
+Actions = Sequence[Rows] | Source
+
+
+def open_session(
+    options: "MatrixGameOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
+) -> Session:
+    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    random = options.random_weights or options.tiny
+    variant = variant_named(options.variant)
+    _check_given(options, has_files=weights and not random)
+    rows, columns = _latent_size(options)
+    actions, chunks = _actions(options, variant)
+    notes: list[str] = []
+    images = [read_picture(path, tell=notes.append) for path in _listed(options.image)]
+    pictures = np.stack([fit_picture(image, rows * CELL, columns * CELL) for image in images]) if images else None
+    worlds = _worlds(pictures, actions)
+    config, coder, tower, decoder = _networks(options, variant)
+    backbone = MatrixGame2(config, rows, columns, variant.schedule, decoder)
+    units = _units(options)
+    native = native_memory(config)
+    chosen = choose_memory(memory, default_memory(variant, chunks=chunks), native)
+    if chosen.mode == "worldkv" and not units.calibrated:
+        notes.append(
+            "how far an action moves the camera is not published for this model; the numbers are those of a sibling "
+            "(`degrees_per_mouse_unit` and `step` change them)"
+        )
+    if variant == TEMPLERUN and chosen == native:
+        notes.append(f"{variant.name} has its native window: {WHY_OFF} (`memory` worldkv)")
+    program = _Program(
+        backbone=backbone,
+        variant=variant,
+        coder=coder,
+        tower=tower,
+        pictures=pictures,
+        actions=actions,
+        worlds=worlds,
+        chunks=chunks,
+        units=units,
+        ckpt=options.ckpt,
+        decodes=decode,
+    )
+    return Session(
+        model="matrix-game-2",
+        backbone=backbone,
+        memory=chosen,
+        chunks=chunks,
+        worlds=worlds,
+        fps=options.fps,
+        cost=matrix_game_cost(backbone, coder, tower, worlds=worlds, decodes=decode),
+        loader=program.load,
+        random_weights=random,
+        decode=decode,
+        summary=_summary(options, program),
+        notes=tuple(notes),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class _Program:
     """What one rollout is made of."""
 
     backbone: MatrixGame2
@@ -37,78 +110,173 @@ class Job:
     tower: clip.CLIPConfig
     pictures: np.ndarray | None
     """``[n, height, width, 3]`` of one or all worlds; ``None`` for noise in their place, with random weights."""
-    actions: list[Rows] | Source
+    actions: Actions
     """Of one or all worlds; or who is asked for them."""
     worlds: int
     chunks: int
     units: MotionUnits
-    ckpt: str | None = None
+    ckpt: str | None
     """``None`` for random weights."""
-    decodes: bool = True
-    """Whether frames are wanted and not only latents."""
+    decodes: bool
+
+    def load(self, where: Placement) -> Loaded:
+        """Encode the first images, then load the transformer: one large network at a time."""
+        config = self.backbone.config
+        if self.ckpt is None:
+            scene, decoder = self._draw_scene(), self._draw_decoder(where)
+            dit = draw_transformer(lambda: init_params(MatrixGameDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
+        else:
+            scene, decoder = self._load_scene(where)
+            dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
+        return Loaded(params=MatrixGameParams(dit, decoder), inputs=functools.partial(self.inputs, scene))
+
+    def inputs(
+        self, scene: Scene, actions: Source | Rows | str | Sequence[Rows | str] | None = None, *, worlds: int
+    ) -> Iterable[ChunkInput]:
+        """Make what each chunk is given.
+
+        Args:
+            scene: what the first images contribute.
+            actions: of all worlds, or of each; or who is asked for them. Those of the options by default.
+            worlds: worlds in the batch.
+        """
+        given = self.actions if actions is None else actions
+        scene = scene.of_worlds(worlds)
+        if callable(given):
+            return play(scene, self.variant, given, units=self.units)
+        listed = [given] if isinstance(given, str | Rows) else list(given)
+        rows = [read_actions(self.variant, one) if isinstance(one, str) else one for one in listed]
+        if worlds % len(rows):
+            raise ValueError(f"got {len(rows)} actions for {worlds} worlds; give as many, or one for all")
+        return list(follow(scene, self.variant, cut_rows(rows * (worlds // len(rows))), units=self.units))
+
+    def _load_scene(self, where: Placement) -> tuple[Scene, dict | None]:
+        """Encode the first images; the VAE's decoder stays, everything else goes."""
+        tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
+        # Released in half precision; single costs little here and is nearer to what was trained.
+        coder, coder_params = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
+        encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
+        scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
+        if not self.decodes:
+            return scene, None
+        if isinstance(self.backbone.decoder, taehv.TAEHVConfig):
+            _, coder_params = load_whole(self.ckpt, taehv.COMPONENT, "float32", where)
+        return scene, self._decoder_alone(coder_params)
+
+    def _draw_scene(self) -> Scene:
+        """Draw what the first images would contribute."""
+        backbone, tower, keys = self.backbone, self.tower, jax.random.split(jax.random.key(0))
+        latents, size = self.chunks * CHUNK_FRAMES, (backbone.rows, backbone.columns)
+        cells = draw_first_frame(self.coder, keys[0], size, worlds=self.worlds, latents=latents)
+        tokens = (self.worlds, 1 + (tower.image_size // tower.patch_size) ** 2, tower.dim)
+        return Scene(cells, jax.random.normal(keys[1], tokens))
+
+    def _draw_decoder(self, where: Placement) -> dict | None:
+        if not self.decodes:
+            return None
+        network = wan_vae if isinstance(self.backbone.decoder, wan_vae.VAEConfig) else taehv
+        drawn = network.init_params(self.backbone.decoder, 0)
+        return jax.device_put(self._decoder_alone(drawn), whole_sharding(where))
+
+    def _decoder_alone(self, params: dict) -> dict:
+        dtype = self.backbone.decoder.compute_dtype
+        return {"decoder": jax.tree.map(lambda a: a.astype(dtype), params["decoder"])}
 
 
-def load(job: Job) -> tuple[MatrixGameParams, Iterable[ChunkInput]]:
-    """Encode the first images, then load the transformer: one large network at a time."""
-    backbone, dtype = job.backbone, jnp.dtype(job.backbone.config.dtype)
-    if job.ckpt is None:
-        scene, decoder = _draw_scene(job), _draw_decoder(job)
-        dit = init_params(MatrixGameDiT, backbone.config, 0, dtype=dtype)
+def _listed(given: Sequence[str] | str | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _check_given(options: "MatrixGameOptions", *, has_files: bool) -> None:
+    if (options.random_weights or options.tiny) and options.ckpt is not None:
+        raise ValueError("`ckpt` excludes `random_weights` and `tiny`; give one of them")
+    missing = [f"`{name}`" for name in ("ckpt", "image", "actions") if not getattr(options, name)]
+    if missing and has_files:
+        raise ValueError(f"{', '.join(missing)} missing; or give `random_weights` or `tiny`, which need no file")
+    if options.chunks is not None and options.chunks < 1:
+        raise ValueError(f"`chunks` {options.chunks} must be at least 1")
+    if not 0 < options.fps < 1000:
+        raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
+
+
+def _latent_size(options: "MatrixGameOptions") -> tuple[int, int]:
+    default = TINY_SIZE if options.tiny else (HEIGHT, WIDTH)
+    height, width = default if options.size is None else read_size("size", options.size, like="352x640")
+    return height // CELL, width // CELL
+
+
+def _actions(options: "MatrixGameOptions", variant: Variant) -> tuple[Actions, int]:
+    """Read the actions of each world, all for the same number of chunks; or who is to be asked for them."""
+    given = _listed(options.actions) or (variant.tour,)
+    if LIVE in given:
+        if len(given) > 1:
+            raise ValueError(f"`actions` {LIVE} types the actions of all worlds; leave the other `actions` out")
+        if options.chunks is None:
+            raise ValueError(f"`actions` {LIVE} needs `chunks`: how many there may be, for which there is room")
+        return typed(variant, options.chunks), options.chunks
+    worlds = [read_actions(variant, text, chunks=options.chunks) for text in given]
+    lengths = sorted({chunks_of_rows(len(rows.keyboard)) for rows in worlds})
+    if len(lengths) > 1:
+        raise ValueError(f"`actions` are for different numbers of chunks, {lengths}; say how many with `chunks`")
+    return worlds, lengths[0]
+
+
+def _worlds(pictures: np.ndarray | None, actions: Actions) -> int:
+    """Count the worlds of the batch: one picture may serve many actions, and the other way round."""
+    counts = [1 if pictures is None else len(pictures), 1 if callable(actions) else len(actions)]
+    if min(counts) > 1 and counts[0] != counts[1]:
+        raise ValueError(f"{counts[0]} pictures but {counts[1]} actions; give as many, or one of either for all worlds")
+    return max(counts)
+
+
+def _networks(
+    options: "MatrixGameOptions", variant: Variant
+) -> tuple[MatrixGameConfig, wan_vae.VAEConfig, clip.CLIPConfig, wan_vae.VAEConfig | taehv.TAEHVConfig]:
+    """Return the sizes of transformer, encoding VAE, CLIP and decoder; of a checkpoint read from its files."""
+    precise = options.decoder_dtype or ("float32" if options.dtype == "float32" or options.tiny else "float16")
+    if options.tiny:
+        config = variant.configure(**{name: getattr(TINY, name) for name in (*_SIZES, *_ACTION_SIZES)})
+        coder, tiny_decoder = wan_vae.VAEConfig(dim=4), taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
+        tower = clip.CLIPConfig(image_size=28, dim=config.image_dim, heads=2, layers=2, mlp_dim=32, out_dim=8)
+    elif options.ckpt is None:
+        config, coder = variant.configure(dtype=options.dtype), wan_vae.VAEConfig()
+        tower, tiny_decoder = clip.CLIPConfig(), taehv.TAEHVConfig()
     else:
-        scene, decoder = _load_scene(job)
-        _, dit = _load(job.ckpt, dit_component(job.variant), dtype)
-    params = MatrixGameParams(dit, decoder)
-    if callable(job.actions):
-        return params, play(scene, job.variant, job.actions, units=job.units)
-    worlds = job.actions * (job.worlds // len(job.actions))
-    return params, list(follow(scene, job.variant, cut_rows(worlds), units=job.units))
+        found = open_weights(options.ckpt, dit_component(variant)).config
+        config = dataclasses.replace(found, dtype=options.dtype)
+        coder, tower = (open_weights(options.ckpt, part).config for part in (wan_vae.COMPONENT, clip.COMPONENT))
+        tiny = options.decoder == "taehv"
+        tiny_decoder = open_weights(options.ckpt, taehv.COMPONENT).config if tiny else taehv.TAEHVConfig()
+        if tower.dim != config.image_dim:
+            raise ValueError(
+                f"CLIP in {options.ckpt} makes tokens of {tower.dim} numbers, but the transformer reads "
+                f"{config.image_dim}"
+            )
+    decoder = coder if options.decoder == "vae" else tiny_decoder
+    return config, coder, tower, dataclasses.replace(decoder, compute_dtype=precise)
 
 
-def _load_scene(job: Job) -> tuple[Scene, dict | None]:
-    """Encode the first images; the VAE's decoder stays, everything else goes."""
-    tower, tower_params = _load(job.ckpt, clip.COMPONENT, jnp.dtype(job.backbone.config.dtype))
-    # Released in half precision; single costs little here and is nearer to what was trained.
-    coder, coder_params = _load(job.ckpt, wan_vae.COMPONENT, jnp.float32)
-    encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
-    pictures = jnp.asarray(np.repeat(job.pictures, job.worlds // len(job.pictures), axis=0))
-    scene = jax.block_until_ready(encoder(pictures, chunks=job.chunks))
-    if not job.decodes:
-        return scene, None
-    if isinstance(job.backbone.decoder, taehv.TAEHVConfig):
-        _, coder_params = _load(job.ckpt, taehv.COMPONENT, jnp.float32)
-    return scene, _decoder_alone(coder_params, job.backbone.decoder.compute_dtype)
+def _units(options: "MatrixGameOptions") -> MotionUnits:
+    given = {"degrees_per_mouse_unit": options.degrees_per_mouse_unit, "step": options.step}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "step" in given:
+        given["diagonal_step"] = given["step"] * MotionUnits.diagonal_step / MotionUnits.step
+    return MotionUnits(**given, calibrated=bool(given))
 
 
-def _draw_scene(job: Job) -> Scene:
-    """Draw what the first images would contribute."""
-    backbone, tower = job.backbone, job.tower
-    latents = min(job.chunks * CHUNK_FRAMES, job.coder.still_latents)
-    keys = jax.random.split(jax.random.key(0))
-    shape = (job.worlds, latents, backbone.rows, backbone.columns, LATENT_CHANNELS)
-    tokens = (job.worlds, 1 + (tower.image_size // tower.patch_size) ** 2, tower.dim)
-    return Scene(mask_first(jax.random.normal(keys[0], shape)), jax.random.normal(keys[1], tokens))
-
-
-def _draw_decoder(job: Job) -> dict | None:
-    if not job.decodes:
-        return None
-    decoder = job.backbone.decoder
-    network = wan_vae if isinstance(decoder, wan_vae.VAEConfig) else taehv
-    return _decoder_alone(network.init_params(decoder, 0), decoder.compute_dtype)
-
-
-def _decoder_alone(params: dict, dtype: str) -> dict:
-    return {"decoder": jax.tree.map(lambda a: a.astype(dtype), params["decoder"])}
-
-
-def _load(ckpt: str, component: Component, dtype: Any) -> tuple[Any, dict]:
-    with tqdm(desc=f"loading {component.name}", unit=" weights", unit_scale=True) as bar:
-        return load_params(ckpt, component, dtype=dtype, progress=_advance(bar))
-
-
-def _advance(bar: tqdm) -> Callable[[int, int], None]:
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done)
-
-    return advance
+def _summary(options: "MatrixGameOptions", program: _Program) -> dict:
+    backbone = program.backbone
+    return {
+        "variant": program.variant.name,
+        "weights": options.ckpt or "random",
+        "image": _listed(options.image) or None,
+        "actions": _listed(options.actions) or (program.variant.tour,),
+        "worlds": program.worlds,
+        "height": backbone.rows * CELL,
+        "width": backbone.columns * CELL,
+        "decoder": options.decoder,
+        "decoder_dtype": backbone.decoder.compute_dtype,
+        "units": dataclasses.asdict(program.units),
+        "first_affected_frame": "the first of the chunk for which an action is given",
+        "model": dataclasses.asdict(backbone.config),
+    }

@@ -30,5 +30,4 @@ def default_memory(variant: Variant, *, chunks: int) -> MemoryConfig:
     if variant == TEMPLERUN:
         return native_memory(variant.configure())
     rule = DRIVING if variant == GTA_DRIVE else DEFAULT.retrieval.rule
-    most = min(DEFAULT.retrieval.chunks, max(1, chunks - DEFAULT.sink_frames // 3))
-    return dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.retrieval, chunks=most, rule=rule))
+    return dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.retrieval, rule=rule)).fitted(chunks)

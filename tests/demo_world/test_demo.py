@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from ports.demo_world.compare import MODES
-from ports.demo_world.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.demo.compare import MODES
+from ports.demo_world.demo.scenario import FIRST, LATE, TOUR, make_scenario
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.video import read_video
 

@@ -16,7 +16,7 @@ from ports.demo_world.model import (
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.training_data import level_poses, sample_batch
+from ports.demo_world.training.training_data import level_poses, sample_batch
 from ports.wan.nn.parameters import bind, init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ports.demo_world import renderer
-from ports.demo_world.training_data import level_poses, random_walk
+from ports.demo_world.training.training_data import level_poses, random_walk
 
 
 @pytest.fixture(scope="module")

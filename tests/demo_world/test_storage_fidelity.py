@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ports.demo_world.storage_fidelity import attention_errors, whole_chunk
+from ports.demo_world.study.storage_fidelity import attention_errors, whole_chunk
 from worldkv_jax.memory import KVSpan
 
 

@@ -7,15 +7,18 @@ import zlib
 import numpy as np
 import pytest
 
-from ports.demo_world import study_claims, study_groups, study_runs, study_tables
+from ports.demo_world.study import claims as study_claims
+from ports.demo_world.study import groups as study_groups
+from ports.demo_world.study import runs as study_runs
+from ports.demo_world.study import tables as study_tables
 from ports.demo_world.backbone import DemoWorld
-from ports.demo_world.scenario import FIRST, LATE, make_phases, make_scenario
-from ports.demo_world.study_attention import PICKED, RULE_NAMES, Attention, analyse
-from ports.demo_world.study_attention_figure import attention_figure
-from ports.demo_world.study_groups import GROUPS, SINK, SLIDING
-from ports.demo_world.study_report import Plan, run_study
-from ports.demo_world.study_runs import Result, Runner, Setting
-from ports.demo_world.study_variants import Group, Variant, whole
+from ports.demo_world.demo.scenario import FIRST, LATE, make_phases, make_scenario
+from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, analyse
+from ports.demo_world.study.attention_figure import attention_figure
+from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
+from ports.demo_world.study.report import Plan, run_study
+from ports.demo_world.study.runs import Result, Runner, Setting
+from ports.demo_world.study.variants import Group, Variant, whole
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.figures import save_figure
 

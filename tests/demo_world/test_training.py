@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
-from ports.demo_world.train import TrainConfig, train
+from ports.demo_world.training.train import TrainConfig, train
 from ports.demo_world.weights import load_weights, save_weights
 from ports.wan.nn.parameters import init_params
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ports.inspatio_world import command
-from ports.inspatio_world.builtin_scene import builtin_scene
+from ports.inspatio_world.source.builtin_scene import builtin_scene
 from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, default_memory
-from ports.inspatio_world.scene_files import write_scene
+from ports.inspatio_world.source.scene_files import write_scene
 from worldkv_jax.cli.main import main
 from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
 from worldkv_jax.media import read_video

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ports.demo_world import renderer
-from ports.inspatio_world.builtin_scene import OUT_AND_BACK, builtin_scene, photograph
-from ports.inspatio_world.coverage import known_shares
-from ports.inspatio_world.footage import film
-from ports.inspatio_world.inputs import moments
-from ports.inspatio_world.scene import Scene
-from ports.inspatio_world.shot import Options, plan_targets, plan_trajectory
-from ports.inspatio_world.trajectory import Trajectory
+from ports.inspatio_world.source.builtin_scene import OUT_AND_BACK, builtin_scene, photograph
+from ports.inspatio_world.source.coverage import known_shares
+from ports.inspatio_world.source.footage import film
+from ports.inspatio_world.source.encode import moments
+from ports.inspatio_world.source.scene import Scene
+from ports.inspatio_world.source.shot import Filming, plan_targets, plan_trajectory
+from ports.inspatio_world.source.trajectory import Trajectory
 from worldkv_jax.cameras import pose_from_angles
 
 SEED, SIZE, FRAMES = 3, (96, 144), 9
@@ -32,7 +32,7 @@ def room():
 
 
 def all_frames(scene, path=OUT_AND_BACK, **options):
-    return plan_trajectory(scene, path, Options(adaptive=False, **options))
+    return plan_trajectory(scene, path, Filming(adaptive=False, **options))
 
 
 def compare(footage, shot, room):
@@ -93,12 +93,12 @@ def test_images_are_merged_by_depth(room):
 
 
 def test_frozen_and_repeated_frames(scene):
-    shot = plan_trajectory(scene, OUT_AND_BACK, Options(freeze_repeat=4, freeze_frame=2))
+    shot = plan_trajectory(scene, OUT_AND_BACK, Filming(freeze_repeat=4, freeze_frame=2))
     assert shot.source.tolist() == [0, 1, 2, 2, 2, 2, 2, 3, 4, 5, 6, 7, 8]
     assert len(shot.index) == 117 and shot.index[12:16].tolist() == [12, 11, 10, 9]
     assert any("back and forth" in note for note in shot.notes) and any("cut" in note for note in shot.notes)
     assert len(moments(shot)) == 10
-    short = plan_trajectory(scene, OUT_AND_BACK, Options(), limit=23)
+    short = plan_trajectory(scene, OUT_AND_BACK, Filming(), limit=23)
     assert len(short.index) == 21
 
 

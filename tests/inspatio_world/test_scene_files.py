@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ports.inspatio_world.scene import Scene
-from ports.inspatio_world.scene_files import read_scene, write_scene
+from ports.inspatio_world.source.scene import Scene
+from ports.inspatio_world.source.scene_files import read_scene, write_scene
 from worldkv_jax.cameras import inverse, pose_from_angles
 
 SIZE = (16, 32)

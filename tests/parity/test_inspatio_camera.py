@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.inspatio_world.cameras import render_intrinsics, target_poses
-from ports.inspatio_world.frames import adapt, freeze, resample, whole_chunks
-from ports.inspatio_world.masks import pack_mask
-from ports.inspatio_world.points import render_points
-from ports.inspatio_world.render import Views, render_video, render_views
-from ports.inspatio_world.splat import Projection, nearness, splat
-from ports.inspatio_world.trajectory import read_trajectory, relative_poses
-from ports.inspatio_world.views import choose_views, overlap_of_latents
+from ports.inspatio_world.source.cameras import render_intrinsics, target_poses
+from ports.inspatio_world.source.frames import adapt, freeze, resample, whole_chunks
+from ports.inspatio_world.source.masks import pack_mask
+from ports.inspatio_world.source.points import render_points
+from ports.inspatio_world.source.render import Views, render_video, render_views
+from ports.inspatio_world.source.splat import Projection, nearness, splat
+from ports.inspatio_world.source.trajectory import read_trajectory, relative_poses
+from ports.inspatio_world.source.views import choose_views, overlap_of_latents
 from tests.parity.goldens import load_case
 from tests.parity.inspatio_cases import agree, parametrize
 from worldkv_jax.cameras import inverse, relative

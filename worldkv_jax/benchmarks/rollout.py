@@ -50,7 +50,7 @@ class RolloutBenchmark:
 
 
 def run_rollout_benchmark(
-    request: Request,
+    session: Session,
     benchmark: RolloutBenchmark,
     *,
     progress: Callable[[Sequence, str], Iterable] | None = None,
@@ -60,7 +60,7 @@ def run_rollout_benchmark(
     No rollout is generated up to the chunks that are timed: memories are filled with random keys and values.
 
     Args:
-        request: the model; its memory and its number of chunks do not matter, its chunks' conditions are used in turn.
+        session: the model; its memory and its number of chunks do not matter, its chunks' conditions are used in turn.
         benchmark: what to measure.
         progress: wraps a list that is gone through; it is also told what for.
 
@@ -73,15 +73,16 @@ def run_rollout_benchmark(
             measured.
     """
     progress = progress or (lambda items, label: items)
-    if request.chunks < 2:
+    if session.chunks < 2:
         raise ValueError("the first chunk differs from all others: give the model at least two chunks to make")
-    planned = plan_cases(request, modes=benchmark.modes, lengths=benchmark.lengths, tiers=benchmark.tiers)
+    planned = plan_cases(session, modes=benchmark.modes, lengths=benchmark.lengths, tiers=benchmark.tiers)
     cases = [case for case in planned if not case.skipped]
     machine = describe_machine()
-    params, inputs = request.load()
-    bursts = Bursts(request, params, list(inputs), benchmark.timed, benchmark.seed)
-    spec = request.backbone.spec
-    product = widest_product(params, layers=spec.layers, rows=request.worlds * spec.chunk_tokens, dtype=spec.dtype)
+    session = session.load()
+    params = session.params
+    bursts = Bursts(session, params, list(session.inputs()), benchmark.timed, benchmark.seed)
+    spec = session.backbone.spec
+    product = widest_product(params, layers=spec.layers, rows=session.worlds * spec.chunk_tokens, dtype=spec.dtype)
     multiply = product_step(product)
     measure(multiply, _BRIEFLY)
 
@@ -98,11 +99,11 @@ def run_rollout_benchmark(
 
     ceiling = product.flops / min(products)
     moves = {case: bursts.moves(case, _AGAIN) for case in cases if case.tier not in (None, "device")}
-    common = {"frames": _frames(request, params), "ceiling": ceiling}
+    common = {"frames": _frames(session, params), "ceiling": ceiling}
     rows = [
         make_row(
             case,
-            request,
+            session,
             seconds[case, decode],
             decode=decode,
             timed=range(bursts.first_timed(case), case.length),
@@ -120,8 +121,8 @@ def run_rollout_benchmark(
     return {
         "benchmark": "rollout",
         **machine,
-        "weights": "random" if request.random_weights else "loaded",
-        "request": request.summary,
+        "weights": "random" if session.random_weights else "loaded",
+        "request": session.summary,
         "parameters": dataclasses.asdict(benchmark),
         "ceiling": {**product._asdict(), "flops_per_s": ceiling},
         "rows": rows,
@@ -146,9 +147,9 @@ def _warm_up(bursts: Bursts, case: Case, decode: bool) -> dict[str, Any]:
     }
 
 
-def _frames(request: Request, params: Any) -> int:
+def _frames(session: Session, params: Any) -> int:
     """Count the frames of one world's chunk, of any but the first."""
-    backbone, worlds = request.backbone, request.worlds
+    backbone, worlds = session.backbone, session.worlds
     latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
     decoder = jax.eval_shape(lambda: backbone.init_decoder(params, worlds))
     for _ in range(2):

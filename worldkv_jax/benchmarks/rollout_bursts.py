@@ -21,7 +21,7 @@ from worldkv_jax.sessions.session import Session
 class Bursts:
     """Runs a model for a few chunks from wherever a case begins."""
 
-    request: Request
+    session: Session
     params: Any
     inputs: list[ro.ChunkInput]
     timed: int
@@ -39,7 +39,7 @@ class Bursts:
         first = self.first_timed(case) - 1
         given = [self.inputs[1:][i % (len(self.inputs) - 1)] for i in range(first, case.length + 1)]
         made, world = ro.rollout(
-            self.request.backbone,
+            self.session.backbone,
             self.params,
             self._world(case, first),
             iter(given) if case.live else given,
@@ -51,7 +51,7 @@ class Bursts:
 
     def verbs(self, case: Case, effort: Effort) -> Timing:
         """Time recalling and remembering on their own, with the bank on the device."""
-        layout = case.layout(self.request.backbone.spec, self.request.worlds)
+        layout = case.layout(self.session.backbone.spec, self.session.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
         own, cameras = random_span(layout, self.seed), self.inputs[1].cameras
 
@@ -64,7 +64,7 @@ class Bursts:
 
     def moves(self, case: Case, effort: Effort) -> dict[str, float]:
         """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
-        layout = case.layout(self.request.backbone.spec, self.request.worlds)
+        layout = case.layout(self.session.backbone.spec, self.session.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
         packed = _first_world(pack_chunk(random_span(layout, self.seed), layout))
         target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.config.bank.tier)
@@ -76,7 +76,7 @@ class Bursts:
         return {name: measure(step, effort).median_s for name, step in steps.items()}
 
     def _world(self, case: Case, position: int) -> ro.World:
-        backbone, worlds = self.request.backbone, self.request.worlds
+        backbone, worlds = self.session.backbone, self.session.worlds
         if self._carry is None:  # a first chunk is generated for it: a carry may have to begin with one
             world = ro.start(backbone, self.params, case.memory, chunks=case.room, worlds=worlds)
             noise = jnp.zeros((backbone.schedule.steps, worlds, *backbone.latent_shape))

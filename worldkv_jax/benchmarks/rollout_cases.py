@@ -61,14 +61,14 @@ def memories(spec: KVSpec) -> dict[str, MemoryConfig]:
     }
 
 
-def plan_cases(request: Request, *, modes: Sequence[str], lengths: Sequence[int], tiers: Sequence[str]) -> list[Case]:
+def plan_cases(session: Session, *, modes: Sequence[str], lengths: Sequence[int], tiers: Sequence[str]) -> list[Case]:
     """Lay out what is to be measured, smallest first, so that the peak of device memory belongs to the latest case.
 
     Full KV is measured at every length, the others at the shortest and the longest, between which nothing changes;
     WorldKV with its bank in every tier, and in host memory also with live cameras at the longest.
 
     Args:
-        request: the model.
+        session: the model.
         modes: names of `MODES`.
         lengths: of the rollouts, in chunks.
         tiers: memories for the bank.
@@ -76,7 +76,7 @@ def plan_cases(request: Request, *, modes: Sequence[str], lengths: Sequence[int]
     Raises:
         ValueError: an unknown mode or tier, or lengths that a memory does not allow.
     """
-    known, longest = memories(request.backbone.spec), max(lengths)
+    known, longest = memories(session.backbone.spec), max(lengths)
     cases = []
     for mode in dict.fromkeys(modes):
         memory = known[check_name("mode", mode, MODES)]
@@ -93,7 +93,7 @@ def plan_cases(request: Request, *, modes: Sequence[str], lengths: Sequence[int]
             cases += [
                 Case(mode=mode, length=length, room=longest + 1, memory=placed, live=live) for length, live in ways
             ]
-    planned = [_place(case, request) for case in cases]
+    planned = [_place(case, session) for case in cases]
     return sorted(planned, key=lambda case: (case.plan.total_bytes, case.length, case.live))
 
 
@@ -103,11 +103,11 @@ def _width(profile: MemoryConfig, spec: KVSpec) -> int:
     return math.ceil(layout.context_tokens / spec.tokens_per_frame)
 
 
-def _place(case: Case, request: Request) -> Case:
+def _place(case: Case, session: Session) -> Case:
     """Check that a case fits the device; a bank on the device may be smaller and drop its oldest chunks."""
 
     def plan(memory: MemoryConfig) -> Plan:
-        return make_plan(request.backbone, memory, request.cost, chunks=case.room, worlds=request.worlds)
+        return make_plan(session.backbone, memory, session.cost, chunks=case.room, worlds=session.worlds)
 
     planned = plan(case.memory)
     case, limit = dataclasses.replace(case, plan=planned), _device_limit()
@@ -116,7 +116,7 @@ def _place(case: Case, request: Request) -> Case:
     needs = f"needs {format_bytes(planned.total_bytes)} on the device, which has {format_bytes(limit)}"
     if case.tier != "device":
         return dataclasses.replace(case, skipped=needs)
-    layout = case.layout(request.backbone.spec, request.worlds)
+    layout = case.layout(session.backbone.spec, session.worlds)
     capacity = layout.capacity - math.ceil((planned.total_bytes - limit) / layout.chunk_bytes)
     if capacity < layout.config.retrieval.chunks + layout.candidate_lag:
         return dataclasses.replace(case, skipped=needs)

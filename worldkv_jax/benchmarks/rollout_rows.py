@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 def make_row(
     case: Case,
-    request: Request,
+    session: Session,
     rounds: Sequence[Sequence[float]],
     *,
     decode: bool,
@@ -32,7 +32,7 @@ def make_row(
 
     Args:
         case: the memory and its length.
-        request: the model.
+        session: the model.
         rounds: seconds of each timed chunk, round by round.
         decode: whether the chunks were decoded.
         frames: of one decoded chunk.
@@ -40,8 +40,8 @@ def make_row(
         timed: ids of the timed chunks of one burst.
         moves: seconds that a chunk's moves between host and device take alone, each way.
     """
-    layout = case.layout(request.backbone.spec, request.worlds)
-    cost = request.cost if decode else dataclasses.replace(request.cost, decode_flops=0.0)
+    layout = case.layout(session.backbone.spec, session.worlds)
+    cost = session.cost if decode else dataclasses.replace(session.cost, decode_flops=0.0)
     flops = statistics.fmean(chunk_flops(layout, cost, chunk) for chunk in timed)
     seconds = [second for timed_chunks in rounds for second in timed_chunks]
     median = statistics.median(seconds)
@@ -53,7 +53,7 @@ def make_row(
         "max_s": max(seconds),
         "repeats": len(seconds),
         "round_s": [statistics.median(timed_chunks) for timed_chunks in rounds],
-        "fps": frames * request.worlds / median,
+        "fps": frames * session.worlds / median,
         "attended_tokens": layout.spec.chunk_tokens + attended_tokens(layout, case.length - 1),
         "flops": flops,
         "flops_per_s": flops / median,

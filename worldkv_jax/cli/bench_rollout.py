@@ -3,7 +3,7 @@
 import argparse
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
-from worldkv_jax.cli.models import add_models
+from worldkv_jax.cli.models import add_models, open_session
 
 
 def add_rollout(benchmarks) -> None:
@@ -44,16 +44,16 @@ def _bench_rollout(args: argparse.Namespace) -> None:
     fields = [field.name for field in dataclasses.fields(RolloutBenchmark)]
     benchmark = RolloutBenchmark(**{name: vars(args)[name] for name in fields if name in args})
     use_cache(args)
-    request = args.make_request(args, None)
+    session = open_session(args, memory=False)
     folder = prepare_output(args.out)
     result = run_rollout_benchmark(
-        request,
+        session,
         benchmark,
         # Bars are for people who wait at a terminal.
         progress=lambda items, label: tqdm(items, desc=label, unit="burst", leave=False, disable=None),
     )
     result = {"model": args.model, **result}
-    weights = ", random weights" if request.random_weights else ""
+    weights = ", random weights" if session.random_weights else ""
     title = f"{args.model}{weights}, {result['hardware']['device']}, jax {result['versions']['jax']}"
     print(f"{title}, {result['date']}")
     _print_speed(result["rows"])

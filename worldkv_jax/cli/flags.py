@@ -35,7 +35,7 @@ def add_flags(parser: Any, cls: type, *, heading: str | None = None) -> None:
             words["action"] = "store_true" if field.default is False else argparse.BooleanOptionalAction
         else:
             words |= {"type": kind.of, "metavar": described.metavar, "choices": described.choices or None}
-            words |= {"action": "append"} if kind.many else {}
+            words |= {"action": "extend", "nargs": "+"} if kind.many else {}
         name = described.flag or "--" + field.name.replace("_", "-")
         group.add_argument(name, *described.also, default=argparse.SUPPRESS, **words)
 

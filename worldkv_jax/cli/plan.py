@@ -2,8 +2,7 @@
 
 import argparse
 
-from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
-from worldkv_jax.cli.models import add_models
+from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session
 
 HELP = "say what a rollout needs: memory by tier, traffic, arithmetic, and where it fits"
 
@@ -21,15 +20,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
-    from worldkv_jax.sessions.results import print_table, write_json
     from worldkv_jax.memory import format_bytes
-    from worldkv_jax.sessions.plan import advise, device_named, placements
+    from worldkv_jax.sessions.devices import device_named
+    from worldkv_jax.sessions.plan import advise, placements
+    from worldkv_jax.sessions.results import print_table, write_json
 
     device = device_named(args.device)
-    request = args.make_request(args, memory_from_flags(args))
-    sizes = {"chunks": request.chunks, "worlds": request.worlds}
-    plans = placements(request.backbone, request.memory, request.cost, **sizes)
-    print(f"{args.model}: {request.chunks} chunks, {describe_memory(request.memory)}, on {device.name}")
+    session = open_session(args, weights=False)
+    what = (session.backbone, session.memory, session.cost)
+    sizes = {"chunks": session.chunks, "worlds": session.worlds}
+    plans = placements(*what, **sizes)
+    print(f"{args.model}: {session.chunks} chunks, {describe_memory(session.memory)}, on {device.name}")
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
     columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
     rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
@@ -46,12 +47,12 @@ def run(args: argparse.Namespace) -> None:
     floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
     print(f"time floor at the data sheet's speed: {floors}")
     if not any(plan.fits(device.memory_bytes) for plan in plans.values()):
-        advice = advise(request.backbone, request.memory, request.cost, **sizes, device_bytes=device.memory_bytes)
-        print(f"no placement fits: {advice}")
+        advice = advise(*what, **sizes, device_bytes=device.memory_bytes)
+        print(f"no placement fits: {in_flags(advice, args.model_parser)}")
     elif any(0.75 * device.memory_bytes < plan.total_bytes <= device.memory_bytes for plan in plans.values()):
         print("JAX takes 75 % of a GPU's memory unless told otherwise: set XLA_PYTHON_CLIENT_MEM_FRACTION=0.95")
     if args.json:
-        print(f"wrote {write_json(args.json, plan_report(request, plans))}")
+        print(f"wrote {write_json(args.json, plan_report(session, plans))}")
 
 
 def describe_memory(memory) -> str:
@@ -61,15 +62,15 @@ def describe_memory(memory) -> str:
     return f"worldkv memory ({memory.retrieval.chunks} chunks retrieved, keep ratio {memory.compression.keep_ratio:g})"
 
 
-def plan_report(request, plans: dict) -> dict:
+def plan_report(session, plans: dict) -> dict:
     """Collect plans for a JSON file."""
     import dataclasses
 
     return {
-        "request": request.summary,
-        "memory": dataclasses.asdict(request.memory),
-        "chunks": request.chunks,
-        "worlds": request.worlds,
+        "request": session.summary,
+        "memory": dataclasses.asdict(session.memory),
+        "chunks": session.chunks,
+        "worlds": session.worlds,
         "placements": {
             tier: dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes} for tier, plan in plans.items()
         },

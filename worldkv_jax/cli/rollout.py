@@ -3,8 +3,7 @@
 import argparse
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
-from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
-from worldkv_jax.cli.models import add_models
+from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -27,54 +26,44 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, load the model, generate, and write video.mp4 and report.json."""
-    import jax
-
-    from worldkv_jax import rollout as ro
     from worldkv_jax.sessions.results import prepare_output
 
     use_cache(args)
-    request = args.make_request(args, memory_from_flags(args))
-    plan = _check_fits(request, force=args.force)
+    session = open_session(args, decode=not args.no_decode)
+    plan = _check_fits(session, args)
     folder = prepare_output(args.out)
-    if request.random_weights:
+    if session.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing; speed and memory are those of the real model")
-    params, inputs = request.load()
-    world = ro.start(request.backbone, params, request.memory, chunks=request.chunks, worlds=request.worlds)
-    made = ro.stream(
-        request.backbone,
-        params,
-        world,
-        inputs,
-        key=jax.random.key(args.seed),
-        decode=not args.no_decode,
-        progress=True,
-    )
-    report = _write(folder, made, request, args, plan)
+    told = len(session.notes)
+    session = session.load()
+    tell(session.notes[told:], args)
+    made = session.stream(session.start(), seed=args.seed, progress=True)
+    report = _write(folder, made, session, args, plan)
     _print_summary(report)
     print(*report["files"], sep="\n")
 
 
-def _check_fits(request, *, force: bool):
+def _check_fits(session, args: argparse.Namespace):
     """Compare the plan with the device that is there, where it tells its size."""
     import jax
 
     from worldkv_jax.memory import format_bytes
-    from worldkv_jax.sessions.plan import advise, make_plan
+    from worldkv_jax.sessions.plan import advise
 
-    sizes = {"chunks": request.chunks, "worlds": request.worlds}
-    plan = make_plan(request.backbone, request.memory, request.cost, **sizes)
+    plan = session.plan()
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-    if limit is None or plan.fits(limit) or force:
+    if limit is None or plan.fits(limit) or args.force:
         return plan
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
-    advice = advise(request.backbone, request.memory, request.cost, **sizes, device_bytes=limit)
+    sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": limit}
+    advice = in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
     raise ValueError(
         f"the rollout needs {format_bytes(plan.total_bytes)} on the device, which has {format_bytes(limit)} for "
         f"programs ({needs}): {advice}; --force tries anyway, XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 gives programs more"
     )
 
 
-def _write(folder, made, request, args, plan) -> dict:
+def _write(folder, made, session, args, plan) -> dict:
     """Write what comes, as it comes, and the report at the end."""
     import contextlib
     import dataclasses
@@ -88,12 +77,12 @@ def _write(folder, made, request, args, plan) -> dict:
     from worldkv_jax.media.files import replacing
 
     # Files of a model without training are named so: they are found long after what was printed is gone.
-    prefix = "random_weights_" if request.random_weights else ""
-    names = [] if args.no_decode else [f"{prefix}video{_world(b, request)}.mp4" for b in range(request.worlds)]
-    rows, latents, left, since = [], [], request.pixel_frames, time.perf_counter()
+    prefix = "random_weights_" if session.random_weights else ""
+    names = [] if args.no_decode else [f"{prefix}video{_world(b, session)}.mp4" for b in range(session.worlds)]
+    rows, latents, left, since = [], [], session.pixel_frames, time.perf_counter()
     with contextlib.ExitStack() as open_files:
         videos = [
-            open_files.enter_context(writing_video(folder / name, fps=request.fps, scale=request.pixel_scale))
+            open_files.enter_context(writing_video(folder / name, fps=session.fps, scale=session.pixel_scale))
             for name in names
         ]
         for chunk in made:
@@ -114,9 +103,9 @@ def _write(folder, made, request, args, plan) -> dict:
         "model": args.model,
         "seed": args.seed,
         **describe_machine(),
-        "weights": "random" if request.random_weights else "loaded",
-        "request": request.summary,
-        "memory": dataclasses.asdict(request.memory),
+        "weights": "random" if session.random_weights else "loaded",
+        "request": session.summary,
+        "memory": dataclasses.asdict(session.memory),
         "plan": dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes},
         "seconds": seconds,
         "fps": _steady_fps(rows),
@@ -127,8 +116,8 @@ def _write(folder, made, request, args, plan) -> dict:
     return report | {"files": [str(folder / name) for name in names] + [str(path)]}
 
 
-def _world(index: int, request) -> str:
-    return f"_{index}" if request.worlds > 1 else ""
+def _world(index: int, session) -> str:
+    return f"_{index}" if session.worlds > 1 else ""
 
 
 def _row(chunk) -> dict:

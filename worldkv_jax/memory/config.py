@@ -169,3 +169,12 @@ class MemoryConfig:
                 raise ValueError(f"mode={self.mode!r} has no {name}; use mode='worldkv' or leave {name} out")
         if self.released_window and self.mode != "worldkv":
             raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")
+
+    def fitted(self, chunks: int) -> "MemoryConfig":
+        """Retrieve no more chunks than a rollout of so many chunks ever stores."""
+        if self.retrieval is None:
+            return self
+        most = max(1, chunks - self.sink_frames // 3)
+        return dataclasses.replace(
+            self, retrieval=dataclasses.replace(self.retrieval, chunks=min(self.retrieval.chunks, most))
+        )

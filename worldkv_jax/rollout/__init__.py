@@ -3,26 +3,31 @@
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
-from worldkv_jax.rollout.placement import start_on_mesh, world_shardings
+from worldkv_jax.rollout.live import CameraSource, live_chunks
+from worldkv_jax.rollout.placement import split, start_on_mesh, world_shardings
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
-from worldkv_jax.rollout.stream import Chunk, observe, rollout, start, stream
+from worldkv_jax.rollout.stream import Chunk, Noise, observe, rollout, start, stream
 
 __all__ = [
     "AttentionProbe",
     "Backbone",
+    "CameraSource",
     "Chunk",
     "ChunkInput",
     "Made",
+    "Noise",
     "Schedule",
     "Viewed",
     "World",
     "chunk_inputs",
     "denoise",
     "generate_chunk",
+    "live_chunks",
     "observe",
     "observe_chunk",
     "rollout",
     "shifted_schedule",
+    "split",
     "start",
     "start_on_mesh",
     "stream",

@@ -3,13 +3,14 @@
 Knows no model and no command line. Modules are loaded when they are asked for, so that help stays quick.
 """
 
-import importlib
+from worldkv_jax.lazy import lazy
 
 _HOMES = {
     "Cost": "plan",
     "Loaded": "session",
     "MemoryOptions": "memory_options",
     "Options": "options",
+    "Placement": "session",
     "Plan": "plan",
     "ReleasedCommand": "options",
     "Session": "session",
@@ -26,6 +27,7 @@ __all__ = [
     "Loaded",
     "MemoryOptions",
     "Options",
+    "Placement",
     "Plan",
     "ReleasedCommand",
     "Session",
@@ -37,8 +39,4 @@ __all__ = [
     "options",
 ]
 
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, _HOMES)

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, dataclass_transform
 
+from worldkv_jax.names import check_name
+
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
     from worldkv_jax.sessions.memory_options import MemoryOptions
@@ -96,8 +98,18 @@ def option(
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
-def options(cls: type) -> type:
+def options(cls):
     """Make a frozen keyword-only dataclass of options, which lists them in its docstring."""
+    checked = getattr(cls, "__post_init__", lambda self: None)
+
+    def __post_init__(self):
+        for field, described in described_fields(type(self)):
+            value = getattr(self, field.name)
+            if described.choices and value is not None:
+                check_name(f"`{field.name}`", value, described.choices)
+        checked(self)
+
+    cls.__post_init__ = __post_init__
     made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     lines = [f"    {field.name}: {described.help}." for field, described in described_fields(made)]
     made.__doc__ = "\n".join([made.__doc__ or "", "", "Args:", *lines])

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import jax
@@ -13,6 +13,16 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig, format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where weights lie."""
+
+    sharding: Mesh | Sharding | None = None
+    """A mesh that they are split over, one sharding for all of them, or the default device."""
+    fsdp: bool = False
+    """Whether axis ``data`` of the mesh holds a part of the weights each, and not only worlds of its own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,7 @@ class Session:
     fps: float
     """Frames a second of the video."""
     cost: Cost
-    loader: Callable[[Mesh | Sharding | None], Loaded] = dataclasses.field(repr=False)
+    loader: Callable[[Placement], Loaded] = dataclasses.field(repr=False)
     """Loads the weights and encodes prompt and picture, one large network at a time; see `load`."""
     worlds: int = 1
     pixel_frames: int | None = None
@@ -58,15 +68,16 @@ class Session:
     notes: tuple[str, ...] = ()
     """What one would not expect, to be said aloud."""
     loaded: Loaded | None = dataclasses.field(default=None, repr=False)
-    sharding: Mesh | Sharding | None = None
+    placement: Placement = Placement()
     """Where the weights were placed."""
 
-    def load(self, sharding: Mesh | Sharding | None = None) -> "Session":
+    def load(self, sharding: Mesh | Sharding | None = None, *, fsdp: bool = False) -> "Session":
         """Place the weights and encode what every chunk is conditioned on.
 
         Args:
             sharding: a mesh with Auto axes ``model`` (heads and hidden units), ``data`` (worlds) or both, which
                 weights and worlds are split over; one sharding for all weights; or the default device.
+            fsdp: also spread the weights over ``data``: those of a layer are brought together when it runs.
 
         Returns:
             The session with its weights; what is to be said of them is added to its notes.
@@ -75,9 +86,9 @@ class Session:
             OSError: a file is missing or cannot be read.
             ValueError: weights that are damaged or do not fit, or a mesh that does not fit the model.
         """
-        with self._on_mesh(sharding):
-            loaded = self.loader(sharding)
-        return dataclasses.replace(self, loaded=loaded, notes=self.notes + loaded.notes, sharding=sharding)
+        placement = Placement(sharding=sharding, fsdp=fsdp)
+        loaded = self.loader(placement)
+        return dataclasses.replace(self, loaded=loaded, notes=self.notes + loaded.notes, placement=placement)
 
     @property
     def params(self) -> Any:
@@ -88,12 +99,13 @@ class Session:
         """
         return self._loaded().params
 
-    def inputs(self, *sources: Any, **options: Any) -> Iterable[ChunkInput]:
+    def inputs(self, *sources: Any, worlds: int | None = None, **options: Any) -> Iterable[ChunkInput]:
         """Make what each chunk is given, on the devices of the weights.
 
         Args:
             sources: of the model's own kind: camera poses, actions, or a callable that is asked chunk by chunk. By
                 default what the options said.
+            worlds: worlds in the batch; by default as many as the options ask for.
             options: of the model's own, such as ``intrinsics`` of the poses.
 
         Returns:
@@ -102,8 +114,8 @@ class Session:
         Raises:
             ValueError: what does not fit the model; or the session is not loaded.
         """
-        made = self._loaded().inputs(*sources, **options)
-        return self._placed(made) if isinstance(made, list) else map(self._placed, made)
+        made = self._loaded().inputs(*sources, worlds=worlds or self.worlds, **options)
+        return [self._placed(chunk) for chunk in made] if isinstance(made, list) else map(self._placed, made)
 
     def start(self, *, worlds: int | None = None, chunks: int | None = None) -> World:
         """Make a world that remembers nothing yet.
@@ -113,9 +125,10 @@ class Session:
             chunks: length that the memory has room for; by default what the options ask for.
         """
         sizes = {"chunks": chunks or self.chunks, "worlds": worlds or self.worlds}
-        if isinstance(self.sharding, Mesh):
-            with self._on_mesh(self.sharding):
-                return ro.start_on_mesh(self.backbone, self.params, self.memory, self.sharding, **sizes)
+        mesh = self.placement.sharding
+        if isinstance(mesh, Mesh):
+            with self._on_mesh():
+                return ro.start_on_mesh(self.backbone, self.params, self.memory, mesh, **sizes)
         return ro.start(self.backbone, self.params, self.memory, **sizes)
 
     def stream(
@@ -148,12 +161,12 @@ class Session:
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
         if key is None and noise is None:
             key = jax.random.key(seed or 0)
-        inputs = self.inputs() if inputs is None else inputs
+        inputs = self.inputs(worlds=world.memory.layout.worlds) if inputs is None else inputs
         options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress}
         chunks = ro.stream(self.backbone, self.params, world, inputs, **options)
         while True:
             # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
-            with self._on_mesh(self.sharding):
+            with self._on_mesh():
                 try:
                     chunk = next(chunks)
                 except StopIteration as end:
@@ -183,21 +196,13 @@ class Session:
 
     def _placed(self, inputs: Any) -> Any:
         """Bring inputs to all devices of a mesh: what was encoded before lies on one."""
-        if not isinstance(self.sharding, Mesh):
+        mesh = self.placement.sharding
+        if not isinstance(mesh, Mesh):
             return inputs
-        everywhere = ro.split(self.sharding)
+        everywhere = ro.split(mesh)
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), everywhere), inputs)
 
-    @staticmethod
-    def _on_mesh(sharding: Any) -> contextlib.AbstractContextManager:
-        return jax.set_mesh(sharding) if isinstance(sharding, Mesh) else contextlib.nullcontext()
+    def _on_mesh(self) -> contextlib.AbstractContextManager:
+        mesh = self.placement.sharding
+        return jax.set_mesh(mesh) if isinstance(mesh, Mesh) else contextlib.nullcontext()
 
-
-def all_frames(chunks: Iterable[Chunk], limit: int | None = None) -> Iterator[np.ndarray]:
-    """Yield the frames ``[B, n, height, width, 3]`` of decoded chunks, up to ``limit`` in all."""
-    left = limit
-    for chunk in chunks:
-        shown = chunk.frames if left is None else chunk.frames[:, :left]
-        left = None if left is None else left - shown.shape[1]
-        if shown.shape[1]:
-            yield shown

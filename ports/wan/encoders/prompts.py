@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from ports.wan.encoders import umt5
 from ports.wan.encoders.text import LENGTH, Tokenizer
@@ -47,6 +47,11 @@ class TextEncoder:
 _encode = jax.jit(umt5.encode, static_argnums=0)
 
 
+def is_embedding(prompt: str | os.PathLike) -> bool:
+    """Tell whether a prompt is the path of a prompt embedding and not text."""
+    return Path(prompt).suffix in (".npy", ".safetensors")
+
+
 def embed_prompt(
     prompt: Prompt, *, dim: int, encoder: Callable[[str], jax.Array] | None = None, length: int = LENGTH
 ) -> jax.Array:
@@ -66,7 +71,7 @@ def embed_prompt(
     """
     if isinstance(prompt, np.ndarray | jax.Array):
         return jnp.asarray(_checked(prompt, "the prompt embedding", dim, length))
-    if isinstance(prompt, os.PathLike) or Path(prompt).suffix in (".npy", ".safetensors"):
+    if isinstance(prompt, os.PathLike) or is_embedding(prompt):
         return jnp.asarray(load_embedding(prompt, dim=dim, length=length))
     if encoder is None:
         raise ValueError(
@@ -105,26 +110,6 @@ def load_embedding(path: str | os.PathLike, *, dim: int | None = None, length: i
     except (ValueError, EOFError, SafetensorError) as error:
         raise ValueError(f"cannot read a prompt embedding from {path}: {error}") from error
     return np.asarray(_checked(embedding, str(path), dim, length))
-
-
-def save_embedding(path: str | os.PathLike, embedding: np.ndarray | jax.Array) -> Path:
-    """Write a prompt embedding ``[n, dim]`` or ``[1, n, dim]`` for `load_embedding`.
-
-    A ``.npy`` file holds float32, for it knows no bfloat16; a ``.safetensors`` file holds the dtype that is given.
-
-    Raises:
-        ValueError: an array of another kind, or another ending of the name.
-    """
-    path = Path(path)
-    embedding = np.asarray(_checked(embedding, "the prompt embedding", None, None))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, embedding.astype(np.float32))
-    elif path.suffix == ".safetensors":
-        save_file({NAMES[0]: np.ascontiguousarray(embedding)}, path)
-    else:
-        raise ValueError(f"cannot write a prompt embedding to {path}; its name has to end in .npy or .safetensors")
-    return path
 
 
 def _choose(tensors: dict[str, np.ndarray], path: Path) -> np.ndarray:

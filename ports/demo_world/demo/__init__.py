@@ -1,0 +1,1 @@
+"""The demo: one world under several memories, scored against the renderer."""

@@ -1,0 +1,48 @@
+"""The command `worldkv demo`: one world under four memories, scored against the renderer."""
+
+import sys
+from pathlib import Path
+
+from worldkv_jax.sessions.options import option, options
+
+# Only what is light: the command line reads this module to list its commands.
+HELP = "show the memory at work in a small trained world (about a minute on a laptop)"
+
+
+@options
+class DemoCommand:
+    """Compare memories in rooms that the model has never seen."""
+
+    out: Path = option(Path("outputs/demo"), "folder for what the demo makes")
+    worlds: int = option(6, "held-out worlds to average over")
+    seed: int = option(3, "which held-out worlds (1 and 2 are training's)")
+    checkpoint: Path | None = option(None, "other weights than the shipped ones")
+
+    def run(self) -> None:
+        """Run the demo and write demo.mp4, memory.png, revisits.png and report.json."""
+        from ports.demo_world.backbone import DemoWorld
+        from ports.demo_world.demo.compare import MODES, PRUNED, run_mode
+        from ports.demo_world.demo.results import print_results, write_results
+        from ports.demo_world.demo.scenario import make_scenario
+        from ports.demo_world.training.training_data import TRAIN_SEED, VALIDATION_SEED
+        from worldkv_jax.sessions.results import prepare_output
+
+        if self.worlds < 1:
+            raise ValueError(f"`worlds` {self.worlds}: at least one world is needed")
+        if self.seed in (TRAIN_SEED, VALIDATION_SEED):
+            raise ValueError(f"`seed` {self.seed}: the model was trained on these worlds; use any seed but 1 and 2")
+        out = prepare_output(self.out)
+        backbone, params = DemoWorld.load(self.checkpoint)
+        scenario = make_scenario(self.seed, self.worlds)
+        print(
+            f"{self.worlds} rooms the model has never seen. A true tour of {scenario.tour} chunks is remembered, then "
+            f"{scenario.chunks - scenario.tour} chunks look at the same places again."
+        )
+        outcomes = {}
+        for name, config in {**MODES, **PRUNED}.items():
+            print(f"\n{name}", flush=True)
+            bar = sys.stderr.isatty()  # in a log a bar is only noise
+            outcomes[name] = run_mode(backbone, params, scenario, config, seed=self.seed, progress=bar)
+        print_results(outcomes, scenario)
+        for path in write_results(out, outcomes, scenario, seed=self.seed):
+            print(path)

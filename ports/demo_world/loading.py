@@ -1,0 +1,64 @@
+"""From options to a rollout of the demo world."""
+
+import functools
+import typing
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+
+from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.cost import demo_cost
+from ports.wan.program.weights import transformer_sharding, whole_sharding
+from worldkv_jax.cameras import trajectory
+from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.rollout import CameraSource, ChunkInput, chunk_inputs, live_chunks
+from worldkv_jax.sessions import Loaded, MemoryOptions, Placement, Session, choose_memory
+
+if typing.TYPE_CHECKING:
+    from ports.demo_world.options import DemoOptions
+
+FPS = 12.0
+"""Frames a second of the video."""
+PIXEL_SCALE = 8
+
+
+def open_session(
+    options: "DemoOptions", memory: MemoryConfig | MemoryOptions | None, *, decode: bool
+) -> Session:
+    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    if options.worlds < 1:
+        raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
+    backbone = DemoWorld.sized(options.checkpoint)
+    poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
+    size = backbone.spec.chunk_frames
+    poses = np.concatenate([poses, np.repeat(poses[-1:], -len(poses) % size, axis=0)])  # hold up to a whole chunk
+    return Session(
+        model="demo-world",
+        backbone=backbone,
+        memory=choose_memory(memory, DEFAULT),
+        chunks=len(poses) // size,
+        fps=FPS,
+        cost=demo_cost(backbone, options.worlds),
+        loader=functools.partial(_load, backbone, options.checkpoint, poses),
+        worlds=options.worlds,
+        pixel_scale=PIXEL_SCALE,
+        decode=decode,
+        summary={"trajectory": options.trajectory, "degrees_per_frame": options.degrees_per_frame},
+    )
+
+
+def _load(backbone: DemoWorld, checkpoint: str | None, poses: np.ndarray, where: Placement) -> Loaded:
+    _, params = DemoWorld.load(checkpoint)
+    split, whole = transformer_sharding(where), whole_sharding(where)
+    params = params._replace(
+        model=jax.device_put(params.model, split(params.model) if callable(split) else split),
+        codec=jax.device_put(params.codec, whole),
+    )
+
+    def inputs(path: np.ndarray | CameraSource = poses, *, worlds: int) -> Iterable[ChunkInput]:
+        if callable(path):
+            return live_chunks(path, backbone.spec, worlds=worlds)
+        return chunk_inputs(np.broadcast_to(path, (worlds, *np.shape(path)[-3:])), backbone.spec)
+
+    return Loaded(params=params, inputs=inputs)

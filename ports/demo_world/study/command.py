@@ -1,0 +1,52 @@
+"""The command `worldkv study`: what each part of a memory is worth, on worlds whose truth is known."""
+
+from pathlib import Path
+
+from worldkv_jax.sessions.options import option, options
+
+# Only what is light: the command line reads this module to list its commands.
+HELP = "sweep memories over held-out worlds: which parts of WorldKV are worth what, with intervals"
+
+_VALIDATION, _TEST = 21, 22  # seeds of rooms; the demo, its tests and the training have others
+_WORLDS = {"full": (24, 32, 9, 8), "quick": (4, 4, 3, 2)}  # validation, test, long rollouts, attention
+
+
+@options
+class StudyCommand:
+    """Measure what each part of a memory is worth."""
+
+    quick: bool = option(False, "few worlds and variants: minutes instead of an hour")
+    out: Path = option(Path("outputs/study"), "folder; a second run goes on there")
+    worlds: int | None = option(None, "of both splits, instead of 24 and 32", metavar="N")
+    only: tuple[str, ...] | None = option(None, "groups whose title has one of these", metavar="TEXT")
+    checkpoint: Path | None = option(None, "other weights than the shipped ones")
+
+    def run(self) -> None:
+        """Measure what is not measured yet, then write tables and figures."""
+        from ports.demo_world.study.groups import FINAL, GROUPS
+        from ports.demo_world.study.report import Plan, run_study
+        from worldkv_jax.sessions.results import prepare_output
+
+        if self.worlds is not None and self.worlds < 1:
+            raise ValueError(f"`worlds` {self.worlds}: at least one world is needed")
+        worlds = list(_WORLDS["quick" if self.quick else "full"])
+        if self.worlds is not None:
+            worlds = [self.worlds, self.worlds, min(self.worlds, worlds[2]), min(self.worlds, worlds[3])]
+        groups = [g for g in GROUPS if self.only is None or any(text.lower() in g.title.lower() for text in self.only)]
+        if not groups:
+            raise ValueError(
+                f"`only` {' '.join(self.only)}: no group has this in its title; {', '.join(g.title for g in GROUPS)}"
+            )
+        plan = Plan(
+            groups=tuple(groups),
+            final=FINAL if self.only is None else (),
+            quick=self.quick,
+            validation_seed=_VALIDATION,
+            test_seed=_TEST,
+            worlds=worlds[0],
+            test_worlds=worlds[1],
+            long_worlds=worlds[2],
+            attention_worlds=worlds[3] if self.only is None else 0,
+        )
+        for path in run_study(plan, prepare_output(self.out), self.checkpoint):
+            print(path)

@@ -1,0 +1,186 @@
+"""The study from end to end: measure both splits, look at the attention, write tables, figures and numbers."""
+
+import dataclasses
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+from ports.demo_world.study import attention as study_attention
+from ports.demo_world.study import claims as study_claims
+from ports.demo_world.study import figures as study_figures
+from ports.demo_world.study import groups as study_groups
+from ports.demo_world.study import tables as study_tables
+from ports.demo_world.backbone import DemoParams, DemoWorld
+from ports.demo_world.demo.scenario import FIRST, LATE, make_scenario
+from ports.demo_world.study.attention_figure import attention_figure
+from ports.demo_world.study.runs import Result, Runner, Setting
+from ports.demo_world.study.variants import Group, Variant
+from worldkv_jax.sessions.provenance import describe_machine
+from worldkv_jax.sessions.results import write_json
+from worldkv_jax.media.figures import save_figure
+from worldkv_jax.media.files import replacing
+
+_BUDGETS = {"PAPER": 360, "OFFICIAL": 432}  # attended tokens
+_LARGE = ("groups", "final", "always")  # parts of the plan that the numbers name themselves
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a study measures."""
+
+    groups: tuple[Group, ...]
+    final: tuple[Variant, ...]
+    """Measured on the test worlds and compared with the first of them; nothing if empty."""
+    quick: bool
+    validation_seed: int
+    test_seed: int
+    worlds: int
+    test_worlds: int
+    long_worlds: int
+    attention_worlds: int
+    """0 leaves the analysis out."""
+    always: tuple[Variant, ...] = (study_groups.FULL,)
+    """Measured on the validation worlds whatever the groups have; counts and costs are compared with full KV."""
+
+    def measured(self) -> list[Variant]:
+        """Return the variants of the validation worlds, each once."""
+        chosen = {variant.name: variant for variant in self.always}
+        for group in self.groups:
+            for variant in group.variants:
+                if not self.quick or variant.quick or variant.name == group.reference:
+                    chosen[variant.name] = variant
+        return list(chosen.values())
+
+
+def run_study(plan: Plan, out: Path, checkpoint: Path | None) -> list[Path]:
+    """Measure what ``out`` does not hold yet and write the report; return its files."""
+    path = Path(str(files("checkpoints") / "demo_world.safetensors")) if checkpoint is None else checkpoint
+    backbone, params = DemoWorld.load(path)
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha), out / "runs")
+    test = Runner(backbone, params, Setting(plan.test_seed, plan.test_worlds, sha), out / "runs")
+    found = _measure("validation", validation, plan.measured(), plan)
+    confirmed = _measure("test", test, [v for v in plan.final if not plan.quick or v.quick], plan)
+    attention = None
+    if plan.attention_worlds:
+        attention = _attention(backbone, params, plan, sha, out / "runs")
+    written = _figures(plan, found, confirmed, attention, out)
+    written.append(_write_markdown(plan, found, confirmed, attention, sha, out / "study.md"))
+    written.append(_write_numbers(plan, found, confirmed, attention, sha, out / "study.json"))
+    return written
+
+
+def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) -> dict[str, Result]:
+    results = {}
+    for number, variant in enumerate(variants, 1):
+        worlds = min(plan.long_worlds, runner.setting.worlds) if variant.long else None
+        result, known = runner.run(variant, worlds=worlds)
+        results[variant.name] = result
+        late = result.of_phase(LATE).mean()
+        spent = "measured before" if known else f"{result.seconds:.0f} s"
+        print(f"{split} {number}/{len(variants)}  {variant.name}: late revisits {late:.2f} dB, {spent}", flush=True)
+    return results
+
+
+def _attention(
+    backbone: DemoWorld, params: DemoParams, plan: Plan, sha: str, folder: Path
+) -> study_attention.Attention:
+    name = f"attention-{sha[:8]}-{plan.validation_seed}-{plan.attention_worlds}.npz"
+    scenario = make_scenario(plan.validation_seed, plan.attention_worlds)
+    if not (folder / name).exists():
+        print(f"attention of full KV on {plan.attention_worlds} worlds ...", flush=True)
+        study_attention.analyse(backbone, params, scenario, seed=plan.validation_seed).save(folder / name)
+    return study_attention.Attention.load(folder / name)
+
+
+def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
+    figures, v = {}, study_groups
+    of = {group.title: group for group in plan.groups}
+    full = found.get(v.FULL.name)
+
+    def groups(*wanted: Group) -> list[Group]:
+        return [group for group in wanted if group.title in of]
+
+    if confirmed:
+        title = dataclasses.replace(v.MODES, variants=tuple(plan.final))
+        figures["modes.png"] = study_figures.modes_figure(title, confirmed)
+    pruning = groups(v.KEEP_RATIO, v.BUDGET, v.SLOW, v.SCORE)
+    if pruning:
+        figures["pruning.png"] = study_figures.differences_figure(pruning, found)
+    if groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE):
+        shown = groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE)
+        figures["rules.png"] = study_figures.differences_figure(shown, found)
+    if full is not None and groups(v.COUNT):
+        figures["count.png"] = study_figures.count_figure(v.COUNT, found, full)
+    if groups(v.POSITIONS, v.LONG_RULES, v.BANK):
+        figures["long.png"] = study_figures.laps_figure(groups(v.POSITIONS, v.LONG_RULES, v.BANK), found)
+    if groups(v.CAMERAS):
+        figures["cameras.png"] = study_figures.noise_figure(v.CAMERAS, found)
+    if full is None:
+        return [save_figure(out / name, figure) for name, figure in figures.items()]
+    named = {name: name for name in ("PAPER", "OFFICIAL", "DEFAULT", "sliding window", "sink + recent")}
+    figures["cost.png"] = study_figures.cost_figure(plan.measured(), found, named | {"full KV": "full KV"}, full)
+    if attention is not None:
+        figures["attention.png"] = attention_figure(attention)
+    return [save_figure(out / name, figure) for name, figure in figures.items()]
+
+
+def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+    parts = [
+        "# The study in numbers\n",
+        f"Weights SHA-256 `{sha}`. Validation: rooms of seed {plan.validation_seed}, {plan.worlds} worlds "
+        f"({min(plan.long_worlds, plan.worlds)} in long rollouts); test: seed {plan.test_seed}, {plan.test_worlds} "
+        f"worlds. After ± is half of the 95 % interval over worlds; differences are paired over the same worlds. "
+        "*Attends* counts the stored tokens that the last chunk attends to, *stores* all keys and values at the end "
+        "against full KV's, in bytes.\n",
+    ]
+    if confirmed:
+        parts += ["## Test worlds\n", study_claims.markdown(study_claims.judge(confirmed, attention)) + "\n"]
+        reference = plan.final[0].name
+        rows = study_tables.table(plan.final, confirmed, reference)
+        parts.append(study_tables.markdown(rows, reference) + "\n")
+    parts.append("## Validation worlds\n")
+    for who, tokens in _BUDGETS.items():
+        recommended = study_tables.recommend(plan.measured(), found, tokens=tokens)
+        if recommended is None:
+            continue
+        chosen, best = recommended
+        parts.append(
+            f"With at most {tokens} attended tokens, as {who} has, the best is *{best.name}*; of those as good, the "
+            f"one that stores least is *{chosen.name}*.\n"
+        )
+    for group in plan.groups:
+        rows = study_tables.table(group.variants, found, group.reference)
+        parts += [f"### {group.title}\n", f"{group.question}\n"]
+        parts.append(study_tables.markdown(rows, group.reference) + "\n")
+    with replacing(path) as draft:
+        draft.write_text("\n".join(parts), encoding="utf-8")
+    return path
+
+
+def _write_numbers(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+    def numbers(results):
+        return {
+            name: {
+                "attended_tokens": result.attended,
+                "stored_share": round(result.stored_share, 4),
+                "first_psnr": result.of_phase(FIRST).round(3),
+                "late_psnr": result.of_phase(LATE).round(3),
+                "late_ssim": result.of_phase(LATE, result.ssim).round(4),
+            }
+            for name, result in results.items()
+        }
+
+    data = {
+        "checkpoint_sha256": sha,
+        "plan": {
+            field.name: getattr(plan, field.name) for field in dataclasses.fields(plan) if field.name not in _LARGE
+        },
+        "machine": describe_machine(),
+        "claims": [claim._asdict() for claim in study_claims.judge(confirmed, attention)] if confirmed else [],
+        "validation": numbers(found),
+        "test": numbers(confirmed),
+    }
+    if attention is not None:
+        data["attention"] = {"rank_correlation": attention.correlation, "covered": attention.covered}
+    return write_json(path, data)

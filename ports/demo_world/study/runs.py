@@ -1,0 +1,195 @@
+"""One variant of the study on many worlds, measured once and then read from disk."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
+from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.study.variants import Variant
+from worldkv_jax.sessions.results import write_json
+from worldkv_jax.evaluation.fidelity import psnr, ssim
+from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
+from worldkv_jax.rollout import ChunkInput, stream
+from worldkv_jax.rollout.stream import Noise
+
+_FORMAT = 1  # raise it when old results no longer mean the same
+_BATCH_CHUNKS = 300  # world-chunks of a batch: bounds full KV to about 1 GB
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all variants of a split share."""
+
+    seed: int
+    """Of rooms, cameras and noise."""
+    worlds: int
+    checkpoint: str
+    """SHA-256 of the weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one variant made; arrays cover the generated chunks."""
+
+    name: str
+    phases: tuple[str, ...]
+    """Of each generated chunk."""
+    psnr: np.ndarray
+    """``[B, chunks]`` dB against the renderer."""
+    ssim: np.ndarray
+    attended: int
+    """Stored tokens that the last chunk attends to."""
+    stored_bytes: int
+    """Keys and values in memory at the end, of one world, all tiers."""
+    stored_share: float
+    """The same, as a share of what full KV holds."""
+    seconds: float
+
+    def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
+        """Average each world's scores over the chunks of a phase: ``[B]``."""
+        scores = self.psnr if scores is None else scores
+        return scores[:, [p == phase for p in self.phases]].mean(axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrulyConditioned(DemoWorld):
+    """The demo world that is conditioned on true cameras, whatever cameras its memory is given."""
+
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
+        """Prepare the chunk from its conditions."""
+        return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
+
+
+class Runner:
+    """Measures variants on one split, and keeps what it has measured in a folder."""
+
+    def __init__(self, backbone: DemoWorld, params: DemoParams, setting: Setting, folder: Path):
+        self.backbone = TrulyConditioned(backbone.config, backbone.schedule)
+        self.params, self.setting, self.folder = params, setting, folder
+        self._scenarios: dict[tuple[int, int], Scenario] = {}
+
+    def run(self, variant: Variant, *, worlds: int | None = None) -> tuple[Result, bool]:
+        """Measure a variant, or read what an earlier run measured.
+
+        Args:
+            variant: what to measure.
+            worlds: the first so many worlds only.
+
+        Returns:
+            The result, and whether it was there already.
+        """
+        worlds = worlds or self.setting.worlds
+        path = self.folder / f"{_digest(variant, self.setting, worlds)}.json"
+        scores = _read(path)
+        if scores is not None:
+            return self._result(variant, scores), True
+        scores = self._measure(variant, worlds)
+        write_json(path, {"format": _FORMAT, "memory": _essence(variant.memory), **scores})
+        return self._result(variant, scores), False
+
+    def scenario(self, laps: int, lap: int = LAP) -> Scenario:
+        """Return the split's worlds, rendered once."""
+        if (laps, lap) not in self._scenarios:
+            made = make_scenario(self.setting.seed, self.setting.worlds, laps=laps, lap=lap)
+            self._scenarios[laps, lap] = made
+        return self._scenarios[laps, lap]
+
+    def _measure(self, variant: Variant, worlds: int) -> dict:
+        scenario, since = self.scenario(variant.laps, variant.lap), time.perf_counter()
+        size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
+        batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
+        made = np.concatenate([self._measure_batch(variant, scenario, batch) for batch in batches])
+        truth = scenario.truth[:worlds, scenario.tour :]
+        scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
+        return {**scores, "seconds": time.perf_counter() - since}
+
+    def _result(self, variant: Variant, scores: dict) -> Result:
+        phases = make_phases(variant.laps, variant.lap)
+        layout = Layout(config=variant.memory, spec=self.backbone.spec, chunks=len(phases))
+        stored = sum(capacity_by_tier(layout).values())
+        return Result(
+            name=variant.name,
+            phases=tuple(phase for phase in phases if phase != TOUR),
+            attended=attended_tokens(layout, len(phases) - 1),
+            stored_bytes=stored,
+            stored_share=stored / layout.spec.bytes(1, layout.spec.chunk_tokens * len(phases)),
+            psnr=np.asarray(scores["psnr"]),
+            ssim=np.asarray(scores["ssim"]),
+            seconds=scores["seconds"],
+        )
+
+    def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
+        """Return the generated frames ``[worlds, chunks, 3, 32, 48, 3]``."""
+        backbone, params, tour = self.backbone, self.params, scenario.tour
+        chosen = slice(worlds.start, worlds.stop)
+        inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
+        world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
+        noise = noise_of_worlds(backbone, self.setting.seed, worlds)
+        chunks = stream(backbone, params, world, inputs[tour:], noise=noise)
+        return np.stack([chunk.frames for chunk in chunks], axis=1)
+
+
+def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
+    """Give each world noise of its own, which does not depend on the batch it is in."""
+    keys = jax.vmap(lambda world: jax.random.fold_in(jax.random.key(seed), world))(jnp.asarray(worlds))
+    shape = (backbone.schedule.steps, *backbone.latent_shape)
+
+    @jax.jit
+    def draw(keys, index):
+        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, index), shape), out_axes=1)(keys)
+
+    return lambda index: draw(keys, np.int32(index))
+
+
+def _inputs(poses: np.ndarray, spec: KVSpec, noise: tuple[float, float], *, seed: int, worlds: range):
+    """Cut paths ``[B, n, 4, 4]`` into chunks: the memory's cameras with noise, the model's without."""
+    count, size = poses.shape[1] // spec.chunk_frames, spec.chunk_frames
+    true = poses.reshape(len(poses), count, size, 4, 4)
+    noisy = np.stack([_disturb(path, noise, [seed, world]) for path, world in zip(true, worlds)])
+    return [
+        ChunkInput(jnp.asarray(noisy[:, i], jnp.float32), jnp.asarray(true[:, i], jnp.float32)) for i in range(count)
+    ]
+
+
+def _disturb(path: np.ndarray, noise: tuple[float, float], seed: list[int]) -> np.ndarray:
+    """Turn and move the cameras ``[chunks, F, 4, 4]`` of each chunk together: what is off by frame averages out."""
+    degrees, distance = noise
+    rng = np.random.default_rng(seed)
+    turn = Rotation.from_rotvec(rng.normal(size=(len(path), 3)) * np.deg2rad(degrees) / np.sqrt(3)).as_matrix()
+    shift = rng.normal(size=(len(path), 3)) * distance / np.sqrt(3)
+    disturbed = np.array(path, np.float64)
+    disturbed[..., :3, :3] = turn[:, None] @ disturbed[..., :3, :3]
+    disturbed[..., :3, 3] += shift[:, None]
+    return disturbed
+
+
+def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
+    """Name a measurement by everything that it depends on, but not by how the variant is called."""
+    memory = _essence(variant.memory)
+    what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
+    what += [variant.lap] if variant.lap != LAP else []
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _essence(value):
+    """Describe a configuration by what is not left at its default: new options leave old measurements valid."""
+    if not dataclasses.is_dataclass(value):
+        return value if isinstance(value, str | int | float | None) else repr(value)
+    values = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+    return {"is": type(value).__name__} | {name: _essence(v) for name, (v, default) in values.items() if v != default}
+
+
+def _read(path: Path) -> dict | None:
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError):  # not there, or cut short
+        return None
+    return data if data.get("format") == _FORMAT else None

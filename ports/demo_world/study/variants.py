@@ -1,0 +1,89 @@
+"""What `worldkv study` compares: one memory in one setting, and short ways to describe memories."""
+
+import dataclasses
+
+from ports.demo_world import renderer
+from ports.demo_world.model import TOKENS
+from ports.demo_world.demo.scenario import LAP
+from worldkv_jax.cameras import field_of_view
+from worldkv_jax.memory import (
+    BankConfig,
+    CameraDistance,
+    CompressionConfig,
+    MemoryConfig,
+    RetrievalConfig,
+    Rule,
+    ViewCoverage,
+    ViewOverlap,
+)
+
+_FIELD = field_of_view(renderer.intrinsics(), (renderer.HEIGHT, renderer.WIDTH))
+# What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
+OVERLAP = ViewOverlap(fov_degrees=_FIELD, near=0.3, far=2.0)
+COVERAGE = ViewCoverage(fov_degrees=_FIELD, near=0.3, far=2.0)
+OLDEST = CameraDistance(tolerance=0.05)  # views within about 9 degrees are equal
+
+LONG = 8  # laps of a long rollout: positions up to 287, where training saw gaps up to about 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One memory in one setting."""
+
+    name: str
+    memory: MemoryConfig
+    laps: int = 3
+    """Laps of the room: the tour, the first revisit and late ones."""
+    lap: int = LAP
+    """Chunks of one lap."""
+    noise: tuple[float, float] = (0.0, 0.0)
+    """How much the memory's cameras are off: standard deviations in degrees, and in units of a room 2 wide."""
+    quick: bool = False
+    """Also part of the quick study."""
+
+    @property
+    def long(self) -> bool:
+        """Whether it has so many chunks that it is measured on fewer worlds."""
+        return self.laps * self.lap > 80
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is measured in the setting of the demo."""
+        return (self.laps, self.lap) == (3, LAP) and not any(self.noise)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """Variants that are compared with one of them."""
+
+    title: str
+    variants: tuple[Variant, ...]
+    reference: str
+    """Name of the variant that the others are compared with."""
+    question: str
+
+
+def worldkv(
+    chunks: int = 6,
+    ratio: float | None = 0.25,
+    rule: str | Rule = "camera",
+    *,
+    positions: str = "as_stored",
+    order: str = "time",
+    sink: int = 3,
+    bank: BankConfig | None = None,
+    **compression,
+) -> MemoryConfig:
+    """Describe a WorldKV memory; ``ratio=None`` keeps the anchor frame alone."""
+    kept = {"keep_tokens": TOKENS} if ratio is None else {"keep_ratio": ratio}
+    return MemoryConfig(
+        sink_frames=sink,
+        retrieval=RetrievalConfig(chunks=chunks, rule=rule, positions=positions, rebase_order=order),
+        compression=CompressionConfig(**kept, **compression),
+        bank=BankConfig() if bank is None else bank,
+    )
+
+
+def whole(chunks: int = 3, rule: str | Rule = "camera", *, positions: str = "rebased", **options) -> MemoryConfig:
+    """Describe a WorldKV memory that prunes nothing: 3 chunks are as many tokens as PAPER's 6."""
+    return worldkv(chunks, 1.0, rule, positions=positions, **options)

@@ -1,0 +1,1 @@
+"""How the demo world's model is trained."""

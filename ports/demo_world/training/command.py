@@ -1,0 +1,40 @@
+"""The command `worldkv train`: trains the demo world's model, and goes on where it stopped."""
+
+from pathlib import Path
+
+from worldkv_jax.sessions.options import option, options
+
+# Only what is light: the command line reads this module to list its commands.
+HELP = "train the demo world's model; goes on where it stopped"
+
+
+@options
+class TrainCommand:
+    """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`."""
+
+    out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
+    steps: int | None = option(None, "steps of the optimizer", metavar="N")
+    batch: int | None = option(None, "worlds of a step", metavar="N")
+    chunks: int | None = option(None, "chunks of a walk", metavar="N")
+    rooms: int | None = option(None, "rooms that walks are taken in", metavar="N")
+    learning_rate: float | None = option(None, "largest, after warming up", metavar="R")
+    seed: int | None = option(None, "of weights and walks", metavar="N")
+    report_every: int | None = option(None, "steps between two points of the curve", metavar="N")
+    dim: int | None = option(None, "width of the model", metavar="N")
+    heads: int | None = option(None, "attention heads", metavar="N")
+    layers: int | None = option(None, "depth of the model", metavar="N")
+    ffn_dim: int | None = option(None, "hidden width of a block's MLP", metavar="N")
+    frequency_dim: int | None = option(None, "width of the diffusion time's embedding", metavar="N")
+
+    def run(self) -> None:
+        """Train, and write the weights whenever the curve gets a point."""
+        import dataclasses
+
+        from ports.demo_world.model import DemoConfig
+        from ports.demo_world.training.train import TrainConfig, train
+
+        def given(cls):
+            asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(cls)}
+            return cls(**{name: value for name, value in asked.items() if value is not None})
+
+        train(given(TrainConfig), given(DemoConfig), self.out, log=lambda text: print(text, flush=True))

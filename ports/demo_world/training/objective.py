@@ -1,0 +1,28 @@
+"""What the demo model is trained on: the flow of noisy chunks that see clean ones."""
+
+import jax
+import jax.numpy as jnp
+
+from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT
+from ports.demo_world.training.training_data import Batch
+from ports.wan.nn.parameters import bind
+
+CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
+
+
+def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Array) -> jax.Array:
+    """Run all chunks of a batch at once, each seeing what ``batch.visible`` allows."""
+    model = bind(DemoDiT, config, params)
+    mask = jnp.repeat(jnp.repeat(batch.visible, CHUNK_TOKENS, axis=1), CHUNK_TOKENS, axis=2)
+    rope = config.rope.grid(batch.frames, *GRID)
+    flow, _ = model(tokens, batch.t, model.prepare_camera(batch.rays), rope, mask=mask)
+    return flow
+
+
+def flow_loss(config: DemoConfig, params: dict, batch: Batch, noise: jax.Array) -> jax.Array:
+    """Return the mean squared error of the flow on the noisy chunks."""
+    sigma = jnp.repeat(batch.t, CHUNK_TOKENS, axis=1)[..., None]
+    flow = predict_flow(config, params, batch, (1 - sigma) * batch.latents + sigma * noise)
+    error = jnp.mean(jnp.square(flow - (noise - batch.latents)), axis=-1)
+    noisy = (sigma[..., 0] > 0).astype(jnp.float32)
+    return jnp.sum(error * noisy) / jnp.sum(noisy)

@@ -1,0 +1,150 @@
+"""Train the demo world: seeded, resumable, with a curve that shows memory emerge."""
+
+import csv
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from checkpoints.pytrees import load_pytree, save_pytree
+from ports.demo_world import codec, renderer
+from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.demo_world.training.objective import flow_loss
+from ports.demo_world.training.probe import make_probe, revisit_psnr
+from ports.demo_world.training.training_data import TRAIN_SEED, random_walk, sample_batch
+from ports.demo_world.weights import save_weights
+from ports.wan.nn.parameters import init_params
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the demo model is trained."""
+
+    steps: int = 7000
+    batch: int = 8
+    chunks: int = 7
+    rooms: int = 2048
+    learning_rate: float = 0.01
+    seed: int = 0
+    report_every: int = 250
+
+
+class TrainState(NamedTuple):
+    """Everything that training carries from step to step."""
+
+    params: Any
+    average: Any  # exponential moving average of params: what is shipped
+    optimizer: Any
+    step: jax.Array  # int32
+
+
+def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Build Muon for the blocks' matrices and Adam for the rest, under one cosine schedule."""
+    warmup = min(200, config.steps // 5)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, warmup, config.steps, 0.02 * config.learning_rate
+    )
+
+    def matrices(params):
+        def dimensions(path, leaf):
+            names = jax.tree_util.keystr(path)
+            stacked_matrix = "blocks" in names and "kernel" in names
+            return optax.contrib.MuonDimensionNumbers(1, 2) if stacked_matrix else None
+
+        return jax.tree_util.tree_map_with_path(dimensions, params)
+
+    muon = optax.contrib.muon(
+        schedule,
+        adam_learning_rate=lambda step: 0.2 * schedule(step),
+        muon_weight_dimension_numbers=matrices,
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), muon)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "model_config"), donate_argnums=0)
+def advance(
+    state: TrainState,
+    rooms: renderer.Room,
+    weights: codec.Codec,
+    *,
+    config: TrainConfig,
+    model_config: DemoConfig,
+) -> tuple[TrainState, jax.Array]:
+    """Take one step; return the new state and the loss."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
+    batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
+    noise = jax.random.normal(keys[1], batch.latents.shape)
+    loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise))(state.params)
+    updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(0.998, (1 + step) / (10 + step))
+    average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
+    return TrainState(params, average, opt_state, state.step + 1), loss
+
+
+def train(
+    config: TrainConfig,
+    model_config: DemoConfig,
+    out: Path,
+    *,
+    log: Callable[[str], None] = print,
+    stop_at: int | None = None,
+) -> None:
+    """Train, or go on where ``out`` stops; writes the state, ``curve.csv`` and ``demo_world.safetensors``.
+
+    Args:
+        config: how to train.
+        model_config: what to train.
+        out: folder of the run.
+        log: is given a line for every report.
+        stop_at: stop after this step instead of the last one; the schedule stays that of all steps.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
+    weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
+    params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
+    state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
+    if (out / "state").is_dir():
+        state = load_pytree(out / "state", state)
+        log(f"resuming at step {int(state.step)}")
+    probe = make_probe(weights, chunks=config.chunks)
+    losses, since = [], time.time()
+    last = config.steps if stop_at is None else stop_at
+    for step in range(int(state.step) + 1, last + 1):
+        state, loss = advance(state, rooms, weights, config=config, model_config=model_config)
+        losses.append(loss)
+        if step % config.report_every and step != last:
+            continue
+        loss = float(np.mean(jax.device_get(losses)))  # waits for the steps
+        seconds = (time.time() - since) / len(losses)
+        row = {"step": step, "loss": loss, **revisit_psnr(model_config, state.average, weights, probe)}
+        _append(out / "curve.csv", {k: round(v, 4) for k, v in row.items()})
+        log(" ".join(f"{k}={v:.4g}" for k, v in row.items()) + f" seconds_per_step={seconds:.3f}")
+        save_pytree(out / "state", state)
+        save_weights(out / "demo_world.safetensors", model_config, weights, state.average)
+        losses, since = [], time.time()
+
+
+def _fit_codec(rooms) -> codec.Codec:
+    """Fit the codec to a few walks through training rooms."""
+    some = jax.tree.map(lambda a: a[:64], rooms)
+    keys = jax.random.split(jax.random.key(5), len(some.walls))
+    frames = jax.jit(jax.vmap(lambda k, room: renderer.render(room, random_walk(k, 8))))(keys, some)
+    return codec.fit_codec(np.asarray(frames).reshape(-1, renderer.HEIGHT, renderer.WIDTH, 3))
+
+
+def _append(path: Path, row: dict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

@@ -1,0 +1,77 @@
+"""What LingBot-World-Fast is asked for."""
+
+import typing
+from typing import ClassVar
+
+from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
+from worldkv_jax.sessions.options import ReleasedCommand, option, options
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.memory import MemoryConfig
+    from worldkv_jax.sessions import MemoryOptions, Session
+
+_DTYPES = ("bfloat16", "float32")
+_UNTRAINED = "without a checkpoint"
+
+
+@options
+class LingBotOptions:
+    """Open LingBot-World-Fast.
+
+    ``session.inputs`` takes a camera path, poses ``[n, 4, 4]`` of all video frames with their ``intrinsics``; or
+    a `worldkv_jax.rollout.CameraSource` of latent frames, for which ``translation_scale`` has to be given.
+    """
+
+    RELEASED: ClassVar[ReleasedCommand] = RELEASED
+
+    ckpt: str | None = option(
+        None, "model folder as released, or a converted one", metavar="DIR", also="--ckpt_dir"
+    )
+    image: str | None = option(None, "picture that the video begins with", metavar="FILE")
+    prompt: str | None = option(
+        None, "what is to be seen; or an embedding: a .npy or .safetensors file", metavar="TEXT"
+    )
+    trajectory: str | None = option(
+        None,
+        "folder with poses.npy and intrinsics.npy, or camera moves such as R_L_R_L90",
+        metavar="DIR|SCRIPT",
+        also="--action_path",
+    )
+    frames: int | None = option(
+        None, "video frames, cut to whole chunks (default: the path)", metavar="N", also="--frame_num"
+    )
+    size: str | tuple[int, int] = option(
+        "480*832", "area of a frame; its shape is the image's (default: 480*832)", metavar="H*W"
+    )
+    resolution: str | tuple[int, int] | None = option(
+        None, "exact size instead, in multiples of 16; the image is stretched to it", metavar="HxW"
+    )
+    translation_scale: float | None = option(
+        None,
+        "scene units of the fastest motion between latent frames (default: measured along the whole path)",
+        metavar="S",
+    )
+    shift: float = option(10.0, "of the noise levels (default: 10)", metavar="S", also="--sample_shift")
+    dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
+    random_weights: bool = option(
+        False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
+    )
+    tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
+    dim: int | None = option(
+        None, "width of the transformer, a multiple of 128 (default: 5120)", metavar="N", group=_UNTRAINED
+    )
+    layers: int | None = option(None, "depth of the transformer (default: 40)", metavar="N", group=_UNTRAINED)
+    control: str | None = option(
+        None, "steered by poses (default), or by poses and keys", choices=("cam", "act"), group=_UNTRAINED
+    )
+    released: ReleasedMemory | None = option(
+        None, "the memory that the released program's flags describe", group=RELEASED.heading
+    )
+
+    def check(
+        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
+    ) -> "Session":
+        """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
+        from ports.lingbot_world.loading import open_session  # help needs no JAX
+
+        return open_session(self, memory, weights=weights, decode=decode)

@@ -1,0 +1,71 @@
+"""What Matrix-Game 2.0 is asked for."""
+
+import typing
+
+from worldkv_jax.sessions.options import option, options
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.memory import MemoryConfig
+    from worldkv_jax.sessions import MemoryOptions, Session
+
+_VARIANTS = ("universal", "gta_drive", "templerun")
+_DTYPES = ("bfloat16", "float32")
+_UNITS = "where actions lead the camera, for retrieval alone"
+_UNTRAINED = "without a checkpoint"
+
+
+@options
+class MatrixGameOptions:
+    """Open Matrix-Game 2.0.
+
+    ``session.inputs`` takes actions as the option does, one for each world; `ports.matrix_game2.actions.Rows`; or a
+    `ports.matrix_game2.play.Source` that is asked chunk by chunk.
+    """
+
+    variant: str = option(
+        _VARIANTS[0], "which of the released models (default: universal)", choices=_VARIANTS
+    )
+    ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
+    image: tuple[str, ...] | str | None = option(
+        None, "picture that the world begins with; repeat for more worlds", metavar="FILE"
+    )
+    actions: tuple[str, ...] | str | None = option(
+        None,
+        "what is pressed, chunk by chunk: a script such as 'W2 WL10 Q' (universal: WASD walk, IJKL look; gta_drive: WS "
+        "pedals, AD steer; templerun: W jump, S slide, AD aside, ZC turn; Q nothing), a .txt file with one, a .npz or "
+        ".safetensors file with keyboard and mouse of every frame, random:SEED for the released benchmark's, or - to "
+        "type them live; repeat for more worlds",
+        metavar="SCRIPT|FILE",
+    )
+    chunks: int | None = option(
+        None, "chunks of 12 frames, the first of 9 (default: the actions')", metavar="N"
+    )
+    size: str | tuple[int, int] | None = option(
+        None, "height and width, multiples of 16 (default: 352x640, what it was trained on)", metavar="HxW"
+    )
+    fps: float = option(12.0, "frames a second of the video (default: 12, as released)", metavar="F")
+    dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
+    decoder: str = option("vae", "what makes frames: the VAE, or a tiny fast one", choices=("vae", "taehv"))
+    decoder_dtype: str | None = option(
+        None,
+        "of the decoder's activations (default: float16 as released, float32 with --dtype float32)",
+        choices=("float16", *_DTYPES),
+    )
+    degrees_per_mouse_unit: float | None = option(
+        None, "(default: 15, Matrix-Game 3's; uncalibrated)", metavar="D", group=_UNITS
+    )
+    step: float | None = option(
+        None, "scene units a frame (default: 0.1235, Matrix-Game 3's; uncalibrated)", metavar="S", group=_UNITS
+    )
+    random_weights: bool = option(
+        False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
+    )
+    tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
+
+    def check(
+        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
+    ) -> "Session":
+        """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
+        from ports.matrix_game2.loading import open_session  # help needs no JAX
+
+        return open_session(self, memory, weights=weights, decode=decode)
