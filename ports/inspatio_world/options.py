@@ -20,52 +20,32 @@ class InSpatioOptions:
 
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
     dit: str | None = option(None, "the transformer, where the folder has several or none", metavar="FILE")
-    scene: str | None = option(
-        None, "folder with frames, depth, intrinsics and poses; or: builtin", metavar="DIR"
-    )
+    scene: str | None = option(None, "folder with frames, depth, intrinsics and poses; or: builtin", metavar="DIR")
     trajectory: str | None = option(
         None, "camera path: three lines (v1) or world-to-camera matrices (v1.5)", metavar="FILE"
     )
-    version: str | None = option(
-        None, "whose rules to film by (default: the scene's)", choices=("v1", "v1.5")
-    )
+    version: str | None = option(None, "whose rules to film by (default: the scene's)", choices=("v1", "v1.5"))
     prompt: str | None = option(
         None, "what is to be seen; or an embedding, a .npy or .safetensors file", metavar="TEXT"
     )
     frames: int | None = option(None, "video frames at most", metavar="N")
-    fps: float | None = option(
-        None, "frames a second of the result (default: the scene's, or 24)", metavar="F"
-    )
+    fps: float | None = option(None, "frames a second of the result (default: the scene's, or 24)", metavar="F")
     size: str | tuple[int, int] | None = option(
         None, "height and width; frames are stretched (default: 480x832; builtin: 96x144)", metavar="HxW"
     )
     depth_scale: float = option(1.0, "multiply depths, to the unit of the poses", metavar="S")
     dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
     decoder_rule: str = option("inspatio", "cache of the VAE's decoder", choices=("inspatio", "wan"))
-    follow: bool = option(
-        False, "start from the source's camera of every frame, not of the first", group=_PATH
-    )
+    follow: bool = option(False, "start from the source's camera of every frame, not of the first", group=_PATH)
     rotation_only: bool = option(False, "turn on the spot", group=_PATH)
     freeze_repeat: int = option(0, "show one frame N more times", metavar="N", group=_PATH)
     freeze_frame: int | None = option(None, "which frame (default: the middle one)", metavar="I", group=_PATH)
-    all_frames: bool = option(
-        False, "neither bounce nor thin a source that is short or long for its path", group=_PATH
-    )
-    fit: str = option(
-        "smooth", "near the keys as released, or through them", choices=("smooth", "exact"), group=_PATH
-    )
-    as_released: bool = option(
-        False, "multiply poses and centre the lens as the released code does", group=_PATH
-    )
-    least_unknown: float = option(
-        0.0, "share the source leaves unknown to retrieve at", metavar="S", group=_SOURCE
-    )
-    time_weight: float = option(
-        0.0, "weight of the distance in the source's time", metavar="W", group=_SOURCE
-    )
-    known_weight: float = option(
-        0.0, "weight of what the source showed of a chunk", metavar="W", group=_SOURCE
-    )
+    all_frames: bool = option(False, "neither bounce nor thin a source that is short or long for its path", group=_PATH)
+    fit: str = option("smooth", "near the keys as released, or through them", choices=("smooth", "exact"), group=_PATH)
+    as_released: bool = option(False, "multiply poses and centre the lens as the released code does", group=_PATH)
+    least_unknown: float = option(0.0, "share the source leaves unknown to retrieve at", metavar="S", group=_SOURCE)
+    time_weight: float = option(0.0, "weight of the distance in the source's time", metavar="W", group=_SOURCE)
+    known_weight: float = option(0.0, "weight of what the source showed of a chunk", metavar="W", group=_SOURCE)
     random_weights: bool = option(False, "draw the weights; no checkpoint is needed", group=_UNTRAINED)
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
 
@@ -73,6 +53,6 @@ class InSpatioOptions:
         self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
     ) -> "Session":
         """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.inspatio_world.loading import open_session  # help needs no JAX
+        from ports.inspatio_world.opening import open_session  # help needs no JAX
 
         return open_session(self, memory, weights=weights, decode=decode)

@@ -24,9 +24,7 @@ class LingBotOptions:
 
     RELEASED: ClassVar[ReleasedCommand] = RELEASED
 
-    ckpt: str | None = option(
-        None, "model folder as released, or a converted one", metavar="DIR", also="--ckpt_dir"
-    )
+    ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR", also="--ckpt_dir")
     image: str | None = option(None, "picture that the video begins with", metavar="FILE")
     prompt: str | None = option(
         None, "what is to be seen; or an embedding: a .npy or .safetensors file", metavar="TEXT"
@@ -72,6 +70,6 @@ class LingBotOptions:
         self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
     ) -> "Session":
         """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.lingbot_world.loading import open_session  # help needs no JAX
+        from ports.lingbot_world.opening import open_session  # help needs no JAX
 
         return open_session(self, memory, weights=weights, decode=decode)

@@ -30,9 +30,8 @@ def choose_released(
     if asked is None:
         return memory
     if memory.bank is None or not isinstance(asked, MemoryOptions) or not asked.bank_alone():
-        given = [
-            f"--{field.name}" for field in dataclasses.fields(released) if getattr(released, field.name) != field.default
-        ]
+        fields = dataclasses.fields(released)
+        given = [f"--{field.name}" for field in fields if getattr(released, field.name) != field.default]
         raise ValueError(
             f"{', '.join(given)} come from the released program and already choose the memory; of this program's own "
             "options only those of the bank go with them (`tier`, `storage`, `capacity`, `when_full`)"
@@ -63,12 +62,14 @@ def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any)
     if flags.sliding_window:
         if flags.sliding_window < CHUNK_FRAMES:
             raise ValueError(
-                f"--sliding_window {flags.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames or more"
+                f"--sliding_window {flags.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames "
+                "or more"
             )
         return MemoryConfig(mode="sliding", recent_frames=flags.sliding_window - CHUNK_FRAMES)
     if flags.use_retrieval and flags.retrieval_frames % CHUNK_FRAMES:
         warnings.warn(
-            f"--retrieval_frames {flags.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}", stacklevel=2
+            f"--retrieval_frames {flags.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}",
+            stacklevel=2,
         )
     retrieved = flags.retrieval_frames if flags.use_retrieval else 0
     chunks, recent = retrieved // CHUNK_FRAMES, RECENT_FRAMES - CHUNK_FRAMES

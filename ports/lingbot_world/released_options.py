@@ -24,9 +24,7 @@ class ReleasedMemory:
     use_retrieval: bool = option(
         False, "--profile official, in parts that the other flags choose:", flag="--use_retrieval"
     )
-    retrieval_frames: int = option(
-        6, "latent frames brought back (default: 6)", metavar="N", flag="--retrieval_frames"
-    )
+    retrieval_frames: int = option(6, "latent frames brought back (default: 6)", metavar="N", flag="--retrieval_frames")
     retrieval_rope_correction: bool = option(
         False, "move them in time to before the recent frames", flag="--retrieval_rope_correction"
     )

@@ -56,4 +56,3 @@ def _action_products(backbone: MatrixGame2) -> int:
     keyboard = 2 * config.dim * wide
     mouse = (config.dim + WINDOW_ROWS * MOUSE_COLUMNS) * wide + 4 * wide * wide + wide * config.dim
     return config.action_layers * (keyboard + (mouse if config.mouse else 0))
-

@@ -22,9 +22,7 @@ class MatrixGameOptions:
     `ports.matrix_game2.play.Source` that is asked chunk by chunk.
     """
 
-    variant: str = option(
-        _VARIANTS[0], "which of the released models (default: universal)", choices=_VARIANTS
-    )
+    variant: str = option(_VARIANTS[0], "which of the released models (default: universal)", choices=_VARIANTS)
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
     image: tuple[str, ...] | str | None = option(
         None, "picture that the world begins with; repeat for more worlds", metavar="FILE"
@@ -37,9 +35,7 @@ class MatrixGameOptions:
         "type them live; repeat for more worlds",
         metavar="SCRIPT|FILE",
     )
-    chunks: int | None = option(
-        None, "chunks of 12 frames, the first of 9 (default: the actions')", metavar="N"
-    )
+    chunks: int | None = option(None, "chunks of 12 frames, the first of 9 (default: the actions')", metavar="N")
     size: str | tuple[int, int] | None = option(
         None, "height and width, multiples of 16 (default: 352x640, what it was trained on)", metavar="HxW"
     )
@@ -66,6 +62,6 @@ class MatrixGameOptions:
         self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
     ) -> "Session":
         """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.matrix_game2.loading import open_session  # help needs no JAX
+        from ports.matrix_game2.opening import open_session  # help needs no JAX
 
         return open_session(self, memory, weights=weights, decode=decode)

@@ -17,9 +17,9 @@ from ports.matrix_game2.actions import (
     rows_of_chunk,
 )
 from ports.matrix_game2.backbone import Given
-from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_ROWS, WINDOW_ROWS
 from ports.matrix_game2.poses import motion_of
+from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.variants import Variant
 from worldkv_jax.cameras.actions import MotionUnits, Stance, dead_reckon, resting
 from worldkv_jax.rollout import ChunkInput

@@ -19,29 +19,30 @@ from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchma
 from worldkv_jax.benchmarks.rollout_cases import MODES, RIVALS, memories, plan_cases
 from worldkv_jax.benchmarks.rollout_rows import add_hidden_shares, ratios, skipped_row
 from worldkv_jax.cli.main import main
-from worldkv_jax.sessions.plan import Cost, chunk_flops, make_plan
-from worldkv_jax.sessions.session import Session
+from worldkv_jax.sessions import Cost, Loaded, Session
+from worldkv_jax.sessions.plan import chunk_flops, make_plan
 
 COST = Cost(weights_bytes=1000, passes=3, pass_flops=1e6, decode_flops=5e5)
 LENGTHS = (10, 12)
 MEASURED = ("full", "sliding", "worldkv")
 
 
-def request(backbone=BACKBONE, worlds: int = 1) -> Request:
-    return Request(
+def session(backbone=BACKBONE, worlds: int = 1) -> Session:
+    return Session(
+        model="tiny",
         backbone=backbone,
         memory=wm.DEFAULT,
         chunks=4,
         fps=1.0,
         cost=COST,
-        load=lambda: (PARAMS, views(4, worlds=worlds)),
+        loader=lambda where: Loaded(params=PARAMS, inputs=lambda *, worlds: views(4, worlds=worlds)),
         worlds=worlds,
     )
 
 
 @pytest.fixture(scope="module")
 def result():
-    return run_rollout_benchmark(request(), RolloutBenchmark(modes=MEASURED, lengths=LENGTHS, rounds=2, timed=2))
+    return run_rollout_benchmark(session(), RolloutBenchmark(modes=MEASURED, lengths=LENGTHS, rounds=2, timed=2))
 
 
 def test_every_memory_is_measured_where_it_says_something(result):
@@ -143,7 +144,7 @@ def test_a_full_distant_bank_has_dropped_its_oldest():
 
 def test_a_backbone_that_hands_on_late_is_measured_too():
     made = run_rollout_benchmark(
-        request(LaggingBackbone(), worlds=2),
+        session(LaggingBackbone(), worlds=2),
         RolloutBenchmark(modes=("worldkv",), lengths=(10,), tiers=("host",), rounds=1, timed=1),
     )
     assert len(made["rows"]) == 2 * 2 and made["checks"]["compilations"] == 0
@@ -151,18 +152,18 @@ def test_a_backbone_that_hands_on_late_is_measured_too():
 
 def test_what_does_not_fit_is_left_out_or_made_smaller(monkeypatch):
     options = {"modes": MODES, "lengths": (10, 90), "tiers": ("device", "pinned_host")}
-    needs = {(case.mode, case.tier): case.plan for case in plan_cases(request(), **options) if case.length == 90}
+    needs = {(case.mode, case.tier): case.plan for case in plan_cases(session(), **options) if case.length == 90}
     chunk = wm.Layout(config=memories(BACKBONE.spec)["worldkv"], spec=BACKBONE.spec, chunks=90).chunk_bytes
     limit = needs["worldkv", "device"].total_bytes - 30 * chunk
     monkeypatch.setattr(rollout_cases, "_device_limit", lambda: limit)
-    cases = plan_cases(request(), **options)
+    cases = plan_cases(session(), **options)
     bank = next(case for case in cases if case.mode == "worldkv" and case.tier == "device")
     assert bank.memory.bank.capacity == 91 - 30 and bank.memory.bank.when_full == "drop_oldest" and not bank.skipped
     assert bank.plan.total_bytes <= limit
     full = {case.length: case.skipped for case in cases if case.mode == "full"}
     assert full[10] is None and "on the device, which has" in full[90]
     monkeypatch.setattr(rollout_cases, "_device_limit", lambda: 1100)
-    assert all(case.skipped for case in plan_cases(request(), **options))
+    assert all(case.skipped for case in plan_cases(session(), **options))
 
 
 def test_full_memory_that_does_not_fit_is_estimated_from_shorter_rollouts():
@@ -172,7 +173,7 @@ def test_full_memory_that_does_not_fit_is_estimated_from_shorter_rollouts():
 
     rows = [row("full", 10, 2.0), row("full", 30, 4.0), row("sliding", 90, 1.9)]
     rows.append(row("worldkv", 90, 2.0, tier="device"))
-    (case,) = plan_cases(request(), modes=["full"], lengths=(90,), tiers=())
+    (case,) = plan_cases(session(), modes=["full"], lengths=(90,), tiers=())
     rows.append(skipped_row(dataclasses.replace(case, skipped="too large"), rows))
     assert rows[-1]["estimated_s"] == pytest.approx(10.0)
     (ratio,) = ratios(rows)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from worldkv_jax.cli.commands import find_commands, read_help
+from worldkv_jax.cli.commands import find_commands
 from worldkv_jax.cli.main import main
+from worldkv_jax.entry_points import read_help
 
 pytestmark = pytest.mark.usefixtures("plugin")
 

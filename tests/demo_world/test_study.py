@@ -7,12 +7,12 @@ import zlib
 import numpy as np
 import pytest
 
+from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.demo.scenario import FIRST, LATE, make_phases, make_scenario
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import groups as study_groups
 from ports.demo_world.study import runs as study_runs
 from ports.demo_world.study import tables as study_tables
-from ports.demo_world.backbone import DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, make_phases, make_scenario
 from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, analyse
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.groups import GROUPS, SINK, SLIDING

@@ -6,22 +6,22 @@ import json
 import numpy as np
 import pytest
 
-from ports.inspatio_world import command
-from ports.inspatio_world.source.builtin_scene import builtin_scene
+from ports.inspatio_world import InSpatioOptions
 from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, default_memory
+from ports.inspatio_world.source.builtin_scene import builtin_scene
 from ports.inspatio_world.source.scene_files import write_scene
+from worldkv_jax.cli.flags import add_flags, from_flags
 from worldkv_jax.cli.main import main
-from worldkv_jax.cli.memory_flags import add_memory_flags, memory_from_flags
 from worldkv_jax.media import read_video
-from worldkv_jax.sessions.plan import make_plan
+from worldkv_jax.sessions import MemoryOptions
 
 
 def ask(*words):
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    add_memory_flags(parser)
+    add_flags(parser, InSpatioOptions)
+    add_flags(parser, MemoryOptions)
     args = parser.parse_args([str(word) for word in words])
-    return command.request(args, memory_from_flags(args))
+    return from_flags(InSpatioOptions, args).check(from_flags(MemoryOptions, args))
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def matrices(tmp_path):
     return path
 
 
-def test_the_builtin_scene_needs_nothing(capsys):
+def test_the_builtin_scene_needs_nothing():
     asked = ask("--scene", "builtin", "--tiny")
     assert (asked.chunks, asked.pixel_frames, asked.random_weights) == (10, 117, True)
     assert asked.memory == default_memory(10)
-    assert "do not fill a chunk and are cut" in capsys.readouterr().out
+    assert "do not fill a chunk and are cut" in " ".join(asked.notes)
     assert asked.backbone.latent_shape == (3, 12, 18, 16)
 
 
@@ -76,12 +76,12 @@ def test_memory_options(folder, path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--tiny"], "--scene missing"),
-        (["--scene", "builtin"], "--ckpt missing"),
+        (["--tiny"], "`scene` missing"),
+        (["--scene", "builtin"], "`ckpt` missing"),
         (["--scene", "builtin", "--tiny", "--ckpt", "x"], "excludes"),
         (["--scene", "nowhere", "--tiny"], "no scene folder"),
-        (["--scene", "{folder}", "--tiny", "--size", "32x48"], "--trajectory missing: v1"),
-        (["--scene", "{folder}", "--tiny", "--size", "32x48", "--version", "v1.5"], "--trajectory missing: v1.5"),
+        (["--scene", "{folder}", "--tiny", "--size", "32x48"], "`trajectory` missing: v1"),
+        (["--scene", "{folder}", "--tiny", "--size", "32x48", "--version", "v1.5"], "`trajectory` missing: v1.5"),
         (["--scene", "{folder}", "--tiny", "--size", "30x48"], "multiples of 16"),
         (["--scene", "{folder}", "--tiny", "--size", "big"], "expected height and width"),
         (["--scene", "{folder}", "--tiny", "--size", "32x48", "--trajectory", "{matrices}"], "format of v1.5"),
@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_refused(folder, path, matrices, words, message):
 def test_a_plan_at_the_real_size(folder, path):
     asked = ask("--scene", folder, "--trajectory", path, "--random-weights", "--frames", 121)
     assert asked.backbone.latent_shape == (3, 60, 104, 16)
-    plan = make_plan(asked.backbone, asked.memory, asked.cost, chunks=asked.chunks)
+    plan = asked.plan()
     needs = plan.device_bytes
     assert 2.8e9 < needs["weights"] < 3.2e9  # 1.42 billion in bfloat16, and the decoder
     assert needs["constant over a chunk"] > 1_725_235_200  # source and previous output
@@ -127,4 +127,4 @@ def test_from_frames_and_depth_to_a_video(folder, path, tmp_path, capsys):
     report = json.loads((out / "random_weights_report.json").read_text())
     assert report["weights"] == "random" and report["request"]["version"] == "v1"
     assert [len(np.ravel(chunk["retrieved"])) for chunk in report["chunks"]] == [0, 0, 1, 2]
-    assert "the source shows" in capsys.readouterr().out
+    assert "the source shows" in capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 from ports.demo_world import renderer
 from ports.inspatio_world.source.builtin_scene import OUT_AND_BACK, builtin_scene, photograph
 from ports.inspatio_world.source.coverage import known_shares
-from ports.inspatio_world.source.footage import film
 from ports.inspatio_world.source.encode import moments
+from ports.inspatio_world.source.footage import film
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Filming, plan_targets, plan_trajectory
 from ports.inspatio_world.source.trajectory import Trajectory

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from ports.inspatio_world.source.cameras import render_intrinsics, target_poses
-from ports.inspatio_world.source.frames import adapt, frames_of, freeze, latent_frames, latents_of, resample, whole_chunks
+from ports.inspatio_world.source.frames import (
+    adapt,
+    frames_of,
+    freeze,
+    latent_frames,
+    latents_of,
+    resample,
+    whole_chunks,
+)
 from ports.inspatio_world.source.trajectory import Trajectory, read_target_poses, read_trajectory, relative_poses
 from worldkv_jax.cameras import inverse, pose_from_angles
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from ports.inspatio_world.config import CHUNK_FRAMES
-from ports.inspatio_world.source_rule import SourceAware
 from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, as_asked, default_memory, weigh_source
+from ports.inspatio_world.source_rule import SourceAware
 from tests.inspatio_world.worlds import run
 from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig
 from worldkv_jax.memory.coverage import ViewCoverage
+from worldkv_jax.sessions import MemoryOptions
 
 CHUNKS = 8
 TIMES = tuple(range(CHUNKS))
@@ -73,18 +74,20 @@ def test_weights_need_a_bank_that_keeps_the_latest():
     assert weigh_source(memory, time_weight=0.0, **weights) is memory
     forgetful = dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, when_full="drop_most_redundant"))
     for wrong in (NATIVE, forgetful, dataclasses.replace(memory, recent_frames=3)):
-        with pytest.raises(ValueError, match="--memory worldkv with recent 0"):
+        with pytest.raises(ValueError, match="`memory` worldkv with `recent` 0"):
             weigh_source(wrong, time_weight=1.0, **weights)
 
 
 def test_a_memory_that_was_asked_for():
-    memory, position = as_asked(DEFAULT, sink=None, recent=None)
+    memory, position = as_asked(DEFAULT, chunks=CHUNKS)
     assert (memory.sink_frames, memory.recent_frames, position) == (0, 0, CHUNK_FRAMES)
-    memory, _ = as_asked(DEFAULT, sink=3, recent=6)
+    assert as_asked(None, chunks=CHUNKS)[0] == default_memory(CHUNKS)
+    memory, _ = as_asked(MemoryOptions(sink=3, recent=6), chunks=CHUNKS)
     assert (memory.sink_frames, memory.recent_frames) == (3, 6)
-    assert as_asked(MemoryConfig(mode="sliding"), sink=None, recent=None)[0] == NATIVE
-    rebased = dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.retrieval, positions="rebased"))
-    memory, position = as_asked(rebased, sink=None, recent=None)
+    assert as_asked(MemoryConfig(mode="sliding"), chunks=CHUNKS)[0] == NATIVE
+    assert as_asked(MemoryOptions(memory="sliding"), chunks=CHUNKS)[0] == NATIVE
+    memory, position = as_asked(MemoryOptions(positions="rebased"), chunks=CHUNKS)
     assert (memory.retrieval.positions, position) == ("as_stored", BEFORE_SOURCE)
-    with pytest.raises(ValueError, match="official profile"):
-        as_asked(OFFICIAL, sink=None, recent=None)
+    for official in (OFFICIAL, MemoryOptions(profile="official")):
+        with pytest.raises(ValueError, match="official profile"):
+            as_asked(official, chunks=CHUNKS)

@@ -10,10 +10,10 @@ import pytest
 
 from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
 from ports.lingbot_world.camera import camera_cells, make_lens, motion_scale
-from ports.lingbot_world.conditioning import image_cells, image_chunks
 from ports.lingbot_world.config import TINY
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.nn.parameters import abstract_params
+from ports.wan.program.first_frame import cells_of_chunk, mask_first
 from tests.lingbot_world.released_folder import random_params
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory, window_context
@@ -38,9 +38,9 @@ def given():
     """A camera path and the conditions of its chunks."""
     poses = trajectory("R40 W", 12 * CHUNKS)[::4]
     lens = make_lens(SIZE, scale=motion_scale(poses))
-    image = image_chunks(image_cells(jax.random.normal(jax.random.key(1), (1, 4, ROWS, COLUMNS, 16))))
+    image = mask_first(jax.random.normal(jax.random.key(1), (1, 4, ROWS, COLUMNS, 16)))
     prompt = jax.random.normal(jax.random.key(2), (1, TINY.text_rows, TINY.text_dim))
-    return poses, [Given(lens, next(image), prompt) for _ in range(CHUNKS)]
+    return poses, [Given(lens, cells_of_chunk(image, chunk), prompt) for chunk in range(CHUNKS)]
 
 
 def latents_of(backbone, params, chunks, memory=DEFAULT, count=CHUNKS):

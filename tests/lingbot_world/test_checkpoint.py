@@ -9,9 +9,9 @@ import pytest
 from checkpoints.convert import run_conversion
 from checkpoints.planning import plan_conversion
 from checkpoints.restore import load_params
+from checkpoints.weights import open_weights
 from ports.lingbot_world.checkpoint import DIT, FORMAT
 from ports.lingbot_world.config import TINY, LingBotConfig
-from ports.lingbot_world.inputs import read_config
 from tests.lingbot_world.released_folder import write_transformer
 from tests.wan.released import fingerprint, tensors_of
 
@@ -84,7 +84,7 @@ def test_a_released_folder_has_three_networks():
 def test_folders_that_a_transformer_may_lie_in(tmp_path, place, shards):
     """As released, as diffusers lays models out, or on its own; in one file or in several."""
     write_transformer(tmp_path / place, shards=shards, sink_size=6)
-    found = read_config(str(tmp_path), "float32")
+    found = dataclasses.replace(open_weights(tmp_path, DIT).config, dtype="float32")
     assert found == dataclasses.replace(TINY, sink_frames=6)
 
 

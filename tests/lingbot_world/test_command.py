@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ports.lingbot_world import loading
 from ports.lingbot_world.config import TINY
+from ports.wan.program import weights
 from tests.lingbot_world.released_folder import CODER, write_folder, write_transformer
 from tests.lingbot_world.test_camera_folder import write as write_cameras
 from worldkv_jax.cli.main import main
@@ -119,7 +119,7 @@ def test_a_plan_of_the_real_size_needs_no_file(tmp_path, capsys):
 
 
 def test_a_checkpoint_is_planned_without_its_weights(place, monkeypatch, capsys):
-    monkeypatch.setattr(loading, "load_params", None)
+    monkeypatch.setattr(weights, "load_params", None)
     assert main(["plan", "lingbot-world-fast", "--ckpt", str(place / "model"), "--frames", "81"]) == 0
     assert "7 chunks" in capsys.readouterr().out
 
@@ -177,7 +177,7 @@ RELEASED = ("--use_retrieval", "--retrieval_frames", "18")
     ],
 )
 def test_bad_input_is_refused_before_any_weight_is_loaded(place, flags, changes, says, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(loading, "load_params", None)
+    monkeypatch.setattr(weights, "load_params", None)
     changes = {name: value(place) if callable(value) else value for name, value in changes.items()}
     out = tmp_path / "made"
     assert main(command(place, *flags, out=out, **changes)) == 2

@@ -8,10 +8,10 @@ import numpy as np
 
 from ports.matrix_game2.actions import Rows, rows_of_keys
 from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
-from ports.matrix_game2.conditioning import Scene
 from ports.matrix_game2.config import TINY
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import cut_rows, follow
+from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.variants import VARIANTS, Variant
 from ports.wan.autoencoders.wan_vae import VAEConfig
 from ports.wan.nn.parameters import abstract_params

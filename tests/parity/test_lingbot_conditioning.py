@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ports.lingbot_world.backbone import LingBotWorld
-from ports.lingbot_world.conditioning import image_cells, latent_size, rollout_length
 from ports.lingbot_world.config import CELL, LATENT_CHANNELS
+from ports.lingbot_world.size import latent_size, rollout_length
+from ports.wan.program.first_frame import mask_first
 from tests.parity.goldens import find_cases, load_case
 
 load = functools.lru_cache(load_case)
@@ -34,7 +35,7 @@ def test_mask(path):
     meta, tensors = _part(path, "mask")
     want = tensors["out/mask"]
     assert want.shape[1] == meta["lat_f"]
-    cells = image_cells(jnp.full((1, *want.shape[1:], LATENT_CHANNELS), 7.0))
+    cells = mask_first(jnp.full((1, *want.shape[1:], LATENT_CHANNELS), 7.0))
     np.testing.assert_array_equal(np.moveaxis(cells[0, ..., : want.shape[0]], -1, 0), want)
     assert (cells[..., want.shape[0] :] == 7).all()
 

@@ -10,10 +10,11 @@ import pytest
 
 from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
 from ports.lingbot_world.camera import camera_cells, make_lens, motion_scale
-from ports.lingbot_world.conditioning import image_cells, rollout_length
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES
 from ports.lingbot_world.released_flags import released_memory
 from ports.lingbot_world.schedule import lingbot_schedule
+from ports.lingbot_world.size import rollout_length
+from ports.wan.program.first_frame import mask_first
 from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.cameras import latent_poses
@@ -64,7 +65,7 @@ class Rollout:
         lens = make_lens(
             (rows * CELL, columns * CELL), scale=motion_scale(self.poses), intrinsics=shared["in/intrinsics"]
         )
-        image = image_cells(_channels_last(shared["in/y_latent"])[None, : length.latents])
+        image = mask_first(_channels_last(shared["in/y_latent"])[None, : length.latents])
         prompt = np.pad(shared["in/context"], ((0, config.text_rows - len(shared["in/context"])), (0, 0)))
         given = [
             Given(lens, image[:, i : i + CHUNK_FRAMES], jnp.asarray(prompt)[None])

@@ -8,7 +8,8 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.tiny_backbone import TinyBackbone
 from worldkv_jax import memory as wm
-from worldkv_jax.sessions.plan import Cost, Device, advise, device_named, make_plan, placements
+from worldkv_jax.sessions.devices import Device, device_named
+from worldkv_jax.sessions.plan import Cost, advise, make_plan, placements
 
 BACKBONE = TinyBackbone()
 SPEC = BACKBONE.spec
@@ -72,13 +73,13 @@ def test_advice_names_the_next_thing_to_change():
 
     plans = placements(BACKBONE, CONFIGS["worldkv"], COST, chunks=40)
     between = (plans["pinned_host"].total_bytes + plans["device"].total_bytes) // 2
-    assert "--tier pinned_host" in ask(CONFIGS["worldkv"], between, chunks=40)
+    assert "`tier` pinned_host" in ask(CONFIGS["worldkv"], between, chunks=40)
     just_too_small = plans["pinned_host"].total_bytes - 1
-    assert "--storage int8 --tier pinned_host" in ask(CONFIGS["worldkv"], just_too_small, chunks=40)
+    assert "`storage` int8 `tier` pinned_host" in ask(CONFIGS["worldkv"], just_too_small, chunks=40)
     assert "the model alone does not fit" in ask(CONFIGS["worldkv"], 1000)
-    assert "--memory worldkv" in ask(CONFIGS["full"], 1100)
+    assert "`memory` worldkv" in ask(CONFIGS["full"], 1100)
     assert "fewer worlds" in ask(CONFIGS["worldkv"], 1100, worlds=2)
-    assert "--retrieve" in ask(CONFIGS["worldkv"], 1100)
+    assert "`retrieve`" in ask(CONFIGS["worldkv"], 1100)
 
 
 def test_devices_have_names():

@@ -13,9 +13,9 @@ from kernels_pallas.arg_specs import REAL, ArgSpec
 from kernels_pallas.compact import compact
 from kernels_pallas.dispatch import FILES
 from kernels_pallas.select_lowest import select_lowest
-from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.names import check_name
+from worldkv_jax.sessions.provenance import describe_machine
 
 SHAPES = {spec.name: spec for spec in REAL}
 """Chunks of the models: all layers of one world."""

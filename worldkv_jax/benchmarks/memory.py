@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.benchmarks.selection import measure_selection, plan_selection
 from worldkv_jax.benchmarks.storage import OPERATIONS, SHAPES, measure_storage, plan_storage
 from worldkv_jax.benchmarks.timing import Effort
 from worldkv_jax.names import check_name
+from worldkv_jax.sessions.provenance import describe_machine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

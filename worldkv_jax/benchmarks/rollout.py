@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.benchmarks.ceiling import product_step, widest_product
-from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.benchmarks.rollout_bursts import Bursts
 from worldkv_jax.benchmarks.rollout_cases import MODES, Case, plan_cases
 from worldkv_jax.benchmarks.rollout_rows import add_hidden_shares, make_row, ratios, skipped_row, verb_row
 from worldkv_jax.benchmarks.timing import Effort, count_compilations, live_bytes, measure, peak_bytes, time_compilations
+from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.session import Session
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import jax
 
-from worldkv_jax.sessions.provenance import available_host_bytes
 from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, Layout, MemoryConfig, format_bytes
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions.plan import Plan, make_plan
+from worldkv_jax.sessions.provenance import available_host_bytes
 from worldkv_jax.sessions.session import Session
 
 MODES = ("full", "sliding", "sink-recent", "worldkv", "sliding-official", "worldkv-official")

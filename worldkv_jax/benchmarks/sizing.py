@@ -2,8 +2,8 @@
 
 import math
 
-from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 from worldkv_jax.memory import Layout, format_bytes
+from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 
 
 def needed_bytes(layout: Layout) -> tuple[int, int]:

@@ -61,9 +61,9 @@ def _add_memory(benchmarks) -> None:
 def _bench_memory(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.figures import cost_figure
     from worldkv_jax.benchmarks.memory import run_memory_benchmark
-    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.cli.progress import row_bar
     from worldkv_jax.media.figures import save_figure
+    from worldkv_jax.sessions.results import prepare_output, write_json
 
     benchmark = _parameters(vars(args))
     folder = prepare_output(args.out)
@@ -155,8 +155,8 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from worldkv_jax.benchmarks.conversion import ConversionBenchmark, run_conversion_benchmark
-    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
     from worldkv_jax.cli.progress import in_units, row_bar
+    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
     given = {
         field.name: vars(args)[field.name] for field in dataclasses.fields(ConversionBenchmark) if field.name in args

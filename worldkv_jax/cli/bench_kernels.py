@@ -23,8 +23,8 @@ def add_kernels(benchmarks) -> None:
 def _bench_kernels(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.kernels import KernelsBenchmark, run_kernels_benchmark
     from worldkv_jax.benchmarks.timing import Effort
-    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
     from worldkv_jax.cli.progress import row_bar
+    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
     given = {name: vars(args)[name] for name in ("shapes", "versions", "seed") if name in args}
     if "repeats" in args:

@@ -38,8 +38,8 @@ def _bench_rollout(args: argparse.Namespace) -> None:
 
     from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchmark
     from worldkv_jax.benchmarks.rollout_figure import length_figure
-    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.media.figures import save_figure
+    from worldkv_jax.sessions.results import prepare_output, write_json
 
     fields = [field.name for field in dataclasses.fields(RolloutBenchmark)]
     benchmark = RolloutBenchmark(**{name: vars(args)[name] for name in fields if name in args})
@@ -95,8 +95,8 @@ def _print_speed(rows: list[dict]) -> None:
 
 
 def _print_memory(rows: list[dict]) -> None:
-    from worldkv_jax.sessions.results import print_table
     from worldkv_jax.memory import format_bytes
+    from worldkv_jax.sessions.results import print_table
 
     def size(count: int | None) -> str | None:
         return None if not count else format_bytes(count)

@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every world, print the table and write evaluation.json."""
-    from worldkv_jax.sessions.results import prepare_output, write_json
     from worldkv_jax.evaluation import Limits, kv_bytes_per_second, load_metrics, over_worlds, score_world
+    from worldkv_jax.sessions.results import prepare_output, write_json
 
     worlds = _pair_up(args.inputs)
     truths = args.truth or [None] * len(worlds)
@@ -145,8 +145,8 @@ def _read_report(report: str) -> tuple[list[int], list[int]]:
 
 
 def _print(table, scores, left_out, speed) -> None:
-    from worldkv_jax.sessions.results import print_table
     from worldkv_jax.memory import format_bytes
+    from worldkv_jax.sessions.results import print_table
 
     count = len(scores)
     revisits = sum(len(score.returns) for score in scores)

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print_networks(found) -> None:
-    from worldkv_jax.sessions.results import print_table
     from worldkv_jax.cli.progress import in_units
+    from worldkv_jax.sessions.results import print_table
 
     rows = [
         {

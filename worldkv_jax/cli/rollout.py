@@ -71,10 +71,10 @@ def _write(folder, made, session, args, plan) -> dict:
 
     import numpy as np
 
-    from worldkv_jax.sessions.provenance import describe_machine
-    from worldkv_jax.sessions.results import write_json
     from worldkv_jax.media import writing_video
     from worldkv_jax.media.files import replacing
+    from worldkv_jax.sessions.provenance import describe_machine
+    from worldkv_jax.sessions.results import write_json
 
     # Files of a model without training are named so: they are found long after what was printed is gone.
     prefix = "random_weights_" if session.random_weights else ""

@@ -42,9 +42,7 @@ class MemoryOptions:
         "how near a stored chunk is: camera, paper, released, overlap, coverage, attention",
         metavar="NAME",
     )
-    positions: str | None = option(
-        None, "time positions of retrieved keys: as_stored, rebased or auto", metavar="NAME"
-    )
+    positions: str | None = option(None, "time positions of retrieved keys: as_stored, rebased or auto", metavar="NAME")
     keep_ratio: float | None = option(None, "share of non-anchor tokens that is stored", metavar="R")
     similarity: str | None = option(None, "to the anchor: per_key or centroid", metavar="NAME")
     compress_at: str | None = option(None, "store or retrieval", metavar="NAME")
@@ -52,9 +50,7 @@ class MemoryOptions:
     tier: typing.Literal["device", "pinned_host", "host"] | None = option(
         None, "memory that holds the stored chunks", choices=("device", "pinned_host", "host")
     )
-    storage: str | None = option(
-        None, "what they are stored in: model (its own dtype), int8 or float8", metavar="NAME"
-    )
+    storage: str | None = option(None, "what they are stored in: model (its own dtype), int8 or float8", metavar="NAME")
     capacity: int | None = option(None, "chunks the bank holds", metavar="N")
     when_full: str | None = option(None, "error, drop_oldest or drop_most_redundant", metavar="NAME")
 

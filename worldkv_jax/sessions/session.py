@@ -205,4 +205,3 @@ class Session:
     def _on_mesh(self) -> contextlib.AbstractContextManager:
         mesh = self.placement.sharding
         return jax.set_mesh(mesh) if isinstance(mesh, Mesh) else contextlib.nullcontext()
-

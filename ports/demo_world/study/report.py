@@ -5,20 +5,20 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+from ports.demo_world.backbone import DemoParams, DemoWorld
+from ports.demo_world.demo.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study import attention as study_attention
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import figures as study_figures
 from ports.demo_world.study import groups as study_groups
 from ports.demo_world.study import tables as study_tables
-from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
-from worldkv_jax.sessions.provenance import describe_machine
-from worldkv_jax.sessions.results import write_json
 from worldkv_jax.media.figures import save_figure
 from worldkv_jax.media.files import replacing
+from worldkv_jax.sessions.provenance import describe_machine
+from worldkv_jax.sessions.results import write_json
 
 _BUDGETS = {"PAPER": 360, "OFFICIAL": 432}  # attended tokens
 _LARGE = ("groups", "final", "always")  # parts of the plan that the numbers name themselves

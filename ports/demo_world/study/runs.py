@@ -14,11 +14,11 @@ from scipy.spatial.transform import Rotation
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.variants import Variant
-from worldkv_jax.sessions.results import write_json
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
 from worldkv_jax.rollout import ChunkInput, stream
 from worldkv_jax.rollout.stream import Noise
+from worldkv_jax.sessions.results import write_json
 
 _FORMAT = 1  # raise it when old results no longer mean the same
 _BATCH_CHUNKS = 300  # world-chunks of a batch: bounds full KV to about 1 GB

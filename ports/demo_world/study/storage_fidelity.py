@@ -1,7 +1,8 @@
 """What eight bits in the bank cost: error of attention, and fidelity of the demo world, beside the exact bank.
 
-``python -m ports.demo_world.study.storage_fidelity [ROOMS]`` prints the tables of docs/storage.md. Coarser ways to quantise, which
-the bank does not offer, are controls: their rounding is put on each chunk of an exact bank once it is stored.
+``python -m ports.demo_world.study.storage_fidelity [ROOMS]`` prints the tables of docs/storage.md. Coarser ways to
+quantise, which the bank does not offer, are controls: their rounding is put on each chunk of an exact bank once it is
+stored.
 """
 
 import dataclasses
@@ -15,11 +16,11 @@ import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, make_scenario
-from worldkv_jax.sessions.results import print_table
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
 from worldkv_jax.memory.storage import pack, unpack
 from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
+from worldkv_jax.sessions.results import print_table
 
 VALIDATION_SEED = 10
 _LARGEST = {"int8": 127.0, "int4": 7.0}

@@ -3,8 +3,8 @@
 import dataclasses
 
 from ports.demo_world import renderer
-from ports.demo_world.model import TOKENS
 from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.model import TOKENS
 from worldkv_jax.cameras import field_of_view
 from worldkv_jax.memory import (
     BankConfig,

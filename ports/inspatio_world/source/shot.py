@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from ports.inspatio_world.source.cameras import target_poses
 from ports.inspatio_world.config import Version
+from ports.inspatio_world.source.cameras import target_poses
 from ports.inspatio_world.source.frames import adapt, freeze, latents_of, whole_chunks
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.trajectory import Fit, Trajectory, relative_poses

@@ -68,21 +68,24 @@ class Prompt:
             if ckpt is not None:
                 width = open_weights(ckpt, encoder).config.dim
                 if width != dim:
-                    raise ValueError(
-                        f"the text encoder in {ckpt} makes rows of {width} numbers, expected {dim}"
-                    )
+                    raise ValueError(f"the text encoder in {ckpt} makes rows of {width} numbers, expected {dim}")
                 Tokenizer.load(tokenizer, length=rows)("")
         return cls(given=given, dim=dim, rows=rows, dtype=dtype, ckpt=ckpt, encoder=encoder, tokenizer=tokenizer)
 
     @property
+    def is_embedding(self) -> bool:
+        """Whether it was embedded elsewhere."""
+        return self.given is not None and is_embedding(self.given)
+
+    @property
     def is_read(self) -> bool:
         """Whether the text encoder is loaded."""
-        return self.ckpt is not None and not (self.given and is_embedding(self.given))
+        return self.ckpt is not None and not self.is_embedding
 
     def embed(self, where: Placement, *, seed: int = 0) -> jax.Array:
         """Return the embedding ``[text_rows, text_dim]``; the encoder's weights are gone by then."""
         encoder = None
-        if not self.is_read and not (self.given and is_embedding(self.given)):
+        if not self.is_read and not self.is_embedding:
             return jax.random.normal(jax.random.key(seed), (self.rows, self.dim))
         if self.is_read:
             size, params = load_for_once(self.ckpt, self.encoder, self.dtype, where)

@@ -1,0 +1,159 @@
+"""From options to a session of InSpatio-World: every input checked, no weight read."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+from checkpoints.weights import open_weights
+from ports.inspatio_world.backbone import InSpatioWorld
+from ports.inspatio_world.checkpoint import DIT, UMT5, tokenizer_folder
+from ports.inspatio_world.config import SIZE, TINY, TINY_VAE, InSpatioConfig
+from ports.inspatio_world.cost import inspatio_cost
+from ports.inspatio_world.loading import Program
+from ports.inspatio_world.memory import as_asked, weigh_source
+from ports.inspatio_world.source import builtin_scene
+from ports.inspatio_world.source.coverage import known_shares
+from ports.inspatio_world.source.encode import moments
+from ports.inspatio_world.source.scene import Scene
+from ports.inspatio_world.source.scene_files import read_scene
+from ports.inspatio_world.source.shot import Filming, Shot, plan_targets, plan_trajectory
+from ports.inspatio_world.source.trajectory import read_target_poses, read_trajectory
+from ports.wan.autoencoders import wan_vae
+from ports.wan.program.frame_size import read_size
+from ports.wan.program.prompt import Prompt
+from ports.wan.sizes import CELL
+from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.sessions import MemoryOptions, Session
+
+if typing.TYPE_CHECKING:
+    from ports.inspatio_world.options import InSpatioOptions
+
+FPS = 24.0
+"""Frames a second, where the scene does not say."""
+
+
+def open_session(
+    options: "InSpatioOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
+) -> Session:
+    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    random = options.random_weights or options.tiny
+    has_files = weights and not random
+    _check_given(options, random=random, has_files=has_files)
+    scene = _scene(options)
+    shot = _shot(options, scene)
+    text = options.prompt or scene.prompt
+    if text is None and has_files:
+        raise ValueError(
+            "`prompt` missing, and the scene has no prompt.txt: say what is to be seen, or give an embedding"
+        )
+    backbone = _backbone(options, scene)
+    config = backbone.config
+    prompt = Prompt.check(
+        text,
+        dim=config.text_dim,
+        rows=config.text_rows,
+        dtype=config.dtype,
+        ckpt=None if options.ckpt is None else Path(options.ckpt),
+        encoder=UMT5,
+        tokenizer=None if options.ckpt is None else tokenizer_folder(options.ckpt),
+    )
+    chunks = shot.latents // backbone.spec.chunk_frames
+    chosen, position = as_asked(memory, chunks=chunks)
+    of_source = {"time_weight": options.time_weight, "known_weight": options.known_weight}
+    chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
+    backbone = dataclasses.replace(backbone, remembered_position=position)
+    program = Program(
+        backbone=backbone,
+        scene=scene,
+        shot=shot,
+        released=options.as_released,
+        prompt=prompt,
+        ckpt=options.ckpt,
+        dit=options.dit,
+    )
+    return Session(
+        model="inspatio-world",
+        backbone=backbone,
+        memory=chosen,
+        chunks=chunks,
+        fps=options.fps or scene.fps or FPS,
+        cost=inspatio_cost(backbone, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
+        loader=program.load,
+        pixel_frames=shot.frames,
+        random_weights=random,
+        decode=decode,
+        summary={
+            "weights": "random" if random else options.ckpt,
+            "version": shot.version,
+            "scene": options.scene,
+            "trajectory": options.trajectory,
+            "prompt": text,
+            "frames": shot.frames,
+            "size": f"{scene.size[0]}x{scene.size[1]}",
+            "decoder_rule": options.decoder_rule,
+            "least_unknown": options.least_unknown,
+            **of_source,
+        },
+        notes=(*scene.notes, *shot.notes),
+    )
+
+
+def _check_given(options: "InSpatioOptions", *, random: bool, has_files: bool) -> None:
+    if random and options.ckpt is not None:
+        raise ValueError("`ckpt` excludes `random_weights` and `tiny`; give one of them")
+    if options.dit is not None and options.ckpt is None:
+        raise ValueError("`dit` is the transformer alone; give the folder of VAE and text encoder with `ckpt`")
+    if has_files and options.ckpt is None:
+        raise ValueError("`ckpt` missing: give the model folder, or `random_weights` or `tiny` to try without")
+    if options.frames is not None and options.frames < 1:
+        raise ValueError(f"`frames` {options.frames}: give at least one")
+
+
+def _scene(options: "InSpatioOptions") -> Scene:
+    if options.scene is None:
+        raise ValueError(f"`scene` missing: give a folder, or {builtin_scene.NAME}, which needs no file")
+    builtin = options.scene == builtin_scene.NAME
+    default = builtin_scene.SIZE if builtin else SIZE
+    size = default if options.size is None else read_size("size", options.size, like="480x832")
+    if builtin:
+        return builtin_scene.builtin_scene(size=size)
+    return read_scene(options.scene, depth_scale=options.depth_scale).resized(size)
+
+
+def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
+    version = options.version or ("v1" if scene.targets is None and scene.kind == "video" else "v1.5")
+    if version == "v1.5":
+        if options.trajectory is None and scene.targets is None:
+            raise ValueError("`trajectory` missing: v1.5 films along a file of world-to-camera matrices, one a frame")
+        targets = scene.targets if options.trajectory is None else read_target_poses(options.trajectory)
+        return plan_targets(scene, targets, limit=options.frames)
+    if options.trajectory is None and options.scene != builtin_scene.NAME:
+        raise ValueError("`trajectory` missing: v1 films along a file of three lines: pitch, yaw and displacement")
+    path = builtin_scene.OUT_AND_BACK if options.trajectory is None else read_trajectory(options.trajectory)
+    filming = Filming(
+        follow=options.follow,
+        rotation_only=options.rotation_only,
+        freeze_repeat=options.freeze_repeat,
+        freeze_frame=options.freeze_frame,
+        adaptive=not options.all_frames,
+        fit=options.fit,
+        released=options.as_released,
+    )
+    return plan_trajectory(scene, path, filming, limit=options.frames)
+
+
+def _backbone(options: "InSpatioOptions", scene: Scene) -> InSpatioWorld:
+    if options.tiny:
+        config, coder = TINY, TINY_VAE
+    else:
+        place = options.dit or options.ckpt
+        config = InSpatioConfig() if place is None else open_weights(place, DIT).config
+        config = dataclasses.replace(config, dtype=options.dtype)
+        coder = wan_vae.VAEConfig(compute_dtype=options.dtype)
+    return InSpatioWorld(
+        config=config,
+        rows=scene.size[0] // CELL,
+        columns=scene.size[1] // CELL,
+        vae=dataclasses.replace(coder, decoder_rule=options.decoder_rule),
+        least_unknown=options.least_unknown,
+    )
