@@ -1,5 +1,20 @@
 """World memory for autoregressive video world models, in JAX.
 
-``worldkv_jax.memory`` is the memory, ``cameras`` its index, ``rollout`` the loop around a model that lives on it;
-``evaluation`` scores what it remembers, ``media`` shows it, ``cli`` is the command ``worldkv``.
+``worldkv_jax.memory`` is the memory, ``cameras`` its index, ``rollout`` the loop around a model that lives on it,
+``sessions`` what opens a model by name; ``evaluation`` scores what is remembered, ``media`` shows it, ``cli`` is the
+command ``worldkv``. Each is imported when it is first used.
 """
+
+from worldkv_jax.lazy import lazy
+
+__all__ = ["cameras", "cli", "evaluation", "media", "memory", "open_model", "rollout", "sessions"]
+
+_get = lazy(__name__, dict.fromkeys(__all__, "") | {"open_model": "sessions"})
+
+
+def __getattr__(name: str):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("worldkv-jax")
+    return _get(name)
