@@ -16,10 +16,11 @@ from ports.inspatio_world.config import (
     InSpatioConfig,
 )
 from ports.wan.autoencoders.wan_vae import VAEConfig, decode, encode
+from ports.wan.nn.block import Conditions
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import Conditions, keys_and_values, mean_query, query_and_key
+from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
 from ports.wan.schedule import warped_schedule
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
@@ -196,7 +197,7 @@ class InSpatioWorld:
     def _denoise(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         cells = jnp.concatenate([x, prepared.guide.astype(x.dtype)], axis=-1)
         context = context._replace(length=prepared.attends * context.length)
-        conditions = prepared.conditions._replace(beside=prepared.live)
+        conditions = prepared.conditions._replace(reference=prepared.live)
         return self._forward(params, cells, t, OWN_POSITION, conditions, context=context, collect=collect)
 
     def _forward(self, params, cells, t, start: int, conditions: Conditions, **options):

@@ -11,9 +11,10 @@ from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, Ling
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.schedule import lingbot_schedule
 from ports.wan.autoencoders.wan_vae import VAEConfig, decode
+from ports.wan.nn.block import Conditions
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import Conditions, keys_and_values, mean_query, query_and_key
+from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
 from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout import ChunkInput, Schedule

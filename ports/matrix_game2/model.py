@@ -16,12 +16,12 @@ from ports.matrix_game2.action_module import (
     action_rotation,
 )
 from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
-from ports.wan.nn.block import MLP, QKV
+from ports.wan.nn.block import MLP, QKV, Conditions
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.layers import LayerNorm
 from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import patchify, unpatchify
-from ports.wan.nn.stack import Conditions, map_layers, run_blocks
+from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.memory import Context
 
 
@@ -104,14 +104,14 @@ class MatrixGameDiT(WanDiT):
         x = self.patch_embedding(patchify(cells).astype(self.dtype)).astype(jnp.float32)
         structure, weights = nnx.split(self.actions)
 
-        def act(x, own_part):
-            weights, layer = own_part
+        def act(x, extra):
+            weights, layer = extra
             x, mouse = nnx.merge(structure, weights)(x, actions, layer)
             return x, mouse if collect else None
 
-        def run(x, layers, between=None, own_part=None):
-            conditions = Conditions(cross=cross, own_part=own_part)
-            passing = {"context": context, "collect": collect, "between": between, "layers": layers}
+        def run(x, layers, before_ffn=None, extra=None):
+            conditions = Conditions(cross=cross, extra=extra)
+            passing = {"context": context, "collect": collect, "before_ffn": before_ffn, "layers": layers}
             return run_blocks(self.blocks, x, time_rows, rope, conditions, **passing)
 
         acting = self.config.action_layers

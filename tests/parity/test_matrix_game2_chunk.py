@@ -12,11 +12,12 @@ from ports.matrix_game2.action_module import FrameKV
 from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams, Prepared
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.schedule import sigma_at
-from ports.wan.nn.attention import attention
+from ports.wan.nn.block import Conditions
 from ports.wan.nn.layers import gate, layer_norm, modulate
+from ports.wan.nn.memory_rows import Past, empty_buffer
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
-from ports.wan.nn.stack import Conditions, keys_and_values, run_blocks
+from ports.wan.nn.stack import keys_and_values, run_blocks
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import Context, KVSpan, MemoryConfig, WorldMemory, recall, remember
@@ -146,16 +147,16 @@ def test_blocks_and_head(case):
 
 
 def _run_block(case, layer, x, time_rows, prepared, context):
-    conditions, between = Conditions(cross=prepared.cross), None
+    conditions, before_ffn = Conditions(cross=prepared.cross), None
     if layer < case.config.action_layers:
         structure, weights = nnx.split(case.model.actions)
         layers = jax.tree.map(lambda a: a[layer : layer + 1], (weights, prepared.actions.layers))
-        conditions = conditions._replace(own_part=layers)
+        conditions = conditions._replace(extra=layers)
 
-        def between(x, own_part):
-            return nnx.merge(structure, own_part[0])(x, prepared.actions, own_part[1])
+        def before_ffn(x, extra):
+            return nnx.merge(structure, extra[0])(x, prepared.actions, extra[1])
 
-    options = {"context": context, "between": between, "layers": range(layer, layer + 1)}
+    options = {"context": context, "before_ffn": before_ffn, "layers": range(layer, layer + 1)}
     return run_blocks(case.model.blocks, x, time_rows, prepared.rope, conditions, **options)[0]
 
 
@@ -164,13 +165,10 @@ def _parts_of_block(case, name, layer, x, time_rows):
     prepared, context = case.made[name].prepared, case.made[name].context
     structure, weights = nnx.split(case.model.blocks)
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
-    past = jax.tree.map(lambda a: a[layer][:, : int(context.length)], context.span)
-
-    def attend(own):
-        return attention(own.query, *(jnp.concatenate(pair, axis=1) for pair in zip(own[1:], past))), None
-
+    valid = jax.tree.map(lambda a: a[:, :, : int(context.length)], context.span)
+    past = Past(empty_buffer((valid,), x.shape[1]), (jax.tree.map(lambda a: a[layer], valid),)).write_context()
     rows = block.modulation[...] + time_rows
-    attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, attend)
+    attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, past)
     case.expect(f"{name}/block{layer}.self_attn", attended)
     x = x + gate(attended, rows[:, :, 2])
     crossed = block.cross_attn(block.norm3(x), *(a[layer] for a in prepared.cross))
