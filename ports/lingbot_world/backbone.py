@@ -10,13 +10,12 @@ from ports.lingbot_world.camera import Lens, camera_cells
 from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LATENT_CHANNELS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.schedule import lingbot_schedule
-from ports.wan.blocks import Conditions, keys_and_values, mean_query, query_and_key
+from ports.wan.blocks import Conditions, attention_queries, keys_and_values
 from ports.wan.parameters import bind
 from ports.wan.patches import PATCH
 from ports.wan.vae import VAEConfig, decode
-from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule
 
 
 class LingBotParams(NamedTuple):
@@ -57,6 +56,8 @@ class LingBotWorld:
     """Latent columns."""
     schedule: Schedule = dataclasses.field(default_factory=lingbot_schedule)
     vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
+
+    lag = 0
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
@@ -112,13 +113,9 @@ class LingBotWorld:
         _, own = self._forward(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
         return own, prepared.last_camera
 
-    def queries(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
-
-    def asks(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries and own keys of a pass, to see where it looks."""
-        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
+    def attention_queries(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with."""
+        return self._forward(params, x, t, prepared, context, collect=attention_queries)[1]
 
     def init_decoder(self, params: LingBotParams, worlds: int) -> None:
         """Return nothing: the decoder's state begins with the first chunk, which gives 9 frames instead of 12."""
