@@ -20,11 +20,10 @@ from ports.wan.nn.block import Conditions
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
+from ports.wan.nn.stack import attention_queries, keys_and_values
 from ports.wan.schedule import warped_schedule
-from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule, Viewed
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, Viewed
 
 OWN_POSITION = 2 * CHUNK_FRAMES
 """Time position of a chunk's first frame: source and previous output stand before it, also where there is none."""
@@ -91,7 +90,7 @@ class InSpatioWorld:
     """Time position at which every remembered chunk begins. Unchanged, its keys stand where the previous output
     does; -3 moves them before the source, 9 behind the chunk itself. The weights have seen 0 to 8."""
 
-    lag = 1  # not a field: a chunk's clean keys and values are known when the next one is made
+    lag = 1  # a chunk's clean keys and values are known when the next one is made
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
@@ -159,15 +158,11 @@ class InSpatioWorld:
         """Predict the flow of noisy latents."""
         return self._denoise(params, x, t, prepared, context)[0]
 
-    def queries(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._denoise(params, x, t, prepared, context, collect=mean_query)[1]
-
-    def asks(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries of a pass, its own keys and those of the context pass, to see where it looks."""
-        query, key = self._denoise(params, x, t, prepared, context, collect=query_and_key)[1]
-        key = jnp.concatenate([key, prepared.live.keys.astype(key.dtype)], axis=2)
-        return Asked(query, key, prepared.attends * context.length)
+    def attention_queries(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with; the keys of the context pass are always seen."""
+        queries = self._denoise(params, x, t, prepared, context, collect=attention_queries)[1]
+        keys = jnp.concatenate([queries.keys, prepared.live.keys.astype(queries.keys.dtype)], axis=2)
+        return queries._replace(keys=keys, length=prepared.attends * context.length)
 
     def commit(
         self, params: InSpatioParams, x0, prepared: Prepared, context: Context

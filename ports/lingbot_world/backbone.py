@@ -14,10 +14,9 @@ from ports.wan.autoencoders.wan_vae import VAEConfig, decode
 from ports.wan.nn.block import Conditions
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
-from worldkv_jax.evaluation.attention import Asked
+from ports.wan.nn.stack import attention_queries, keys_and_values
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule
 
 
 class LingBotParams(NamedTuple):
@@ -58,6 +57,8 @@ class LingBotWorld:
     """Latent columns."""
     schedule: Schedule = dataclasses.field(default_factory=lingbot_schedule)
     vae: VAEConfig = dataclasses.field(default_factory=VAEConfig)
+
+    lag = 0
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
@@ -113,13 +114,9 @@ class LingBotWorld:
         _, own = self._forward(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
         return own, prepared.last_camera
 
-    def queries(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
-
-    def asks(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries and own keys of a pass, to see where it looks."""
-        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
+    def attention_queries(self, params: LingBotParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with."""
+        return self._forward(params, x, t, prepared, context, collect=attention_queries)[1]
 
     def init_decoder(self, params: LingBotParams, worlds: int) -> None:
         """Return nothing: the decoder's state begins with the first chunk, which gives 9 frames instead of 12."""

@@ -15,10 +15,9 @@ from ports.wan.autoencoders.taehv import TAEHVConfig
 from ports.wan.autoencoders.wan_vae import VAEConfig
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
-from worldkv_jax.evaluation.attention import Asked
+from ports.wan.nn.stack import attention_queries, keys_and_values
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule
 
 
 class MatrixGameParams(NamedTuple):
@@ -62,6 +61,8 @@ class MatrixGame2:
     schedule: Schedule = UNIVERSAL.schedule
     decoder: VAEConfig | TAEHVConfig = dataclasses.field(default_factory=VAEConfig)
     """What makes frames of latents: the VAE, or a tiny stand-in that is faster and less sharp."""
+
+    lag = 0
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
@@ -114,13 +115,11 @@ class MatrixGame2:
         actions = prepared.actions.layers
         return own, push(actions.past, ActionWindow(mouse, actions.keyboard))
 
-    def queries(self, params: MatrixGameParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
-
-    def asks(self, params: MatrixGameParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries and own keys of a pass, to see where it looks."""
-        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
+    def attention_queries(
+        self, params: MatrixGameParams, x, t, prepared: Prepared, context: Context
+    ) -> AttentionQueries:
+        """Return what the attention of a pass asks with."""
+        return self._forward(params, x, t, prepared, context, collect=attention_queries)[1]
 
     def init_decoder(self, params: MatrixGameParams, worlds: int) -> None:
         """Return nothing: the decoder's state begins with the first chunk, which gives 9 frames instead of 12."""

@@ -10,6 +10,7 @@ from flax import nnx
 from ports.wan.nn.block import QKV, BeforeFFN, Conditions, DiTBlock
 from ports.wan.nn.memory_rows import Past, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
+from worldkv_jax.rollout import AttentionQueries
 
 
 def run_blocks(
@@ -78,14 +79,9 @@ def keys_and_values(own: QKV) -> KVSpan:
     return KVSpan(own.key, own.value)
 
 
-def mean_query(own: QKV) -> jax.Array:
-    """Collect what retrieval by attention asks with, ``[B, N, H]``."""
-    return own.query.mean(axis=1)
-
-
-def query_and_key(own: QKV) -> tuple[jax.Array, jax.Array]:
-    """Collect what shows where a chunk looks, each ``[B, T, N, H]``."""
-    return own.query, own.key
+def attention_queries(own: QKV) -> AttentionQueries:
+    """Collect what retrieval by attention asks with, and what shows where a chunk looks."""
+    return AttentionQueries(own.query.mean(axis=1), own.query, own.key)
 
 
 def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) -> Any:
