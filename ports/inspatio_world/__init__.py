@@ -1,6 +1,6 @@
 """InSpatio-World: a source video, or a few images, seen from a new camera path (v1 and v1.5)."""
 
-__all__ = ["InSpatioConfig", "InSpatioParams", "InSpatioWorld", "Source"]
+__all__ = ["InSpatioConfig", "InSpatioWorld", "Source"]
 
 
 def __getattr__(name: str):

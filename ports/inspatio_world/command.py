@@ -181,8 +181,9 @@ def _backbone(args, size):
     from checkpoints.weights import open_weights
     from ports.inspatio_world.backbone import InSpatioWorld
     from ports.inspatio_world.checkpoint import DIT
-    from ports.inspatio_world.config import CELL, TINY, TINY_VAE, InSpatioConfig
+    from ports.inspatio_world.config import TINY, TINY_VAE, InSpatioConfig
     from ports.wan.autoencoders.wan_vae import VAEConfig
+    from ports.wan.latents import CELL
 
     if args.tiny:
         config, coder = TINY, TINY_VAE

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ports.inspatio_world.backbone import InSpatioWorld
-from ports.inspatio_world.config import CELL, GUIDE_CHANNELS
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
+from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH

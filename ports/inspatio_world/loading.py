@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from checkpoints.components import Component
 from checkpoints.restore import load_params
-from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld
+from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.checkpoint import DIT, UMT5, VAE, tokenizer_folder
 from ports.inspatio_world.config import InSpatioConfig
 from ports.inspatio_world.footage import Footage, film
@@ -18,6 +18,7 @@ from ports.inspatio_world.inputs import encode_footage
 from ports.inspatio_world.scene import Scene
 from ports.inspatio_world.shot import Shot
 from ports.wan.autoencoders import wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.encoders.prompts import TextEncoder, embed_prompt
 from ports.wan.encoders.text import Tokenizer
 from ports.wan.nn.dit import WanDiT
@@ -44,7 +45,7 @@ class Job:
     """File of the transformer, where it is not to be looked for in ``ckpt``."""
 
 
-def load(job: Job, *, seed: int = 0) -> tuple[InSpatioParams, list[ChunkInput]]:
+def load(job: Job, *, seed: int = 0) -> tuple[WanParams, list[ChunkInput]]:
     """Film first, which tells soonest if a path is wrong; then load one large network at a time."""
     backbone, footage = job.backbone, _film(job)
     text = _embed(job, seed)
@@ -59,7 +60,7 @@ def load(job: Job, *, seed: int = 0) -> tuple[InSpatioParams, list[ChunkInput]]:
         dit = init_params(WanDiT, backbone.config, seed, dtype=jnp.dtype(backbone.config.dtype))
     else:
         _, dit = _load(job.dit or job.ckpt, DIT, backbone.config.dtype)
-    return InSpatioParams(dit, {"decoder": coder["decoder"]}), inputs
+    return WanParams(dit, {"decoder": coder["decoder"]}), inputs
 
 
 def _film(job: Job) -> Footage:

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.gates import SourceAware
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 
 BEFORE_SOURCE = -CHUNK_FRAMES

@@ -1,6 +1,6 @@
 """LingBot-World-Fast: a 14-billion-parameter world model that is steered by camera poses, or by poses and keys."""
 
-__all__ = ["Given", "Lens", "LingBotConfig", "LingBotParams", "LingBotWorld"]
+__all__ = ["Given", "Lens", "LingBotConfig", "LingBotWorld"]
 
 
 def __getattr__(name: str):

@@ -9,12 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.lingbot_world.config import CELL, CHUNK_FRAMES, CONDITION_CHANNELS, LATENT_CHANNELS
 from ports.wan.autoencoders.wan_vae import VAEConfig, encode_image
 from ports.wan.encoders.resize import bicubic
+from ports.wan.latents import CELL, CHUNK_FRAMES, GUIDE_CHANNELS, LATENT_CHANNELS, frames_of, latents_of
 from ports.wan.nn.patches import PATCH
-
-FRAMES_PER_LATENT = 4
 
 
 def latent_size(image_size: tuple[int, int], area: int) -> tuple[int, int]:
@@ -57,7 +55,7 @@ class Length:
     @property
     def frames(self) -> int:
         """Frames of the video."""
-        return (self.latents - 1) * FRAMES_PER_LATENT + 1
+        return frames_of(self.latents)
 
 
 def rollout_length(frames: int, poses: int | None = None) -> Length:
@@ -66,11 +64,10 @@ def rollout_length(frames: int, poses: int | None = None) -> Length:
     Raises:
         ValueError: less than one chunk is left.
     """
-    whole = min((n - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT + 1 for n in (frames, poses or frames))
-    latents = (whole - 1) // FRAMES_PER_LATENT + 1
-    length = Length(whole, latents - latents % CHUNK_FRAMES)
+    latents = latents_of(min(frames, poses or frames))
+    length = Length(frames_of(latents), latents - latents % CHUNK_FRAMES)
     if length.latents < CHUNK_FRAMES:
-        shortest = (CHUNK_FRAMES - 1) * FRAMES_PER_LATENT + 1
+        shortest = frames_of(CHUNK_FRAMES)
         given = f"{frames} frames" if poses is None else f"{frames} frames along {poses} poses"
         raise ValueError(
             f"{given} are less than a chunk of {CHUNK_FRAMES} latent frames; give at least {shortest} of both"
@@ -87,7 +84,7 @@ def image_cells(latents: jax.Array) -> jax.Array:
     Returns:
         ``[B, F, rows, columns, 20]`` (LingBot-World specification, section 6).
     """
-    mask = jnp.zeros((*latents.shape[:-1], CONDITION_CHANNELS - LATENT_CHANNELS), latents.dtype)
+    mask = jnp.zeros((*latents.shape[:-1], GUIDE_CHANNELS - LATENT_CHANNELS), latents.dtype)
     return jnp.concatenate([mask.at[:, 0].set(1), latents], axis=-1)
 
 

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from ports.lingbot_world.backbone import LingBotWorld
-from ports.lingbot_world.config import CELL, CONDITION_CHANNELS
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
+from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from worldkv_jax.rollout.plan import Cost
@@ -41,7 +41,7 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
 
     stream = 4 * tokens * dim  # bytes of one float32 activation
     prompt_bytes = 2 * layers * rows * dim * width
-    image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns
+    image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns
     coder = wan_vae.abstract_params(backbone.vae)
     encoding = _bytes(coder) + _ENCODE_BYTES * pixels
     text = _bytes(umt5.COMPONENT.abstract(umt5.UMT5Config()), "bfloat16") if encodes_text else 0

@@ -17,10 +17,11 @@ from ports.lingbot_world.camera import make_lens, motion_scale
 from ports.lingbot_world.camera_folder import CameraPath, latent_actions
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.conditioning import Length, image_chunks
-from ports.lingbot_world.config import CELL, CHUNK_FRAMES, LingBotConfig
+from ports.lingbot_world.config import LingBotConfig
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import load_embedding
 from ports.wan.encoders.text import Tokenizer
+from ports.wan.latents import CELL, CHUNK_FRAMES
 from worldkv_jax.cameras import latent_poses
 from worldkv_jax.rollout import ChunkInput, chunk_inputs
 

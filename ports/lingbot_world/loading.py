@@ -10,31 +10,33 @@ from tqdm import tqdm
 
 from checkpoints.components import Component
 from checkpoints.restore import load_params
-from ports.lingbot_world.backbone import LingBotParams, LingBotWorld
+from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.conditioning import encode_first_frame, image_cells
-from ports.lingbot_world.config import LATENT_CHANNELS, LingBotConfig
+from ports.lingbot_world.config import LingBotConfig
 from ports.lingbot_world.inputs import Inputs, is_embedding
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import TextEncoder, embed_prompt
 from ports.wan.encoders.text import Tokenizer
+from ports.wan.latents import LATENT_CHANNELS
 from ports.wan.nn.parameters import init_params
 from worldkv_jax.rollout import ChunkInput
 
 
-def load(inputs: Inputs) -> tuple[LingBotParams, list[ChunkInput]]:
+def load(inputs: Inputs) -> tuple[WanParams, list[ChunkInput]]:
     """Embed the prompt, encode the image, then load the transformer: one large network at a time."""
     config, ckpt = inputs.backbone.config, inputs.ckpt
     prompt = _embed(inputs.prompt, ckpt, config)
     _, coder = _load(ckpt, wan_vae.COMPONENT, "float32")
     cells = _encode(inputs, coder)
     _, dit = _load(ckpt, DIT, config.dtype)
-    return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
+    return WanParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
 
 
-def draw(inputs: Inputs, *, seed: int = 0) -> tuple[LingBotParams, list[ChunkInput]]:
+def draw(inputs: Inputs, *, seed: int = 0) -> tuple[WanParams, list[ChunkInput]]:
     """Do the same with random weights, of the transformer and of the VAE, and without a text encoder."""
     backbone, config = inputs.backbone, inputs.backbone.config
     if inputs.prompt is not None and is_embedding(inputs.prompt):
@@ -45,7 +47,7 @@ def draw(inputs: Inputs, *, seed: int = 0) -> tuple[LingBotParams, list[ChunkInp
     coder = wan_vae.init_params(backbone.vae, seed) if needs_coder else {}
     cells = _encode(inputs, coder)
     dit = init_params(LingBotDiT, config, seed, dtype=jnp.dtype(config.dtype))
-    return LingBotParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
+    return WanParams(dit, _decoder(inputs, coder)), inputs.chunks(cells, prompt)
 
 
 def _decoder(inputs: Inputs, coder: dict) -> dict | None:

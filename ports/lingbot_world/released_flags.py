@@ -3,7 +3,8 @@
 import dataclasses
 import warnings
 
-from ports.lingbot_world.config import CHUNK_FRAMES, LingBotConfig
+from ports.lingbot_world.config import LingBotConfig
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.memory import OFFICIAL, BankConfig, CompressionConfig, MemoryConfig
 
 RECENT_FRAMES = 6

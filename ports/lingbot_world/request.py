@@ -14,7 +14,7 @@ from ports.lingbot_world.camera_folder import CameraPath, read_path
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.command import IGNORED_FLAGS, MEMORY_FLAGS
 from ports.lingbot_world.conditioning import Length, latent_size, rollout_length
-from ports.lingbot_world.config import CELL, LingBotConfig
+from ports.lingbot_world.config import LingBotConfig
 from ports.lingbot_world.cost import lingbot_cost
 from ports.lingbot_world.inputs import Inputs, check_parts, check_prompt, is_embedding, read_config, read_image
 from ports.lingbot_world.loading import draw, load
@@ -22,6 +22,7 @@ from ports.lingbot_world.released_flags import check_released_window, released_m
 from ports.lingbot_world.schedule import lingbot_schedule
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
+from ports.wan.latents import CELL
 from ports.wan.nn.patches import PATCH
 from worldkv_jax.cli.memory_flags import BANK_FLAGS
 from worldkv_jax.memory import DEFAULT, MemoryConfig
@@ -60,7 +61,9 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     coder = wan_vae.VAEConfig() if without_files else open_weights(args.ckpt, wan_vae.COMPONENT).config
     if args.prompt is not None:
         check_prompt(args.prompt, None if without_files else args.ckpt, config)
-    backbone = LingBotWorld(config, rows, columns, lingbot_schedule(shift=args.shift), coder)
+    backbone = LingBotWorld(
+        config=config, rows=rows, columns=columns, schedule=lingbot_schedule(shift=args.shift), vae=coder
+    )
     inputs = Inputs(
         backbone=backbone,
         path=path,

@@ -1,6 +1,6 @@
 """Matrix-Game 2.0: a 1.6-billion-parameter game world model that is played with keys and mouse, in three variants."""
 
-__all__ = ["Given", "MatrixGame2", "MatrixGameConfig", "MatrixGameParams"]
+__all__ = ["Given", "MatrixGame2", "MatrixGameConfig"]
 
 
 def __getattr__(name: str):

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ports.matrix_game2.config import CHUNK_FRAMES, CONDITION_CHANNELS, LATENT_CHANNELS
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
+from ports.wan.latents import CHUNK_FRAMES, GUIDE_CHANNELS, LATENT_CHANNELS
 
 HEIGHT, WIDTH = 352, 640
 """Pixels of the released video."""
@@ -111,7 +111,7 @@ class SceneEncoder:
 
 def mask_first(latents: jax.Array) -> jax.Array:
     """Put the mask before image latents ``[B, F, rows, columns, 16]``: it says that the first frame is given."""
-    mask = jnp.zeros((*latents.shape[:-1], CONDITION_CHANNELS - LATENT_CHANNELS), latents.dtype)
+    mask = jnp.zeros((*latents.shape[:-1], GUIDE_CHANNELS - LATENT_CHANNELS), latents.dtype)
     return jnp.concatenate([mask.at[:, 0].set(1), latents], axis=-1)
 
 

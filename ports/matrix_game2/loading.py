@@ -12,15 +12,16 @@ from tqdm import tqdm
 from checkpoints.components import Component
 from checkpoints.restore import load_params
 from ports.matrix_game2.actions import Rows
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
+from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.conditioning import Scene, SceneEncoder, mask_first
-from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_CHANNELS
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
 from ports.matrix_game2.variants import Variant
 from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
+from ports.wan.latents import CHUNK_FRAMES, LATENT_CHANNELS
 from ports.wan.nn.parameters import init_params
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
@@ -48,7 +49,7 @@ class Job:
     """Whether frames are wanted and not only latents."""
 
 
-def load(job: Job) -> tuple[MatrixGameParams, Iterable[ChunkInput]]:
+def load(job: Job) -> tuple[WanParams, Iterable[ChunkInput]]:
     """Encode the first images, then load the transformer: one large network at a time."""
     backbone, dtype = job.backbone, jnp.dtype(job.backbone.config.dtype)
     if job.ckpt is None:
@@ -57,7 +58,7 @@ def load(job: Job) -> tuple[MatrixGameParams, Iterable[ChunkInput]]:
     else:
         scene, decoder = _load_scene(job)
         _, dit = _load(job.ckpt, dit_component(job.variant), dtype)
-    params = MatrixGameParams(dit, decoder)
+    params = WanParams(dit, decoder)
     if callable(job.actions):
         return params, play(scene, job.variant, job.actions, units=job.units)
     worlds = job.actions * (job.worlds // len(job.actions))
@@ -74,9 +75,9 @@ def _load_scene(job: Job) -> tuple[Scene, dict | None]:
     scene = jax.block_until_ready(encoder(pictures, chunks=job.chunks))
     if not job.decodes:
         return scene, None
-    if isinstance(job.backbone.decoder, taehv.TAEHVConfig):
+    if isinstance(job.backbone.vae, taehv.TAEHVConfig):
         _, coder_params = _load(job.ckpt, taehv.COMPONENT, jnp.float32)
-    return scene, _decoder_alone(coder_params, job.backbone.decoder.compute_dtype)
+    return scene, _decoder_alone(coder_params, job.backbone.vae.compute_dtype)
 
 
 def _draw_scene(job: Job) -> Scene:
@@ -92,7 +93,7 @@ def _draw_scene(job: Job) -> Scene:
 def _draw_decoder(job: Job) -> dict | None:
     if not job.decodes:
         return None
-    decoder = job.backbone.decoder
+    decoder = job.backbone.vae
     network = wan_vae if isinstance(decoder, wan_vae.VAEConfig) else taehv
     return _decoder_alone(network.init_params(decoder, 0), decoder.compute_dtype)
 

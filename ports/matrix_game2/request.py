@@ -14,7 +14,7 @@ from ports.matrix_game2.action_sources import LIVE, read_actions, typed
 from ports.matrix_game2.actions import Rows, chunks_of_rows
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
-from ports.matrix_game2.config import CELL, TINY, MatrixGameConfig
+from ports.matrix_game2.config import TINY, MatrixGameConfig
 from ports.matrix_game2.cost import matrix_game_cost
 from ports.matrix_game2.loading import Job, load
 from ports.matrix_game2.memories import WHY_OFF, default_memory, native_memory
@@ -22,6 +22,7 @@ from ports.matrix_game2.play import Source
 from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import clip
+from ports.wan.latents import CELL
 from ports.wan.nn.patches import PATCH
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.memory import MemoryConfig
@@ -52,7 +53,7 @@ def make_request(args: argparse.Namespace, memory: MemoryConfig | None) -> Reque
     pictures = _pictures(args, rows * CELL, columns * CELL)
     worlds = _worlds(pictures, actions)
     config, coder, tower, decoder = _networks(args, variant)
-    backbone = MatrixGame2(config, rows, columns, variant.schedule, decoder)
+    backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=variant.schedule, vae=decoder)
     units = _units(args)
     memory = _memory(args, memory, variant, config, chunks)
     decodes = not getattr(args, "no_decode", False)
@@ -205,7 +206,7 @@ def _summary(args: argparse.Namespace, job: Job) -> dict:
         "height": backbone.rows * CELL,
         "width": backbone.columns * CELL,
         "decoder": args.decoder,
-        "decoder_dtype": backbone.decoder.compute_dtype,
+        "decoder_dtype": backbone.vae.compute_dtype,
         "units": dataclasses.asdict(job.units),
         "first_affected_frame": "the first of the chunk for which an action is given",
         "model": dataclasses.asdict(backbone.config),

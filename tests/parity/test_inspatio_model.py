@@ -66,7 +66,8 @@ def test_context_pass(chunk_step_case, loaded, name, first):
     clean = case.latents("in/ref")
     clean = clean if first else jnp.concatenate([clean, case.latents("in/last_pred")], axis=1)
     cells = jnp.pad(clean, ((0, 0),) * 4 + ((0, 20),))
-    flow, _ = case.backbone._forward(case.params, cells, jnp.float32(0), 0, prepared.conditions)
+    model, rope = case.backbone.bind(case.params), case.backbone.rotation(0, clean.shape[1])
+    flow, _ = model(cells, jnp.zeros((len(clean), 1)), rope, prepared.conditions)
     agree(flow, case.latents(f"out/{name}/flow"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.conditioning import image_cells, latent_size, rollout_length
-from ports.lingbot_world.config import CELL, LATENT_CHANNELS
+from ports.wan.latents import CELL, LATENT_CHANNELS
 from tests.parity.goldens import find_cases, load_case
 
 load = functools.lru_cache(load_case)
