@@ -1,4 +1,4 @@
-"""A released model from Python, with tiny random weights: the pictures mean nothing, the way is that of the real one."""
+"""A released model from Python, with tiny random weights: its pictures mean nothing, the way is the real one's."""
 
 from worldkv_jax import open_model
 from worldkv_jax.sessions import MemoryOptions

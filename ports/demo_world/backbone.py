@@ -22,10 +22,9 @@ from ports.demo_world.model import (
 from ports.demo_world.weights import load_weights, read_config
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify, unpatchify
-from ports.wan.nn.stack import keys_and_values, mean_query, query_and_key
-from worldkv_jax.evaluation.attention import Asked
+from ports.wan.nn.stack import attention_queries, keys_and_values
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, shifted_schedule
 
 
 class DemoParams(NamedTuple):
@@ -49,6 +48,8 @@ class DemoWorld:
 
     config: DemoConfig = dataclasses.field(default_factory=DemoConfig)
     schedule: Schedule = dataclasses.field(default_factory=lambda: shifted_schedule(4, shift=3.0))
+
+    lag = 0
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> tuple["DemoWorld", DemoParams]:
@@ -98,13 +99,9 @@ class DemoWorld:
         _, own = self._forward(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
         return own, prepared.origin
 
-    def queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._forward(params, x, t, prepared, context, collect=mean_query)[1]
-
-    def asks(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries and own keys of a pass, to see where it looks."""
-        return Asked(*self._forward(params, x, t, prepared, context, collect=query_and_key)[1])
+    def attention_queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with."""
+        return self._forward(params, x, t, prepared, context, collect=attention_queries)[1]
 
     def init_decoder(self, params: DemoParams, worlds: int) -> None:
         """Return nothing: the codec keeps no state."""

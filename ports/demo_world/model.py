@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ports.demo_world import codec, renderer
-from ports.wan.nn.block import MLP, DiTBlock, Head, TimeEmbedding
+from ports.wan.nn.block import MLP, Conditions, DiTBlock, Head, TimeEmbedding
 from ports.wan.nn.layers import Linear
 from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import PATCH, patchify
-from ports.wan.nn.stack import Conditions, map_layers, run_blocks
+from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.cameras import relative
 from worldkv_jax.rope import Rope
 

@@ -4,6 +4,6 @@ from worldkv_jax.lazy import lazy
 
 HELP = "InSpatio-World, 1.3 billion parameters: a video or images seen from a new camera path"
 
-__all__ = ["InSpatioConfig", "InSpatioOptions", "InSpatioParams", "InSpatioWorld", "Source"]
+__all__ = ["InSpatioConfig", "InSpatioOptions", "InSpatioWorld", "Source"]
 
 __getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"InSpatioOptions": "options"})

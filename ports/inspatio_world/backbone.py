@@ -1,39 +1,23 @@
 """InSpatio-World as a Backbone: what the memory and the rollout see of it."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ports.inspatio_world.config import (
-    CELL,
-    CHUNK_FRAMES,
-    GUIDE_CHANNELS,
-    LATENT_CHANNELS,
-    SHIFT,
-    STEPS,
-    InSpatioConfig,
-)
-from ports.wan.autoencoders.wan_vae import VAEConfig, decode, encode
-from ports.wan.nn.dit import WanDiT
-from ports.wan.nn.parameters import bind
-from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import Conditions, keys_and_values, mean_query, query_and_key
+from ports.inspatio_world.config import SHIFT, STEPS, InSpatioConfig
+from ports.wan.autoencoders.wan_vae import VAEConfig
+from ports.wan.backbone import WanBackbone, WanParams
+from ports.wan.latents import CHUNK_FRAMES, GUIDE_CHANNELS
+from ports.wan.nn.block import Conditions
+from ports.wan.nn.stack import keys_and_values
 from ports.wan.schedule import warped_schedule
-from worldkv_jax.evaluation.attention import Asked
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule, Viewed
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, Viewed
 
 OWN_POSITION = 2 * CHUNK_FRAMES
 """Time position of a chunk's first frame: source and previous output stand before it, also where there is none."""
-
-
-class InSpatioParams(NamedTuple):
-    """Weights that a rollout needs; the prompt is embedded before it."""
-
-    dit: Any
-    vae: Any
 
 
 class Source(NamedTuple):
@@ -59,8 +43,9 @@ class Previous(NamedTuple):
 class Prepared(NamedTuple):
     """What is constant over the denoising passes of a chunk."""
 
-    conditions: Conditions
     guide: jax.Array  # [B, F, h, w, 20] mask and render
+    rope: tuple[jax.Array, jax.Array]
+    conditions: Conditions
     live: KVSpan  # [L, B, F * S or 2 F * S, N, H] of source and previous output
     attends: jax.Array  # int32 [B], 1 where the chunk attends to what was retrieved
     before: jax.Array | None  # [B, F, 4, 4] cameras of the previous chunk
@@ -68,7 +53,7 @@ class Prepared(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InSpatioWorld:
+class InSpatioWorld(WanBackbone):
     """Video-to-video world model, v1 and v1.5: its carry is the previous chunk.
 
     Every chunk begins with a context pass over the source of the same time and the previous output, both clean.
@@ -79,9 +64,7 @@ class InSpatioWorld:
 
     config: InSpatioConfig = dataclasses.field(default_factory=InSpatioConfig)
     rows: int = 60
-    """Latent rows: an eighth of the video's height."""
     columns: int = 104
-    """Latent columns."""
     schedule: Schedule = dataclasses.field(default_factory=lambda: warped_schedule(STEPS, shift=SHIFT))
     vae: VAEConfig = dataclasses.field(default_factory=lambda: VAEConfig(decoder_rule="inspatio"))
     least_unknown: float = 0.0
@@ -90,28 +73,14 @@ class InSpatioWorld:
     """Time position at which every remembered chunk begins. Unchanged, its keys stand where the previous output
     does; -3 moves them before the source, 9 behind the chunk itself. The weights have seen 0 to 8."""
 
-    lag = 1  # not a field: a chunk's clean keys and values are known when the next one is made
+    lag = 1  # a chunk's clean keys and values are known when the next one is made
 
     def __post_init__(self):
-        if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:
-            raise ValueError(
-                f"{self.rows} x {self.columns} latent cells cannot be cut into patches of {PATCH} x {PATCH}: the "
-                f"video's height and width have to be multiples of {PATCH * CELL}"
-            )
+        super().__post_init__()
         if not 0 <= self.least_unknown <= 1:
             raise ValueError(
                 f"least_unknown={self.least_unknown} is outside [0, 1]; 0 always attends to what was retrieved"
             )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of tokens."""
-        return self.rows // PATCH, self.columns // PATCH
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """Latents of a chunk: frames, rows, columns, channels."""
-        return CHUNK_FRAMES, self.rows, self.columns, LATENT_CHANNELS
 
     @property
     def spec(self) -> KVSpec:
@@ -120,57 +89,47 @@ class InSpatioWorld:
         It has no rope, so that the memory does not re-base: it would by a chunk's age, but here all remembered
         chunks stand at the same positions, see ``remembered_position``.
         """
-        return KVSpec(
-            layers=self.config.layers,
-            heads=self.config.heads,
-            head_dim=self.config.head_dim,
-            tokens_per_frame=self.grid[0] * self.grid[1],
-            chunk_frames=CHUNK_FRAMES,
-            dtype=self.config.dtype,
-        )
+        return dataclasses.replace(super().spec, rope=None)
 
-    def init_carry(self, params: InSpatioParams, worlds: int) -> None:
+    def init_carry(self, params: WanParams, worlds: int) -> None:
         """Return nothing: there is no previous output yet, and the first chunk's program differs."""
 
-    def prepare_chunk(self, params: InSpatioParams, carry: Previous | None, chunk: ChunkInput, position) -> Prepared:
+    def prepare_chunk(self, params: WanParams, carry: Previous | None, chunk: ChunkInput, position) -> Prepared:
         """Project the prompt and run the context pass."""
         source: Source = chunk.conditions
-        model = bind(WanDiT, self.config, params.dit)
-        conditions = Conditions(cross=model.project_context(source.text))
+        conditions = Conditions(cross=self.bind(params).project_context(source.text))
         clean = source.reference if carry is None else jnp.concatenate([source.reference, carry.latents], axis=1)
         unknown = jnp.mean((1 - source.mask.astype(jnp.float32)) / 2, axis=(1, 2, 3, 4))
         return Prepared(
-            conditions=conditions,
             guide=jnp.concatenate([source.mask, source.render], axis=-1),
+            rope=self.rotation(OWN_POSITION),
+            conditions=conditions,
             live=self.context_pass(params, clean, conditions),
             attends=(unknown >= self.least_unknown).astype(jnp.int32),
             before=None if carry is None else carry.cameras,
             cameras=chunk.cameras,
         )
 
-    def context_pass(self, params: InSpatioParams, clean: jax.Array, conditions: Conditions) -> KVSpan:
+    def context_pass(self, params: WanParams, clean: jax.Array, conditions: Conditions) -> KVSpan:
         """Return the keys and values of clean latents ``[B, F, h, w, 16]`` that attend to each other, from time 0."""
         blank = jnp.zeros((*clean.shape[:-1], GUIDE_CHANNELS), clean.dtype)
-        cells = jnp.concatenate([clean, blank], axis=-1)
-        return self._forward(params, cells, jnp.float32(0), 0, conditions, collect=keys_and_values)[1]
+        cells, rope = jnp.concatenate([clean, blank], axis=-1), self.rotation(0, clean.shape[1])
+        times = jnp.zeros((len(clean), 1), jnp.float32)
+        return self.bind(params)(cells, times, rope, conditions, collect=keys_and_values)[1]
 
-    def flow(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Predict the flow of noisy latents."""
-        return self._denoise(params, x, t, prepared, context)[0]
+    def run(self, params: WanParams, x, t, prepared: Prepared, context: Context, **options) -> tuple:
+        """Pass noisy latents through the transformer, which sees the context pass, and what was retrieved if it may."""
+        context = context._replace(length=prepared.attends * context.length)
+        prepared = prepared._replace(conditions=prepared.conditions._replace(reference=prepared.live))
+        return super().run(params, x, t, prepared, context, **options)
 
-    def queries(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass, ``[L, B, N, H]``."""
-        return self._denoise(params, x, t, prepared, context, collect=mean_query)[1]
+    def attention_queries(self, params: WanParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with; the keys of the context pass are always seen."""
+        queries = super().attention_queries(params, x, t, prepared, context)
+        keys = jnp.concatenate([queries.keys, prepared.live.keys.astype(queries.keys.dtype)], axis=2)
+        return queries._replace(keys=keys, length=prepared.attends * context.length)
 
-    def asks(self, params: InSpatioParams, x, t, prepared: Prepared, context: Context) -> Asked:
-        """Return the queries of a pass, its own keys and those of the context pass, to see where it looks."""
-        query, key = self._denoise(params, x, t, prepared, context, collect=query_and_key)[1]
-        key = jnp.concatenate([key, prepared.live.keys.astype(key.dtype)], axis=2)
-        return Asked(query, key, prepared.attends * context.length)
-
-    def commit(
-        self, params: InSpatioParams, x0, prepared: Prepared, context: Context
-    ) -> tuple[Viewed | None, Previous]:
+    def commit(self, params: WanParams, x0, prepared: Prepared, context: Context) -> tuple[Viewed | None, Previous]:
         """Hand on the output, and remember the previous one from this chunk's context pass: no pass of its own."""
         carry = Previous(x0, prepared.cameras)
         if prepared.before is None:
@@ -180,27 +139,3 @@ class InSpatioWorld:
         if moved:
             keys = self.config.rope.shift_time(keys, jnp.full((1,), moved, jnp.int32))
         return Viewed(KVSpan(keys, values), prepared.before), carry
-
-    def init_decoder(self, params: InSpatioParams, worlds: int) -> None:
-        """Return nothing: the VAE begins a stream without a state."""
-
-    def decode(self, params: InSpatioParams, latents, decoder) -> tuple[jax.Array, Any]:
-        """Decode latents to frames ``[B, n, height, width, 3]``: 9 of the first chunk, 12 of every later one."""
-        frames, decoder = decode(self.vae, params.vae, latents, decoder)
-        return (frames + 1) / 2, decoder
-
-    def encode(self, params: InSpatioParams, frames: jax.Array) -> jax.Array:
-        """Encode a video ``[B, n, height, width, 3]`` in [-1, 1] to latents ``[B, 1 + (n - 1) // 4, h, w, 16]``."""
-        return encode(self.vae, params.vae, frames)
-
-    def _denoise(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
-        cells = jnp.concatenate([x, prepared.guide.astype(x.dtype)], axis=-1)
-        context = context._replace(length=prepared.attends * context.length)
-        conditions = prepared.conditions._replace(beside=prepared.live)
-        return self._forward(params, cells, t, OWN_POSITION, conditions, context=context, collect=collect)
-
-    def _forward(self, params, cells, t, start: int, conditions: Conditions, **options):
-        frames = start + jnp.arange(cells.shape[1], dtype=jnp.int32)
-        times = jnp.broadcast_to(t, (cells.shape[0], 1))
-        rope = self.config.rope.grid(frames, *self.grid)
-        return bind(WanDiT, self.config, params.dit)(cells, times, rope, conditions, **options)

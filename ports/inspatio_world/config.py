@@ -10,13 +10,6 @@ Version = Literal["v1", "v1.5"]
 """Both have the same network with other weights; they differ in how the source is rendered and cut into chunks."""
 VERSIONS: tuple[Version, ...] = ("v1", "v1.5")
 
-CHUNK_FRAMES = 3
-"""Latent frames of a chunk."""
-CELL = 8
-"""Pixels along one side of a latent cell."""
-LATENT_CHANNELS = 16
-GUIDE_CHANNELS = 4 + LATENT_CHANNELS
-"""Channels beside the noisy latents: mask and render."""
 SIZE = (480, 832)
 """Height and width in pixels that the released weights were trained for."""
 STEPS, SHIFT = (1000, 750, 500, 250), 5.0

@@ -1,12 +1,11 @@
 """What InSpatio-World needs besides its memory: bytes and arithmetic, from its sizes."""
 
 from ports.inspatio_world.backbone import InSpatioWorld
-from ports.inspatio_world.config import GUIDE_CHANNELS
+from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from ports.wan.program import costs
-from ports.wan.sizes import CELL
 from worldkv_jax.sessions import Cost
 
 

@@ -5,13 +5,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld
+from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.checkpoint import DIT, VAE
 from ports.inspatio_world.source.encode import encode_footage
 from ports.inspatio_world.source.footage import film
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
 from ports.wan.autoencoders import wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import init_params
 from ports.wan.program.prompt import Prompt
@@ -56,5 +57,5 @@ class Program:
         def of_options(*, worlds: int) -> list[ChunkInput]:
             return jax.tree.map(lambda part: jnp.repeat(part, worlds, axis=0), inputs) if worlds > 1 else inputs
 
-        params = InSpatioParams(dit, {"decoder": coder["decoder"]})
+        params = WanParams(dit, {"decoder": coder["decoder"]})
         return Loaded(params=params, inputs=of_options, notes=footage.notes)

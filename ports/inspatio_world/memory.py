@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.source_rule import SourceAware
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, choose_memory
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from checkpoints.weights import open_weights
 from ports.inspatio_world.backbone import InSpatioWorld
-from ports.inspatio_world.checkpoint import DIT, UMT5, tokenizer_folder
+from ports.inspatio_world.checkpoint import DIT, UMT5, VAE, tokenizer_folder
 from ports.inspatio_world.config import SIZE, TINY, TINY_VAE, InSpatioConfig
 from ports.inspatio_world.cost import inspatio_cost
 from ports.inspatio_world.loading import Program
@@ -19,9 +19,9 @@ from ports.inspatio_world.source.scene_files import read_scene
 from ports.inspatio_world.source.shot import Filming, Shot, plan_targets, plan_trajectory
 from ports.inspatio_world.source.trajectory import read_target_poses, read_trajectory
 from ports.wan.autoencoders import wan_vae
+from ports.wan.latents import CELL
 from ports.wan.program.frame_size import read_size
 from ports.wan.program.prompt import Prompt
-from ports.wan.sizes import CELL
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, Session
 
@@ -46,7 +46,7 @@ def open_session(
         raise ValueError(
             "`prompt` missing, and the scene has no prompt.txt: say what is to be seen, or give an embedding"
         )
-    backbone = _backbone(options, scene)
+    backbone = _backbone(options, scene, has_files=has_files)
     config = backbone.config
     prompt = Prompt.check(
         text,
@@ -142,14 +142,15 @@ def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
     return plan_trajectory(scene, path, filming, limit=options.frames)
 
 
-def _backbone(options: "InSpatioOptions", scene: Scene) -> InSpatioWorld:
+def _backbone(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> InSpatioWorld:
     if options.tiny:
         config, coder = TINY, TINY_VAE
     else:
         place = options.dit or options.ckpt
         config = InSpatioConfig() if place is None else open_weights(place, DIT).config
         config = dataclasses.replace(config, dtype=options.dtype)
-        coder = wan_vae.VAEConfig(compute_dtype=options.dtype)
+        coder = open_weights(options.ckpt, VAE).config if has_files else wan_vae.VAEConfig()
+        coder = dataclasses.replace(coder, compute_dtype=options.dtype)
     return InSpatioWorld(
         config=config,
         rows=scene.size[0] // CELL,

@@ -6,11 +6,12 @@ from typing import Any
 
 from checkpoints.components import Component, ModelFormat, Shapes
 from checkpoints.key_tables import patch_linear
-from ports.lingbot_world.config import CELL, MAPS, LingBotConfig
+from ports.lingbot_world.config import MAPS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.dit_keys import dit_rows, layer
 from ports.wan.encoders import umt5
+from ports.wan.latents import CELL
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 

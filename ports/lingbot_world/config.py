@@ -3,18 +3,12 @@
 import dataclasses
 from typing import Literal
 
+from ports.wan.latents import CELL
 from ports.wan.nn.dit import WanConfig
 from worldkv_jax.names import check_name
 
 Control = Literal["cam", "act"]
 
-CHUNK_FRAMES = 3
-"""Latent frames of a chunk."""
-CELL = 8
-"""Pixels along one side of a latent cell."""
-LATENT_CHANNELS = 16
-CONDITION_CHANNELS = 4 + LATENT_CHANNELS
-"""Channels beside the noisy latents: mask and image latents."""
 MAPS: dict[str, int] = {"cam": 6, "act": 3 + 4}
 """What every pixel tells of the camera: ray origin and direction, or ray direction and the keys W, A, S, D."""
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.model import LingBotDiT
+from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from ports.wan.program import costs
-from ports.wan.sizes import CELL, CONDITION_CHANNELS
 from worldkv_jax.sessions import Cost
 
 
@@ -25,7 +25,7 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
     square, width = config.dim**2, jnp.dtype(config.dtype).itemsize
     film = config.layers * 4 * square + PATCH**2 * config.camera_channels * config.dim + 2 * square
     film_bytes = 2 * config.layers * tokens * config.dim * width
-    image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns
+    image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns
     return Cost(
         weights_bytes=costs.count_bytes(abstract_params(LingBotDiT, config), config.dtype)
         + costs.decoder_weights(coder),

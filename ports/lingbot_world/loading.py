@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
+from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.camera import Lens, make_lens, motion_scale
 from ports.lingbot_world.camera_folder import CameraPath, latent_actions
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.size import Length, rollout_length
 from ports.wan.autoencoders import wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
+from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
@@ -25,7 +27,6 @@ from ports.wan.program.weights import (
     load_whole,
     whole_sharding,
 )
-from ports.wan.sizes import CELL, CHUNK_FRAMES
 from worldkv_jax.cameras import DEFAULT_INTRINSICS, CameraTrack, latent_poses
 from worldkv_jax.rollout import CameraSource, ChunkInput, chunk_inputs, live_chunks
 from worldkv_jax.sessions import Loaded, Placement
@@ -62,7 +63,7 @@ class Program:
         else:
             dtype = jnp.dtype(config.dtype)
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
-        params = LingBotParams(dit, {"decoder": coder["decoder"]} if self.decodes else None)
+        params = WanParams(dit, {"decoder": coder["decoder"]} if self.decodes else None)
         return Loaded(params=params, inputs=functools.partial(self.inputs, cells, prompt))
 
     def inputs(

@@ -19,12 +19,12 @@ from ports.lingbot_world.size import Length, latent_size, rollout_length
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import is_embedding
+from ports.wan.latents import CELL
 from ports.wan.program.frame_size import read_size
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import (
     check_parts,
 )
-from ports.wan.sizes import CELL
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, Session, choose_memory
@@ -73,7 +73,11 @@ def open_session(
     check_released_window(chosen, length.latents)
     coder = open_weights(options.ckpt, wan_vae.COMPONENT).config if has_files else wan_vae.VAEConfig()
     backbone = LingBotWorld(
-        config, rows, columns, lingbot_schedule(shift=options.shift), TINY_VAE if options.tiny else coder
+        config=config,
+        rows=rows,
+        columns=columns,
+        schedule=lingbot_schedule(shift=options.shift),
+        vae=TINY_VAE if options.tiny else coder,
     )
     program = Program(
         backbone=backbone,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ports.lingbot_world.config import LingBotConfig
 from ports.lingbot_world.released_options import ReleasedMemory
-from ports.wan.sizes import CHUNK_FRAMES
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.memory import OFFICIAL, BankConfig, CompressionConfig, MemoryConfig
 from worldkv_jax.sessions import MemoryOptions
 

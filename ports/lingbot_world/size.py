@@ -4,8 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from ports.wan.latents import (
+    CELL,
+    CHUNK_FRAMES,
+    frames_of,
+    latents_of,
+)
 from ports.wan.nn.patches import PATCH
-from ports.wan.sizes import CELL, CHUNK_FRAMES, FRAMES_PER_LATENT
 
 
 def latent_size(image_size: tuple[int, int], area: int) -> tuple[int, int]:
@@ -48,7 +53,7 @@ class Length:
     @property
     def frames(self) -> int:
         """Frames of the video."""
-        return (self.latents - 1) * FRAMES_PER_LATENT + 1
+        return frames_of(self.latents)
 
 
 def rollout_length(frames: int, poses: int | None = None) -> Length:
@@ -57,11 +62,10 @@ def rollout_length(frames: int, poses: int | None = None) -> Length:
     Raises:
         ValueError: less than one chunk is left.
     """
-    whole = min((n - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT + 1 for n in (frames, poses or frames))
-    latents = (whole - 1) // FRAMES_PER_LATENT + 1
-    length = Length(whole, latents - latents % CHUNK_FRAMES)
+    latents = latents_of(min(frames, poses or frames))
+    length = Length(frames_of(latents), latents - latents % CHUNK_FRAMES)
     if length.latents < CHUNK_FRAMES:
-        shortest = (CHUNK_FRAMES - 1) * FRAMES_PER_LATENT + 1
+        shortest = frames_of(CHUNK_FRAMES)
         given = f"{frames} frames" if poses is None else f"{frames} frames along {poses} poses"
         raise ValueError(
             f"{given} are less than a chunk of {CHUNK_FRAMES} latent frames; give at least {shortest} of both"

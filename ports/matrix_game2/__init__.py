@@ -4,6 +4,6 @@ from worldkv_jax.lazy import lazy
 
 HELP = "Matrix-Game 2.0, 1.6 billion parameters: game worlds played with keys and mouse"
 
-__all__ = ["Given", "MatrixGame2", "MatrixGameConfig", "MatrixGameOptions", "MatrixGameParams"]
+__all__ = ["Given", "MatrixGame2", "MatrixGameConfig", "MatrixGameOptions"]
 
 __getattr__ = lazy(__name__, dict.fromkeys(__all__, "backbone") | {"MatrixGameOptions": "options"})

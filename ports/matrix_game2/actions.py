@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_ROWS, MOUSE_COLUMNS, WINDOW_ROWS
+from ports.matrix_game2.config import LATENT_ROWS, MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.variants import VARIANTS, Variant
+from ports.wan.latents import CHUNK_FRAMES
 
 FIRST_ROWS = 1 + (CHUNK_FRAMES - 1) * LATENT_ROWS
 """Pixel frames of the first chunk."""

@@ -2,17 +2,11 @@
 
 import dataclasses
 
+from ports.wan.latents import CHUNK_FRAMES, FRAMES_PER_LATENT
 from ports.wan.nn.dit import WanConfig
 from worldkv_jax.rope import Rope
 
-CHUNK_FRAMES = 3
-"""Latent frames of a chunk."""
-CELL = 8
-"""Pixels along one side of a latent cell."""
-LATENT_CHANNELS = 16
-CONDITION_CHANNELS = 4 + LATENT_CHANNELS
-"""Channels beside the noisy latents: mask and image latents."""
-LATENT_ROWS = 4
+LATENT_ROWS = FRAMES_PER_LATENT
 """Pixel frames of a latent frame, and so rows of actions; the first latent frame has one."""
 WINDOW_ROWS = 3 * LATENT_ROWS
 """Rows of actions that a latent frame sees."""

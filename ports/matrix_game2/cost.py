@@ -5,10 +5,11 @@ import math
 import jax
 
 from ports.matrix_game2.backbone import MatrixGame2
-from ports.matrix_game2.config import CELL, CONDITION_CHANNELS, MOUSE_COLUMNS, WINDOW_ROWS
+from ports.matrix_game2.config import MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
+from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
@@ -31,20 +32,20 @@ def matrix_game_cost(
     height, width, frames = backbone.rows * CELL, backbone.columns * CELL, spec.chunk_frames
     tokens = worlds * spec.chunk_tokens
     image = worlds * rows * (config.image_dim**2 + config.image_dim * dim + 2 * config.layers * dim * dim)
-    image_bytes = 4 * CONDITION_CHANNELS * frames * backbone.rows * backbone.columns * worlds
+    image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns * worlds
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
     return Cost(
         weights_bytes=costs.count_bytes(abstract_params(MatrixGameDiT, config), config.dtype)
-        + (costs.decoder_weights(backbone.decoder) if decodes else 0),
+        + (costs.decoder_weights(backbone.vae) if decodes else 0),
         passes=backbone.schedule.steps + 1,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=worlds * costs.context_bytes(config, rows) + image_bytes,
         prepare_flops=2.0 * image,
         carry_bytes=2 * sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(carry)),  # old and new
-        decoder_bytes=costs.decoder_bytes(backbone.decoder, height, width, worlds) if decodes else 0,
-        decode_flops=costs.decode_flops(backbone.decoder, height, width, frames) * worlds if decodes else 0.0,
+        decoder_bytes=costs.decoder_bytes(backbone.vae, height, width, worlds) if decodes else 0,
+        decode_flops=costs.decode_flops(backbone.vae, height, width, frames) * worlds if decodes else 0.0,
         encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
     )
 

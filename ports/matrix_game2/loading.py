@@ -10,18 +10,19 @@ import numpy as np
 
 from ports.matrix_game2.action_sources import read_actions
 from ports.matrix_game2.actions import Rows
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
+from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
 from ports.matrix_game2.scene import Scene, SceneEncoder
 from ports.matrix_game2.variants import Variant
 from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
+from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
 from ports.wan.program.first_frame import draw_first_frame
 from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole, whole_sharding
-from ports.wan.sizes import CHUNK_FRAMES
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
@@ -58,7 +59,7 @@ class Program:
         else:
             scene, decoder = self._load_scene(where)
             dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
-        return Loaded(params=MatrixGameParams(dit, decoder), inputs=functools.partial(self.inputs, scene))
+        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, scene))
 
     def inputs(
         self, scene: Scene, actions: Source | Rows | str | Sequence[Rows | str] | None = None, *, worlds: int
@@ -89,7 +90,7 @@ class Program:
         scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
         if not self.decodes:
             return scene, None
-        if isinstance(self.backbone.decoder, taehv.TAEHVConfig):
+        if isinstance(self.backbone.vae, taehv.TAEHVConfig):
             _, coder_params = load_whole(self.ckpt, taehv.COMPONENT, "float32", where)
         return scene, self._decoder_alone(coder_params)
 
@@ -104,10 +105,10 @@ class Program:
     def _draw_decoder(self, where: Placement) -> dict | None:
         if not self.decodes:
             return None
-        network = wan_vae if isinstance(self.backbone.decoder, wan_vae.VAEConfig) else taehv
-        drawn = network.init_params(self.backbone.decoder, 0)
+        network = wan_vae if isinstance(self.backbone.vae, wan_vae.VAEConfig) else taehv
+        drawn = network.init_params(self.backbone.vae, 0)
         return jax.device_put(self._decoder_alone(drawn), whole_sharding(where))
 
     def _decoder_alone(self, params: dict) -> dict:
-        dtype = self.backbone.decoder.compute_dtype
+        dtype = self.backbone.vae.compute_dtype
         return {"decoder": jax.tree.map(lambda a: a.astype(dtype), params["decoder"])}

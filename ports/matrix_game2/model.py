@@ -15,13 +15,14 @@ from ports.matrix_game2.action_module import (
     LayerInput,
     action_rotation,
 )
-from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
-from ports.wan.nn.block import MLP, QKV
+from ports.matrix_game2.config import MatrixGameConfig
+from ports.wan.latents import CHUNK_FRAMES
+from ports.wan.nn.block import MLP, QKV, Conditions
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.layers import LayerNorm
 from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import patchify, unpatchify
-from ports.wan.nn.stack import Conditions, map_layers, run_blocks
+from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.memory import Context
 
 
@@ -79,9 +80,9 @@ class MatrixGameDiT(WanDiT):
         cells: jax.Array,
         t: jax.Array,
         rope: tuple[jax.Array, jax.Array],
-        cross: tuple[jax.Array, jax.Array],
-        actions: ActionInput,
+        conditions: Conditions,
         *,
+        actions: ActionInput,
         context: Context | None = None,
         collect: Callable[[QKV], Any] | None = None,
     ) -> tuple[jax.Array, Any, FrameKV | None]:
@@ -91,7 +92,7 @@ class MatrixGameDiT(WanDiT):
             cells: ``[B, F, rows, columns, 36]`` noisy latents, mask and image latents.
             t: ``[B, G]`` diffusion time of each of ``G`` equal groups of frames, 0 to 1000.
             rope: cosine and sine ``[T, H / 2]``.
-            cross: every block's keys and values of the image, of `project_context`.
+            conditions: every block's keys and values of the image, of `project_context`.
             actions: of `prepare_actions`.
             context: the visible past; ``None`` for none.
             collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
@@ -104,15 +105,15 @@ class MatrixGameDiT(WanDiT):
         x = self.patch_embedding(patchify(cells).astype(self.dtype)).astype(jnp.float32)
         structure, weights = nnx.split(self.actions)
 
-        def act(x, own_part):
-            weights, layer = own_part
+        def act(x, extra):
+            weights, layer = extra
             x, mouse = nnx.merge(structure, weights)(x, actions, layer)
             return x, mouse if collect else None
 
-        def run(x, layers, between=None, own_part=None):
-            conditions = Conditions(cross=cross, own_part=own_part)
-            passing = {"context": context, "collect": collect, "between": between, "layers": layers}
-            return run_blocks(self.blocks, x, time_rows, rope, conditions, **passing)
+        def run(x, layers, before_ffn=None, extra=None):
+            given = conditions._replace(extra=extra)
+            passing = {"context": context, "collect": collect, "before_ffn": before_ffn, "layers": layers}
+            return run_blocks(self.blocks, x, time_rows, rope, given, **passing)
 
         acting = self.config.action_layers
         x, first, mouse = run(x, range(acting), act, (weights, actions.layers))

@@ -19,8 +19,8 @@ from ports.matrix_game2.scene import HEIGHT, WIDTH, fit_picture
 from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import clip
+from ports.wan.latents import CELL
 from ports.wan.program.frame_size import read_size
-from ports.wan.sizes import CELL
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import MemoryConfig
@@ -49,7 +49,7 @@ def open_session(
     pictures = np.stack([fit_picture(image, rows * CELL, columns * CELL) for image in images]) if images else None
     worlds = _worlds(pictures, actions)
     config, coder, tower, decoder = _networks(options, variant)
-    backbone = MatrixGame2(config, rows, columns, variant.schedule, decoder)
+    backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=variant.schedule, vae=decoder)
     units = _units(options)
     native = native_memory(config)
     chosen = choose_memory(memory, default_memory(variant, chunks=chunks), native)
@@ -181,7 +181,7 @@ def _summary(options: "MatrixGameOptions", program: Program) -> dict:
         "height": backbone.rows * CELL,
         "width": backbone.columns * CELL,
         "decoder": options.decoder,
-        "decoder_dtype": backbone.decoder.compute_dtype,
+        "decoder_dtype": backbone.vae.compute_dtype,
         "units": dataclasses.asdict(program.units),
         "first_affected_frame": "the first of the chunk for which an action is given",
         "model": dataclasses.asdict(backbone.config),

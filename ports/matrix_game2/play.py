@@ -17,10 +17,11 @@ from ports.matrix_game2.actions import (
     rows_of_chunk,
 )
 from ports.matrix_game2.backbone import Given
-from ports.matrix_game2.config import CHUNK_FRAMES, LATENT_ROWS, WINDOW_ROWS
+from ports.matrix_game2.config import LATENT_ROWS, WINDOW_ROWS
 from ports.matrix_game2.poses import motion_of
 from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.variants import Variant
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.cameras.actions import MotionUnits, Stance, dead_reckon, resting
 from worldkv_jax.rollout import ChunkInput
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
+from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.program.first_frame import cells_of_chunk, encode_first_frame
-from ports.wan.sizes import CHUNK_FRAMES
 
 HEIGHT, WIDTH = 352, 640
 """Pixels of the released video."""

@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from tests.memory.walks import SPEC, poses, walk, worldkv
-from tests.rollout.tiny_backbone import TinyBackbone
+from tests.rollout.tiny_backbone import BlindBackbone, TinyBackbone
 from worldkv_jax import memory as wm
-from worldkv_jax.evaluation.attention import Asked, attention_mass, look, rank_correlation
+from worldkv_jax.evaluation.attention import attention_map, attention_mass, rank_correlation
 from worldkv_jax.evaluation.attention_rules import covered_mass, rule_picks
 from worldkv_jax.evaluation.context_rows import row_chunks
-from worldkv_jax.rollout import chunk_inputs, generate_chunk, start
+from worldkv_jax.rollout import AttentionQueries, chunk_inputs, generate_chunk, start
 
 CHUNKS = 12
 MEMORIES = {
@@ -43,15 +43,6 @@ def test_rows_are_named_by_the_tokens_they_hold(name):
         assert (rows[:, length:] == -1).all()
 
 
-class Watched(TinyBackbone):
-    """The tiny model with the hook."""
-
-    def asks(self, params, x, t, prepared, context):
-        """Return the queries and own keys."""
-        query, key, _ = self._forward(params, x, t, prepared, context)[1]
-        return Asked(query, key)
-
-
 def rolled(backbone, config, chunks=5):
     """A world after some chunks, and the input of the next."""
     params = backbone.init_params()
@@ -65,16 +56,16 @@ def rolled(backbone, config, chunks=5):
 
 @pytest.mark.parametrize("config", [MEMORIES["full"], worldkv(chunks=2, recent_frames=3), worldkv(rule="attention")])
 def test_masses_are_those_of_a_plain_softmax(config):
-    backbone = Watched()
+    backbone = TinyBackbone()
     params, world, chunk = rolled(backbone, config)
     x = jax.random.normal(jax.random.key(9), (2, *backbone.latent_shape))
-    seen = look(backbone, params, world, chunk, x, 1.0, chunks=CHUNKS)
+    seen = attention_map(backbone, params, world, chunk, x, 1.0, chunks=CHUNKS)
     assert seen.mass.shape == (2, 2, 2, CHUNKS) and not seen.mass[..., 5:].any()
     rows = row_chunks(world.memory.layout, 5, seen.picks)
     for layer in range(2):
         for b in range(2):
-            past, own = (np.asarray(k)[layer, b] for k in (seen.context.span.keys, seen.asked.keys))
-            logits = np.einsum("tnh,wnh->ntw", np.asarray(seen.asked.query)[layer, b], np.concatenate([own, past]))
+            past, own = (np.asarray(k)[layer, b] for k in (seen.context.span.keys, seen.queries.keys))
+            logits = np.einsum("tnh,wnh->ntw", np.asarray(seen.queries.query)[layer, b], np.concatenate([own, past]))
             logits[..., len(own) :][..., rows[b] < 0] = -np.inf
             weights = np.exp(logits / np.sqrt(own.shape[-1]))
             weights = (weights / weights.sum(-1, keepdims=True))[..., len(own) :].mean(axis=1)
@@ -86,30 +77,31 @@ def test_masses_are_those_of_a_plain_softmax(config):
 
 def test_a_sample_of_queries_is_near_all_of_them():
     rng = np.random.default_rng(0)
-    asked = Asked(*(jnp.asarray(rng.normal(size=(1, 1, 64, 2, 8)), jnp.float32) for _ in range(2)))
+    queries = AttentionQueries(None, *(jnp.asarray(rng.normal(size=(1, 1, 64, 2, 8)), jnp.float32) for _ in range(2)))
     past = jnp.asarray(rng.normal(size=(1, 1, 30, 2, 8)), jnp.float32)
     context = wm.Context(wm.KVSpan(past, past), jnp.int32(30))
     rows = jnp.repeat(jnp.arange(3), 10)[None]
-    every, some = (attention_mass(asked, context, rows, chunks=3, queries=q) for q in (64, 16))
+    every, some = (attention_mass(queries, context, rows, chunks=3, most=q) for q in (64, 16))
     np.testing.assert_allclose(some, every, atol=0.05)
     assert not np.array_equal(some, every)
 
 
 def test_a_hidden_chunk_does_not_look_at_itself():
     rng = np.random.default_rng(0)
-    asked = Asked(*(jnp.asarray(rng.normal(size=(1, 1, 6, 2, 8)), jnp.float32) for _ in range(2)))
+    queries = AttentionQueries(None, *(jnp.asarray(rng.normal(size=(1, 1, 6, 2, 8)), jnp.float32) for _ in range(2)))
     past = jnp.asarray(rng.normal(size=(1, 1, 4, 2, 8)), jnp.float32)
     rows = jnp.asarray([[0, 0, 1, -1]])
     for hides, total in ((True, 1.0), (False, None)):
         context = wm.Context(wm.KVSpan(past, past), jnp.int32(3), jnp.asarray(hides))
-        mass = np.asarray(attention_mass(asked, context, rows, chunks=2)).sum(-1)
+        mass = np.asarray(attention_mass(queries, context, rows, chunks=2)).sum(-1)
         assert (mass < 0.95).all() if total is None else np.allclose(mass, 1, atol=1e-6)
 
 
 def test_a_backbone_without_the_hook_is_told_what_it_lacks():
     params, world, chunk = rolled(TinyBackbone(), MEMORIES["full"], chunks=1)
-    with pytest.raises(ValueError, match="TinyBackbone has no `asks` method"):
-        look(TinyBackbone(), params, world, chunk, jnp.zeros((2, *TinyBackbone().latent_shape)), 1.0, chunks=CHUNKS)
+    x = jnp.zeros((2, *TinyBackbone().latent_shape))
+    with pytest.raises(ValueError, match="BlindBackbone has no `attention_queries` method"):
+        attention_map(BlindBackbone(), params, world, chunk, x, 1.0, chunks=CHUNKS)
 
 
 def test_rank_correlation_is_scipys():

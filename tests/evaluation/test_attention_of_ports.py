@@ -1,16 +1,16 @@
 """Every port can be asked where it looks."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.inspatio_world import worlds as inspatio
 from tests.lingbot_world import test_backbone as lingbot
 from tests.matrix_game2 import worlds as matrix_game
-from worldkv_jax.evaluation.attention import AttentionHook, look
+from worldkv_jax.evaluation.attention import attention_map
 from worldkv_jax.memory import MemoryConfig
-from worldkv_jax.rollout import chunk_inputs, rollout, start
+from worldkv_jax.rollout import AttentionProbe, chunk_inputs, rollout, start
+from worldkv_jax.rollout.chunk_step import mean_query, prepare
 
 CHUNKS = 4
 
@@ -36,17 +36,24 @@ def of_inspatio():
     return inspatio.backbone(), inspatio.params(), inspatio.inputs(CHUNKS, known=0.5)
 
 
+def assert_only_means_are_held(backbone, params, world, chunk, x, seen):
+    """Retrieval takes the mean queries alone: its program has no array of all layers' queries and keys."""
+    prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
+    program = mean_query.lower(params, x, prepared, seen.context, backbone=backbone).compile().as_text()
+    for array in (seen.queries.query, seen.queries.keys):
+        assert f"[{','.join(map(str, array.shape))}]" not in program
+
+
 @pytest.mark.parametrize("port", [of_lingbot, of_matrix_game, of_inspatio])
 def test_a_port_says_where_it_looks(port):
     backbone, params, inputs = port()
-    assert isinstance(backbone, AttentionHook)
+    assert isinstance(backbone, AttentionProbe)
     world = start(backbone, params, MemoryConfig(mode="full"), chunks=CHUNKS)
     _, world = rollout(backbone, params, world, inputs[:-1], key=jax.random.key(0), decode=False)
     x = jax.random.normal(jax.random.key(1), (1, *backbone.latent_shape))
-    seen = look(backbone, params, world, inputs[-1], x, backbone.schedule.times[0], chunks=CHUNKS)
+    seen = attention_map(backbone, params, world, inputs[-1], x, backbone.schedule.times[0], chunks=CHUNKS)
     remembered = int(world.memory.chunk)
     assert seen.mass.shape[-1] == CHUNKS and (seen.mass[..., :remembered] > 0).all()
     assert not seen.mass[..., remembered:].any() and (seen.mass.sum(-1) < 1).all()
-    prepared = backbone.prepare_chunk(params, world.carry, inputs[-1], world.position)
-    queries = backbone.queries(params, x, jnp.float32(backbone.schedule.times[0]), prepared, seen.context)
-    np.testing.assert_allclose(seen.asked.query.mean(axis=2), queries, atol=1e-4)
+    assert_only_means_are_held(backbone, params, world, inputs[-1], x, seen)
+    np.testing.assert_allclose(seen.queries.mean, seen.queries.query.mean(axis=2), atol=1e-5)

@@ -6,14 +6,13 @@ import pytest
 from ports.inspatio_world.source.cameras import render_intrinsics, target_poses
 from ports.inspatio_world.source.frames import (
     adapt,
-    frames_of,
     freeze,
     latent_frames,
-    latents_of,
     resample,
     whole_chunks,
 )
 from ports.inspatio_world.source.trajectory import Trajectory, read_target_poses, read_trajectory, relative_poses
+from ports.wan.latents import frames_of, latents_of
 from worldkv_jax.cameras import inverse, pose_from_angles
 
 KEYS = (0.0, 8.0, 20.0, 8.0, 0.0, -8.0, 0.0)

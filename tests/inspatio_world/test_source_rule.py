@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, as_asked, default_memory, weigh_source
 from ports.inspatio_world.source_rule import SourceAware
+from ports.wan.latents import CHUNK_FRAMES
 from tests.inspatio_world.worlds import run
 from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig
 from worldkv_jax.memory.coverage import ViewCoverage

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld, Source
+from ports.inspatio_world.backbone import InSpatioWorld, Source
 from ports.inspatio_world.config import TINY
+from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import init_params
 from worldkv_jax.cameras import pose_from_angles
@@ -22,10 +23,10 @@ def backbone(**options) -> InSpatioWorld:
 
 
 @functools.cache
-def params() -> InSpatioParams:
+def params() -> WanParams:
     """Draw its weights, large enough that everything it sees matters."""
     drawn = init_params(WanDiT, TINY, 0)
-    return InSpatioParams(jax.tree.map(lambda a: 2 * a, drawn), None)
+    return WanParams(jax.tree.map(lambda a: 2 * a, drawn), None)
 
 
 def out_and_back(chunks: int) -> np.ndarray:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
+from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.camera import camera_cells, make_lens, motion_scale
 from ports.lingbot_world.config import TINY
 from ports.lingbot_world.model import LingBotDiT
+from ports.wan.backbone import WanParams
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.program.first_frame import cells_of_chunk, mask_first
 from tests.lingbot_world.released_folder import random_params
@@ -21,11 +22,11 @@ from worldkv_jax.rollout import AttentionProbe, Backbone, ChunkInput, chunk_inpu
 
 ROWS, COLUMNS, CHUNKS = 4, 6, 4
 SIZE = (8 * ROWS, 8 * COLUMNS)
-CAM = LingBotWorld(TINY, ROWS, COLUMNS)
+CAM = LingBotWorld(config=TINY, rows=ROWS, columns=COLUMNS)
 
 
 def params_of(backbone):
-    return LingBotParams(jax.tree.map(jnp.asarray, random_params(abstract_params(LingBotDiT, backbone.config))), None)
+    return WanParams(jax.tree.map(jnp.asarray, random_params(abstract_params(LingBotDiT, backbone.config))), None)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,13 @@ def test_it_is_a_backbone():
     assert isinstance(CAM, Backbone) and isinstance(CAM, AttentionProbe)
     assert CAM.spec.tokens_per_frame == 6 and CAM.latent_shape == (3, 4, 6, 16)
     assert LingBotWorld().spec.tokens_per_frame == 1508 and LingBotWorld().spec.dtype == "bfloat16"
-    assert hash(CAM) == hash(LingBotWorld(TINY, ROWS, COLUMNS))
+    assert hash(CAM) == hash(LingBotWorld(config=TINY, rows=ROWS, columns=COLUMNS))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 6), (4, 7), (0, 6)])
 def test_sizes_that_cannot_be_cut_into_patches(rows, columns):
     with pytest.raises(ValueError, match="multiples of 16"):
-        LingBotWorld(TINY, rows, columns)
+        LingBotWorld(config=TINY, rows=rows, columns=columns)
 
 
 def test_a_live_camera_makes_what_a_known_path_makes(params, given):
@@ -112,8 +113,8 @@ def test_a_rollout_may_be_longer_than_the_released_table(params, given):
 
 def test_bfloat16_stays_near_float32(params, given):
     poses, conditions = given
-    half = LingBotWorld(dataclasses.replace(TINY, dtype="bfloat16"), ROWS, COLUMNS)
-    small = LingBotParams(jax.tree.map(lambda a: a.astype(jnp.bfloat16), params.dit), None)
+    half = LingBotWorld(config=dataclasses.replace(TINY, dtype="bfloat16"), rows=ROWS, columns=COLUMNS)
+    small = WanParams(jax.tree.map(lambda a: a.astype(jnp.bfloat16), params.dit), None)
     x, t = jax.random.normal(jax.random.key(3), (1, *CAM.latent_shape)), jnp.float32(825)
     chunk = ChunkInput(jnp.asarray(poses[None, :3]), conditions[0])
     flows = []
@@ -128,7 +129,7 @@ def test_bfloat16_stays_near_float32(params, given):
 
 def test_keys_steer_a_checkpoint_of_actions(given):
     poses, conditions = given
-    backbone = LingBotWorld(dataclasses.replace(TINY, control="act"), ROWS, COLUMNS)
+    backbone = LingBotWorld(config=dataclasses.replace(TINY, control="act"), rows=ROWS, columns=COLUMNS)
     params = params_of(backbone)
 
     def pressed(key):

@@ -10,8 +10,9 @@ from checkpoints.key_tables import expected_tensors
 from ports.matrix_game2.actions import action_windows
 from ports.matrix_game2.backbone import Given
 from ports.matrix_game2.checkpoint import ORIGINAL, PREFIX, configure
-from ports.matrix_game2.config import CHUNK_FRAMES, MatrixGameConfig
+from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
+from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.parameters import abstract_params
 
 

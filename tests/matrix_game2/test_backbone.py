@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
+from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.config import TINY
 from ports.matrix_game2.memories import default_memory, native_memory
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import VARIANTS
 from ports.wan.autoencoders import wan_vae
+from ports.wan.backbone import WanParams
 from ports.wan.nn.parameters import abstract_params
 from tests.matrix_game2.worlds import draw, inputs, noise, scene, tiny
 from worldkv_jax import memory as wm
@@ -151,7 +152,7 @@ def test_retrieved_keys_at_other_positions_and_by_attention(positions, rule):
 
 def test_frames_are_nine_and_then_twelve_and_in_range():
     backbone, params = tiny("universal")
-    params = params._replace(decoder={"decoder": draw(wan_vae.abstract_params(backbone.decoder)["decoder"], seed=2)})
+    params = params._replace(vae={"decoder": draw(wan_vae.abstract_params(backbone.vae)["decoder"], seed=2)})
     world = ro.start(backbone, params, native_memory(backbone.config))
     chunks = inputs(VARIANTS["universal"], [KEYS["universal"][:3]])
     made, _ = ro.rollout(backbone, params, world, chunks, noise=lambda i: noise(i, backbone))
@@ -204,7 +205,7 @@ def test_memory_of_each_variant():
 
 def test_sizes_that_do_not_fit():
     with pytest.raises(ValueError, match="3 x 6 latent cells cannot be cut"):
-        MatrixGame2(TINY, 3, 6)
+        MatrixGame2(config=TINY, rows=3, columns=6)
     with pytest.raises(ValueError, match="window_frames=2 is shorter than a chunk"):
         dataclasses.replace(TINY, window_frames=2)
     with pytest.raises(ValueError, match="action_layers=4"):
@@ -224,12 +225,13 @@ def test_the_real_size():
 def test_every_block_may_see_the_actions():
     variant = VARIANTS["universal"]
     config = dataclasses.replace(tiny("universal")[0].config, action_layers=3)
-    backbone = MatrixGame2(config, *tiny("universal")[0].latent_shape[1:3], variant.schedule)
+    rows, columns = tiny("universal")[0].latent_shape[1:3]
+    backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=variant.schedule)
     params = jax.eval_shape(lambda: draw(abstract_params(MatrixGameDiT, config), seed=1))
     chunk = inputs(variant, [["w"]])[0]
 
     def commit(params, chunk):
-        given = MatrixGameParams(params, None)
+        given = WanParams(params, None)
         carry, cameras = backbone.init_carry(given, 1), chunk.cameras
         world = wm.WorldMemory.create(native_memory(config), backbone.spec)
         prepared = backbone.prepare_chunk(given, carry, chunk, jnp.int32(0))

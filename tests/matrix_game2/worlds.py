@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.matrix_game2.actions import Rows, rows_of_keys
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
+from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.config import TINY
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import cut_rows, follow
 from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.variants import VARIANTS, Variant
 from ports.wan.autoencoders.wan_vae import VAEConfig
+from ports.wan.backbone import WanParams
 from ports.wan.nn.parameters import abstract_params
 from worldkv_jax import rollout as ro
 
@@ -29,12 +30,13 @@ VAE = VAEConfig(dim=4)
 
 
 @functools.cache
-def tiny(name: str) -> tuple[MatrixGame2, MatrixGameParams]:
+def tiny(name: str) -> tuple[MatrixGame2, WanParams]:
     """Make a tiny backbone of a variant and draw its parameters; it has no decoder's."""
     variant = VARIANTS[name]
     config = variant.configure(**SIZES)
     params = draw(abstract_params(MatrixGameDiT, config), seed=1)
-    return MatrixGame2(config, ROWS, COLUMNS, variant.schedule, VAE), MatrixGameParams(params, None)
+    backbone = MatrixGame2(config=config, rows=ROWS, columns=COLUMNS, schedule=variant.schedule, vae=VAE)
+    return backbone, WanParams(params, None)
 
 
 def draw(template: dict, seed: int) -> dict:

@@ -5,8 +5,9 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from ports.inspatio_world.backbone import InSpatioParams, InSpatioWorld, Source
+from ports.inspatio_world.backbone import InSpatioWorld, Source
 from ports.inspatio_world.checkpoint import DIT
+from ports.wan.backbone import WanParams
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import convert
 
@@ -47,7 +48,7 @@ class Case:
         rows, columns = self.meta["latent_hw"]
         config = type(config)(**{**vars(config), "dtype": "float32"})
         self.backbone = InSpatioWorld(config=config, rows=rows, columns=columns)
-        self.params = InSpatioParams(dit, None)
+        self.params = WanParams(dit, None)
 
     def __getitem__(self, name: str) -> jnp.ndarray:
         return jnp.asarray(self.tensors[name])

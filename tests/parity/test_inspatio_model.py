@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 
 from ports.inspatio_world.backbone import Previous
-from ports.wan.nn.block import time_sinusoid
+from ports.wan.nn.block import Conditions, time_sinusoid
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.layers import layer_norm, modulate
+from ports.wan.nn.memory_rows import Past, empty_buffer
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
 from ports.wan.schedule import nearest_step, noise_levels, timesteps, warped_schedule
@@ -65,7 +66,8 @@ def test_context_pass(chunk_step_case, loaded, name, first):
     clean = case.latents("in/ref")
     clean = clean if first else jnp.concatenate([clean, case.latents("in/last_pred")], axis=1)
     cells = jnp.pad(clean, ((0, 0),) * 4 + ((0, 20),))
-    flow, _ = case.backbone._forward(case.params, cells, jnp.float32(0), 0, prepared.conditions)
+    model, rope = case.backbone.bind(case.params), case.backbone.rotation(0, clean.shape[1])
+    flow, _ = model(cells, jnp.zeros((len(clean), 1)), rope, prepared.conditions)
     agree(flow, case.latents(f"out/{name}/flow"))
 
 
@@ -130,27 +132,13 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
     structure, weights = nnx.split(model.blocks)
     for layer in range(backbone.config.layers):
         one = lambda tree: jax.tree.map(lambda a: a[layer], tree)  # noqa: B023, E731
-        block, past, cross = nnx.merge(structure, one(weights)), one(prepared.live), one(prepared.conditions.cross)
-        parts = {}
-
-        def record(name, module, parts=parts):
-            def call(*args):
-                parts[name] = module(*args)
-                return parts[name]
-
-            return call
-
-        def attend(own, past=past):
-            keys, values = (jnp.concatenate(pair, axis=1) for pair in zip((own.key, own.value), past))
-            return jax.nn.dot_product_attention(own.query, keys, values), None
-
-        before = x
-        x, *_ = block.attend(x, rows, rope, attend, cross=cross)
-        h, *_ = block.self_attn(modulated(block, before, rows), rope, attend)
+        block, live, cross = nnx.merge(structure, one(weights)), one(prepared.live), one(prepared.conditions.cross)
+        past = Past(empty_buffer((prepared.live,), x.shape[1]), (live,)).write_context()
+        h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
         agree(h, want[f"block.{layer}.self_attn"])
-        after_self = before + h * (block.modulation[...] + rows)[..., 2, :]
+        after_self = x + h * (block.modulation[...] + rows)[..., 2, :]
         agree(block.cross_attn(block.norm3(after_self), *cross), want[f"block.{layer}.cross_attn"])
-        x = block.feed_forward(x, rows)
+        x, *_ = block(x, rows, rope, past, Conditions(cross=cross))
         agree(x, want[f"block.{layer}"])
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from checkpoints.restore import load_params
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.model import LingBotDiT
+from ports.wan.nn.block import Conditions
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH
-from ports.wan.nn.stack import Conditions
 from tests.parity.goldens import find_cases, load_case
 
 

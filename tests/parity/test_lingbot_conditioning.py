@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ports.lingbot_world.backbone import LingBotWorld
-from ports.lingbot_world.config import CELL, LATENT_CHANNELS
 from ports.lingbot_world.size import latent_size, rollout_length
+from ports.wan.latents import CELL, LATENT_CHANNELS
 from ports.wan.program.first_frame import mask_first
 from tests.parity.goldens import find_cases, load_case
 

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
+from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.camera import camera_cells, make_lens, motion_scale
-from ports.lingbot_world.config import CELL, CHUNK_FRAMES
 from ports.lingbot_world.released_flags import released_memory
 from ports.lingbot_world.schedule import lingbot_schedule
 from ports.lingbot_world.size import rollout_length
+from ports.wan.backbone import WanParams
+from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.program.first_frame import mask_first
 from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
@@ -41,7 +42,7 @@ def weights(path):
     """Configuration and parameters of a file of weights."""
     meta, tensors = load(path)
     config, params = model_of(meta["config"], tensors)
-    return config, LingBotParams(params, None)
+    return config, WanParams(params, None)
 
 
 class Rollout:
@@ -57,7 +58,7 @@ class Rollout:
         config, self.params = weights(path.with_name(self.meta["params_file"]).with_suffix(".json"))
         rows, columns = self.meta["lat_hw"]
         schedule = lingbot_schedule(shift=args["shift"], indices=tuple(args["timesteps_index"]))
-        self.backbone = LingBotWorld(config, rows, columns, schedule)
+        self.backbone = LingBotWorld(config=config, rows=rows, columns=columns, schedule=schedule)
         length = rollout_length(args["frame_num"], len(shared["in/poses"]))
         assert (length.latents, length.chunks) == (self.meta["lat_f"], self.meta["n_chunks"])
 

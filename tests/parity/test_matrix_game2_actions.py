@@ -20,9 +20,9 @@ from ports.matrix_game2.action_module import (
 from ports.matrix_game2.actions import action_windows, check_rows, hold, rows_of_keys
 from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.checkpoint import ORIGINAL, PREFIX
-from ports.matrix_game2.config import CHUNK_FRAMES
 from ports.matrix_game2.schedule import SHIFT, matrix_game_schedule, sigma_at
 from ports.matrix_game2.variants import VARIANTS
+from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.block import time_sinusoid
 from ports.wan.nn.parameters import abstract_params, bind
 from ports.wan.schedule import nearest_step, noise_levels, timesteps

@@ -9,14 +9,15 @@ import pytest
 from flax import nnx
 
 from ports.matrix_game2.action_module import FrameKV
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams, Prepared
+from ports.matrix_game2.backbone import MatrixGame2, Prepared
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.schedule import sigma_at
-from ports.wan.nn.attention import attention
+from ports.wan.backbone import WanParams
 from ports.wan.nn.layers import gate, layer_norm, modulate
+from ports.wan.nn.memory_rows import Past, empty_buffer
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
-from ports.wan.nn.stack import Conditions, keys_and_values, run_blocks
+from ports.wan.nn.stack import keys_and_values, run_blocks
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import Context, KVSpan, MemoryConfig, WorldMemory, recall, remember
@@ -48,17 +49,17 @@ class Case:
     def __init__(self, path):
         self.meta, self.tensors = load_case(path)
         self.config = config_of(self.meta["config"], self.tensors)
-        self.params = MatrixGameParams(params_of(self.config, self.tensors), None)
+        self.params = WanParams(params_of(self.config, self.tensors), None)
         extra = self.meta["extra"]
-        self.backbone = MatrixGame2(self.config, extra["lat_h"], extra["lat_w"])
+        self.backbone = MatrixGame2(config=self.config, rows=extra["lat_h"], columns=extra["lat_w"])
         self.model = bind(MatrixGameDiT, self.config, self.params.dit)
         self.forward = jax.jit(self._forward)
         self.made = {}
         self._run()
 
-    def _forward(self, params, cells, t, rope, cross, actions, context):
+    def _forward(self, params, cells, t, rope, conditions, actions, context):
         model = bind(MatrixGameDiT, self.config, params)
-        return model(cells, t, rope, cross, actions, context=context, collect=keys_and_values)
+        return model(cells, t, rope, conditions, actions=actions, context=context, collect=keys_and_values)
 
     def _run(self):
         prepare, commit = jax.jit(self.backbone.prepare_chunk), jax.jit(self.backbone.commit)
@@ -79,8 +80,8 @@ class Case:
 
     def _call(self, name, prepared, context):
         x, t = channels_last(self.tensors[f"in/{name}/x"]), jnp.asarray(self.tensors[f"in/{name}/timestep"])
-        cells = jnp.concatenate([x, prepared.image], axis=-1)
-        given = (prepared.rope, prepared.cross, prepared.actions)
+        cells = jnp.concatenate([x, prepared.guide], axis=-1)
+        given = (prepared.rope, prepared.conditions, prepared.actions)
         flow, own, mouse = self.forward(self.params.dit, cells, t, *given, context)
         return Call(x, cells, t, prepared, context, flow, own, mouse)
 
@@ -125,7 +126,7 @@ def test_embeddings(case):
         case.expect(f"{name}/patch_embedding", np.swapaxes(tokens, 1, 2))
     for name in case.calls_with("img_emb"):
         case.expect(f"{name}/img_emb", case.model.context_embedding(jnp.asarray(case.tensors["in/visual_context"])))
-    key, value = case.made[case.meta["calls"][0]["name"]][3].cross
+    key, value = case.made[case.meta["calls"][0]["name"]].prepared.conditions.cross
     for name, got in (("k", key), ("v", value)):
         for wanted in (name_ for name_ in case.tensors if name_.startswith("out/cross_kv/") and f"/{name}_" in name_):
             layer, rows = int(wanted.split("/")[2]), case.tensors[wanted].shape[1]
@@ -146,16 +147,16 @@ def test_blocks_and_head(case):
 
 
 def _run_block(case, layer, x, time_rows, prepared, context):
-    conditions, between = Conditions(cross=prepared.cross), None
+    conditions, before_ffn = prepared.conditions, None
     if layer < case.config.action_layers:
         structure, weights = nnx.split(case.model.actions)
         layers = jax.tree.map(lambda a: a[layer : layer + 1], (weights, prepared.actions.layers))
-        conditions = conditions._replace(own_part=layers)
+        conditions = conditions._replace(extra=layers)
 
-        def between(x, own_part):
-            return nnx.merge(structure, own_part[0])(x, prepared.actions, own_part[1])
+        def before_ffn(x, extra):
+            return nnx.merge(structure, extra[0])(x, prepared.actions, extra[1])
 
-    options = {"context": context, "between": between, "layers": range(layer, layer + 1)}
+    options = {"context": context, "before_ffn": before_ffn, "layers": range(layer, layer + 1)}
     return run_blocks(case.model.blocks, x, time_rows, prepared.rope, conditions, **options)[0]
 
 
@@ -164,16 +165,13 @@ def _parts_of_block(case, name, layer, x, time_rows):
     prepared, context = case.made[name].prepared, case.made[name].context
     structure, weights = nnx.split(case.model.blocks)
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
-    past = jax.tree.map(lambda a: a[layer][:, : int(context.length)], context.span)
-
-    def attend(own):
-        return attention(own.query, *(jnp.concatenate(pair, axis=1) for pair in zip(own[1:], past))), None
-
+    valid = jax.tree.map(lambda a: a[:, :, : int(context.length)], context.span)
+    past = Past(empty_buffer((valid,), x.shape[1]), (jax.tree.map(lambda a: a[layer], valid),)).write_context()
     rows = block.modulation[...] + time_rows
-    attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, attend)
+    attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, past)
     case.expect(f"{name}/block{layer}.self_attn", attended)
     x = x + gate(attended, rows[:, :, 2])
-    crossed = block.cross_attn(block.norm3(x), *(a[layer] for a in prepared.cross))
+    crossed = block.cross_attn(block.norm3(x), *(a[layer] for a in prepared.conditions.cross))
     case.expect(f"{name}/block{layer}.cross_attn", crossed)
     if layer < case.config.action_layers:
         structure, weights = nnx.split(case.model.actions)

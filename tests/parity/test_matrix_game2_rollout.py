@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from ports.matrix_game2.action_module import FrameKV
-from ports.matrix_game2.backbone import MatrixGame2, MatrixGameParams
-from ports.matrix_game2.config import CHUNK_FRAMES
+from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.schedule import matrix_game_schedule
+from ports.wan.backbone import WanParams
+from ports.wan.latents import CHUNK_FRAMES
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import MemoryConfig, recall
@@ -31,8 +32,8 @@ class Case:
         self.config = config_of(self.meta["config"], self.tensors)
         extra = self.meta["extra"]
         schedule = matrix_game_schedule(tuple(self.meta["denoising_step_list"]))
-        self.backbone = MatrixGame2(self.config, extra["lat_h"], extra["lat_w"], schedule)
-        self.params = MatrixGameParams(params_of(self.config, self.tensors), None)
+        self.backbone = MatrixGame2(config=self.config, rows=extra["lat_h"], columns=extra["lat_w"], schedule=schedule)
+        self.params = WanParams(params_of(self.config, self.tensors), None)
         self.prepare = functools.partial(jax.jit(self.backbone.prepare_chunk), self.params)
         self.flow = functools.partial(jax.jit(self.backbone.flow), self.params)
         self.latents, self.inputs = [], []

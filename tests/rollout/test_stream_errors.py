@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.memory.walks import poses, worldkv
-from tests.rollout.tiny_backbone import TinyBackbone
+from tests.rollout.tiny_backbone import BlindBackbone
 from tests.rollout.worlds import BACKBONE, PARAMS, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
@@ -111,23 +111,11 @@ def test_observed_chunks_must_fit():
         ro.observe(BACKBONE, PARAMS, world, views(5), [noise(0)[0]] * 5)
 
 
-class Blind:
-    """A backbone without `queries`."""
-
-    def __init__(self):
-        self.inner = TinyBackbone()
-
-    def __getattr__(self, name):
-        if name == "queries":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-
 def test_retrieval_by_attention_needs_a_backbone_that_can():
-    with pytest.raises(ValueError, match=r"Blind has no `queries` method, .* such as 'camera'"):
-        run(worldkv(rule="attention"), 4, backbone=Blind())
+    with pytest.raises(ValueError, match=r"BlindBackbone has no `attention_queries` method, .* such as 'camera'"):
+        run(worldkv(rule="attention"), 4, backbone=BlindBackbone())
 
 
 def test_the_tiny_backbone_is_what_a_backbone_must_be():
     assert isinstance(BACKBONE, ro.Backbone) and isinstance(BACKBONE, ro.AttentionProbe)
-    assert not isinstance(Blind(), ro.AttentionProbe)
+    assert not isinstance(BlindBackbone(), ro.AttentionProbe)

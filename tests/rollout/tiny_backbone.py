@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import ChunkInput, Schedule, shifted_schedule
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, shifted_schedule
 from worldkv_jax.rope import Rope
 
 LAYERS, HEADS, HEAD_DIM, FRAMES, CHANNELS = 2, 2, 8, 3, 5
@@ -30,6 +30,8 @@ class TinyBackbone:
 
     schedule: Schedule = TWO_STEPS
     heads: int = HEADS
+
+    lag = 0
 
     @property
     def rope(self) -> Rope:
@@ -81,10 +83,10 @@ class TinyBackbone:
         _, (_, keys, values) = self._forward(params, x0, jnp.float32(0), prepared, context)
         return KVSpan(keys, values), prepared.carry + 1
 
-    def queries(self, params, x, t, prepared: Prepared, context: Context) -> jax.Array:
-        """Return the mean queries of a pass."""
-        _, (queries, _, _) = self._forward(params, x, t, prepared, context)
-        return queries.mean(axis=2)
+    def attention_queries(self, params, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+        """Return what the attention of a pass asks with."""
+        _, (query, key, _) = self._forward(params, x, t, prepared, context)
+        return AttentionQueries(query.mean(axis=2), query, key)
 
     def init_decoder(self, params, worlds: int) -> jax.Array:
         """Start from black."""
@@ -116,6 +118,18 @@ class TinyBackbone:
         weights = (params["qkv"], params["out"], context.span)
         x, collected = jax.lax.scan(layer, x, weights)
         return (x @ params["head"]).reshape(worlds, *self.latent_shape), collected
+
+
+class BlindBackbone:
+    """The tiny one, but nobody can ask where it looks."""
+
+    def __init__(self):
+        self.inner = TinyBackbone()
+
+    def __getattr__(self, name):
+        if name == "attention_queries":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
 
 def _rotate(x, rope):

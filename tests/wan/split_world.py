@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from ports.lingbot_world.backbone import Given, LingBotParams, LingBotWorld
+from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.config import TINY
 from ports.lingbot_world.model import LingBotDiT
+from ports.wan.backbone import WanParams
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.sharding import param_shardings
 from tests.wan.drawn import draw
@@ -27,13 +28,13 @@ from worldkv_jax.memory import BankConfig, CompressionConfig, MemoryConfig, Retr
 from worldkv_jax.rollout import ChunkInput, World, chunk_inputs, rollout, start, start_on_mesh
 
 WORLDS, CHUNKS, CELLS = 2, 6, (4, 4)
-BACKBONE = LingBotWorld(dataclasses.replace(TINY, dim=64, heads=8), *CELLS)
+BACKBONE = LingBotWorld(config=dataclasses.replace(TINY, dim=64, heads=8), rows=CELLS[0], columns=CELLS[1])
 
 
 @functools.cache
-def draw_params() -> LingBotParams:
+def draw_params() -> WanParams:
     """Random parameters; not on import, because a process has to find the other before its first array."""
-    return LingBotParams(draw(abstract_params(LingBotDiT, BACKBONE.config), 0), None)
+    return WanParams(draw(abstract_params(LingBotDiT, BACKBONE.config), 0), None)
 
 
 def memory(**bank) -> MemoryConfig:
@@ -49,7 +50,7 @@ def make_mesh(data: int, model: int) -> Mesh:
     return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
-def place(config: MemoryConfig, mesh: Mesh | None, *, fsdp: bool = False) -> tuple[LingBotParams, World]:
+def place(config: MemoryConfig, mesh: Mesh | None, *, fsdp: bool = False) -> tuple[WanParams, World]:
     """Parameters and a fresh world on a mesh, or on one device."""
     params = draw_params()
     if mesh is None:
@@ -76,7 +77,7 @@ def inputs() -> list[tuple[ChunkInput, np.ndarray]]:
     return [(chunk, normal(BACKBONE.schedule.steps, WORLDS, *BACKBONE.latent_shape)) for chunk in chunks]
 
 
-def roll(params: LingBotParams, world: World) -> tuple[np.ndarray, np.ndarray, World]:
+def roll(params: WanParams, world: World) -> tuple[np.ndarray, np.ndarray, World]:
     """Latents ``[chunks, B, ...]`` and picked chunks ``[chunks, B, K]`` of a whole rollout, and the world after it."""
     chunks, noise = zip(*inputs())
     made, world = rollout(BACKBONE, params, world, chunks, noise=lambda index: noise[index], decode=False)

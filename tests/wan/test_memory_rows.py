@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ports.wan.nn.attention import attention
-from ports.wan.nn.memory_rows import add_own, bring, empty_buffer
+from ports.wan.nn.memory_rows import Past, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
 
-LAYERS, WORLDS, OWN, BESIDE, PAST, HEADS, WIDTH = 2, 2, 5, 3, 7, 2, 4
+LAYERS, WORLDS, OWN, REFERENCE, PAST, HEADS, WIDTH = 2, 2, 5, 3, 7, 2, 4
 
 
 def span(rows, seed, layers=None):
@@ -30,21 +30,22 @@ def attend_in_turn(around, context):
     """Use one buffer for both layers, as a pass does; return what each attended to, compared by attention's result."""
     query, buffer, made = span(OWN, 9).keys, empty_buffer(around, OWN), []
     for layer in range(LAYERS):
-        buffer = bring(buffer, [layer_of(stack, layer) for stack in around], context)
-        buffer, visible = add_own(buffer, span(OWN, layer), context)
-        made.append(attention(query, *buffer, length=visible))
+        past = Past(buffer, tuple(layer_of(stack, layer) for stack in around), context).write_context()
+        past, visible, length = past.append_own(span(OWN, layer))
+        made.append(attention(query, *visible, length=length))
+        buffer = past.buffer
     return query, made
 
 
 @pytest.mark.parametrize("length", [0, 4, PAST])
-@pytest.mark.parametrize("with_beside", [False, True])
-def test_own_rows_and_the_valid_context_are_visible(length, with_beside):
-    beside, past = span(BESIDE, 21, LAYERS), span(PAST, 22, LAYERS)
-    around = [beside, past] if with_beside else [past]
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_own_rows_and_the_valid_context_are_visible(length, with_reference):
+    reference, past = span(REFERENCE, 21, LAYERS), span(PAST, 22, LAYERS)
+    around = [reference, past] if with_reference else [past]
     query, made = attend_in_turn(around, Context(past, jnp.int32(length)))
     for layer in range(LAYERS):
         valid = jax.tree.map(lambda a: a[:, :length], layer_of(past, layer))
-        seen = [span(OWN, layer), *([layer_of(beside, layer)] if with_beside else []), valid]
+        seen = [span(OWN, layer), *([layer_of(reference, layer)] if with_reference else []), valid]
         np.testing.assert_allclose(made[layer], attention(query, *join(*seen)), atol=1e-6)
 
 
@@ -67,10 +68,10 @@ def test_a_chunk_can_be_hidden_from_itself(hides):
         np.testing.assert_allclose(made[layer], attention(query, *seen), atol=1e-6)
 
 
-def test_what_is_beside_needs_no_context():
-    beside = span(BESIDE, 21, LAYERS)
-    query, made = attend_in_turn([beside], None)
-    np.testing.assert_allclose(made[1], attention(query, *join(span(OWN, 1), layer_of(beside, 1))), atol=1e-6)
+def test_a_reference_needs_no_context():
+    reference = span(REFERENCE, 21, LAYERS)
+    query, made = attend_in_turn([reference], None)
+    np.testing.assert_allclose(made[1], attention(query, *join(span(OWN, 1), layer_of(reference, 1))), atol=1e-6)
 
 
 def test_without_anything_around_there_is_no_buffer():

@@ -83,7 +83,7 @@ class Bursts:
             _, world = ro.generate_chunk(backbone, self.params, world, self.inputs[0], noise)
             self._carry = world.carry
         layout = case.layout(backbone.spec, worlds)
-        seen = position - getattr(backbone, "lag", 0)
+        seen = position - backbone.lag
         memory = distant_memory(layout, seen, params=self.params, seed=self.seed)
         position = jax.device_put(jnp.int32(position), memory.chunk.sharding)
         # The carry is given away with the world, so each burst gets a copy.

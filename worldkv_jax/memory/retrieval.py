@@ -151,7 +151,7 @@ class AttentionScore:
 
     Ours: the paper's appendix has an attention-based rule whose formula is not public. The mean logit is a
     lower bound of the logarithm of the attention mass that the chunk would draw, up to a constant. The mean
-    queries come from a first pass over the chunk: see ``AttentionProbe.queries``.
+    queries come from a first pass over the chunk: see ``AttentionProbe.attention_queries``.
     """
 
     needs_query: ClassVar[bool] = True

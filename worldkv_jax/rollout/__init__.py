@@ -1,6 +1,6 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
+from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, Viewed
 from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.live import CameraSource, live_chunks
@@ -10,6 +10,7 @@ from worldkv_jax.rollout.stream import Chunk, Noise, observe, rollout, start, st
 
 __all__ = [
     "AttentionProbe",
+    "AttentionQueries",
     "Backbone",
     "CameraSource",
     "Chunk",

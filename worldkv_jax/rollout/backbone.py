@@ -29,15 +29,15 @@ class Backbone(Protocol):
     ``prepared`` is all that stays the same over the passes of one chunk; ``carry`` is model state that is not
     world memory (windows of actions, say); ``decoder`` is what a streaming decoder keeps between chunks. All
     three are pytrees of the backbone's own making.
-
-    A backbone that knows a chunk's clean keys and values only while it makes the next one (InSpatio-World) has a
-    class attribute ``lag = 1``: its `commit` returns ``None`` for the first chunk and `Viewed` for all others.
     """
 
     spec: KVSpec
     schedule: Schedule
     latent_shape: tuple[int, ...]
     """Shape of one world's latents of one chunk, without the batch axis."""
+    lag: int = 0
+    """Chunks that a chunk's clean keys and values are late: 0, or 1 where they are known only while the next one is
+    made (InSpatio-World). Then `commit` returns ``None`` for the first chunk and `Viewed` for all others."""
 
     def init_carry(self, params: Any, worlds: int) -> Any:
         """Return the carry before the first chunk."""
@@ -64,10 +64,24 @@ class Backbone(Protocol):
         ...
 
 
+class AttentionQueries(NamedTuple):
+    """What every layer of a pass asks with, and what it sees besides its memory; all after RoPE.
+
+    Under jit, what is not used of it is not computed: retrieval takes the mean alone.
+    """
+
+    mean: jax.Array  # [L, B, N, H] over the tokens
+    query: jax.Array  # [L, B, T, N, H]
+    keys: jax.Array  # [L, B, n, N, H] own keys, and others that are always seen
+    length: jax.Array | None = None  # int32, rows of the context that are seen, where not all that are valid
+
+
 @runtime_checkable
 class AttentionProbe(Protocol):
-    """What a backbone also offers if chunks are to be retrieved by attention."""
+    """What a backbone also offers if chunks are to be retrieved by attention, or its attention is to be analysed."""
 
-    def queries(self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context) -> jax.Array:
-        """Return the mean queries ``[L, B, N, H]`` of a pass over noisy latents, after RoPE."""
+    def attention_queries(
+        self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context
+    ) -> AttentionQueries:
+        """Run one pass over noisy latents for what its attention asks with."""
         ...

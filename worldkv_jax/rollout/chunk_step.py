@@ -74,7 +74,7 @@ def generate_chunk(
         raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
     if world.memory.on_device:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
-    prepared = _prepare(params, world.carry, chunk, world.position, backbone=backbone)
+    prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     del fetched  # is in the context now, and what is fetched next may need its room
     if meanwhile is not None:
@@ -94,7 +94,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
         raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
     if world.memory.on_device:
         return _observe(params, world, chunk, latents, backbone=backbone)
-    prepared = _prepare(params, world.carry, chunk, world.position, backbone=backbone)
+    prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = _commit_jit(params, latents, prepared, context, backbone=backbone)
     return _next(world, own, carry, chunk)
@@ -142,10 +142,10 @@ def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, 
     if fetched is None and needs_queries(memory):
         if not isinstance(backbone, AttentionProbe):
             raise ValueError(
-                f"{type(backbone).__name__} has no `queries` method, which retrieval by attention needs; use "
-                "another retrieval rule, such as 'camera'"
+                f"{type(backbone).__name__} has no `attention_queries` method, which retrieval by attention "
+                "needs; use another retrieval rule, such as 'camera'"
             )
-        query = _queries(params, x, prepared, window_context(memory), backbone=backbone)
+        query = mean_query(params, x, prepared, window_context(memory), backbone=backbone)
     return recall(memory, chunk.cameras, query=query, fetched=fetched)
 
 
@@ -153,13 +153,15 @@ def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, 
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
-def _prepare(params, carry, chunk: ChunkInput, position, *, backbone: Backbone):
+def prepare(params: Any, carry: Any, chunk: ChunkInput, position: jax.Array, *, backbone: Backbone) -> Any:
+    """Compute what is constant over the passes of a chunk, jitted on its own."""
     return backbone.prepare_chunk(params, carry, chunk, position)
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
-def _queries(params, x, prepared, context: Context, *, backbone: Backbone):
-    return backbone.queries(params, x, jnp.float32(backbone.schedule.times[0]), prepared, context)
+def mean_query(params: Any, x: jax.Array, prepared: Any, context: Context, *, backbone: AttentionProbe) -> jax.Array:
+    """Compute the mean queries ``[L, B, N, H]`` of the first pass over a chunk, jitted on its own."""
+    return backbone.attention_queries(params, x, jnp.float32(backbone.schedule.times[0]), prepared, context).mean
 
 
 _generate_jit = jax.jit(_generate, static_argnames="backbone")

@@ -146,7 +146,7 @@ def stream(
     if (key is None) == (noise is None):
         raise ValueError("give either key or noise: exactly one of them decides the world")
     noise = noise or _noise_from_key(key, backbone, world.memory.layout.worlds)
-    layout, first, lag = world.memory.layout, int(world.position), getattr(backbone, "lag", 0)
+    layout, first, lag = world.memory.layout, int(world.position), backbone.lag
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
         check_chunks(layout, ahead, first)

@@ -11,7 +11,7 @@ from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.demo.scenario import LATE, Scenario
 from ports.demo_world.study.runs import noise_of_worlds
 from ports.demo_world.study.variants import COVERAGE, OVERLAP
-from worldkv_jax.evaluation.attention import Look, look, rank_correlation
+from worldkv_jax.evaluation.attention import AttentionMap, attention_map, rank_correlation
 from worldkv_jax.evaluation.attention_rules import covered_mass, rule_picks
 from worldkv_jax.media.files import replacing
 from worldkv_jax.memory import RULES, MemoryConfig, Rule
@@ -76,8 +76,8 @@ def analyse(backbone: DemoWorld, params: DemoParams, scenario: Scenario, *, seed
     masses, overlaps, correlations, covered, best = [], [], [], {name: [] for name in RULE_NAMES}, []
     for number in range(tour, scenario.chunks):
         chunk, draws = inputs[number], noise(number)
-        looks = [
-            look(
+        maps = [
+            attention_map(
                 backbone,
                 params,
                 world,
@@ -88,14 +88,14 @@ def analyse(backbone: DemoWorld, params: DemoParams, scenario: Scenario, *, seed
             )
             for t, sigma in zip(backbone.schedule.times, backbone.schedule.clean_sigmas)
         ]
-        mass = np.mean([seen.mass for seen in looks], axis=0)  # [L, B, N, C]
+        mass = np.mean([seen.mass for seen in maps], axis=0)  # [L, B, N, C]
         overlap = _overlap(cameras, chunk.cameras)
         past = (np.arange(scenario.chunks) >= 1) & (np.arange(scenario.chunks) < number - 1)  # not sink, not recent
         correlations.append(np.moveaxis(rank_correlation(mass[..., past], overlap[:, None, past]), 1, 0))
         masses.append(mass.mean(axis=(0, 2)))
         overlaps.append(overlap)
         if scenario.phases[number] == LATE:
-            shares = _score_rules(looks[0], cameras, chunk.cameras, masses[-1], past, backbone.spec.chunk_tokens)
+            shares = _score_rules(maps[0], cameras, chunk.cameras, masses[-1], past, backbone.spec.chunk_tokens)
             best.append(shares.pop("best"))
             for name, share in shares.items():
                 covered[name].append(share)
@@ -122,11 +122,11 @@ def _overlap(cameras: jax.Array, now: jax.Array) -> np.ndarray:
     return np.asarray(one_world(cameras, now))
 
 
-def _score_rules(seen: Look, cameras, now, mass, past, tokens: int) -> dict[str, np.ndarray]:
+def _score_rules(seen: AttentionMap, cameras, now, mass, past, tokens: int) -> dict[str, np.ndarray]:
     """Return by rule the share ``[B, len(PICKED)]`` of the best picks' attention, and that share as ``best``."""
     keys = seen.context.span.keys  # of full KV: whole chunks in their order
     keys = keys.reshape(*keys.shape[:2], -1, tokens, *keys.shape[3:])
-    query, valid, shares = seen.asked.query.mean(axis=2), jnp.asarray(past), {}
+    query, valid, shares = seen.queries.mean, jnp.asarray(past), {}
     for name, rule in RULE_NAMES.items():
         pairs = []
         for k in PICKED:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.source.frames import latent_frames
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.cameras import relative
 
 _CELL, _STRIDE = 16, 4  # pixels: a cell counts as shown if one of the pixels that are looked at falls on it

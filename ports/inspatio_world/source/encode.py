@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.inspatio_world.backbone import InSpatioWorld, Source
-from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.source.footage import Footage
 from ports.inspatio_world.source.frames import latent_frames
 from ports.inspatio_world.source.masks import pack_mask
@@ -15,6 +14,7 @@ from ports.inspatio_world.source.render import as_colours
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
 from ports.wan.autoencoders.wan_vae import VAEConfig, encode
+from ports.wan.latents import CHUNK_FRAMES
 from worldkv_jax.rollout import ChunkInput, chunk_inputs
 
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.inspatio_world.source.cameras import render_intrinsics
-from ports.inspatio_world.source.frames import GROUP, whole_chunks
+from ports.inspatio_world.source.frames import whole_chunks
 from ports.inspatio_world.source.render import Render, Views, render_video, render_views
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
 from ports.inspatio_world.source.views import choose_views, overlap_of_latents
+from ports.wan.latents import FRAMES_PER_LATENT
 from worldkv_jax.cameras import relative
 
 
@@ -77,7 +78,7 @@ def _stand_ins(pixels: np.ndarray, images: int, frames: int) -> np.ndarray:
     missing = whole_chunks(frames, "v1.5") - frames
     overlap = overlap_of_latents(np.concatenate([pixels, pixels[-1:].repeat(missing, axis=0)]))
     chosen = choose_views(overlap)
-    return chosen[-(-np.arange(frames) // GROUP)]
+    return chosen[-(-np.arange(frames) // FRAMES_PER_LATENT)]
 
 
 def _check_known(known: np.ndarray) -> tuple[str, ...]:

@@ -4,23 +4,12 @@ import math
 
 import numpy as np
 
-from ports.inspatio_world.config import CHUNK_FRAMES, Version
+from ports.inspatio_world.config import Version
+from ports.wan.latents import CHUNK_FRAMES, FRAMES_PER_LATENT, frames_of, latents_of
 
-GROUP = 4
-"""Frames of a latent; the first latent has one."""
 SHORTEST = 121
 """Frames that v1 makes of a shorter source."""
 _MOST_DEGREES, _LEAST_DEGREES = 0.8, 0.3  # that a camera of v1 turns from frame to frame
-
-
-def latents_of(frames: int) -> int:
-    """Return the latent frames of a video, of which the last may be cut short: it is dropped."""
-    return (frames - 1) // GROUP + 1
-
-
-def frames_of(latents: int) -> int:
-    """Return the frames of so many latent frames."""
-    return GROUP * (latents - 1) + 1
 
 
 def whole_chunks(frames: int, version: Version) -> int:
@@ -32,7 +21,7 @@ def whole_chunks(frames: int, version: Version) -> int:
     if frames < 1:
         raise ValueError(f"frames={frames}: a video has at least one")
     if version == "v1.5":
-        latents = -(-(frames - 1) // GROUP) + 1
+        latents = -(-(frames - 1) // FRAMES_PER_LATENT) + 1
         return frames_of(-(-latents // CHUNK_FRAMES) * CHUNK_FRAMES)
     latents = latents_of(frames) // CHUNK_FRAMES * CHUNK_FRAMES
     if not latents:
@@ -45,7 +34,7 @@ def whole_chunks(frames: int, version: Version) -> int:
 
 def latent_frames(latents: int) -> np.ndarray:
     """Return the last frame of each latent frame, whose camera stands for it: int ``[latents]``, 0, 4, 8, ..."""
-    return GROUP * np.arange(latents)
+    return FRAMES_PER_LATENT * np.arange(latents)
 
 
 def freeze(frames: int, *, repeat: int = 0, at: int | None = None) -> np.ndarray:

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ports.inspatio_world.config import CELL
-from ports.inspatio_world.source.frames import GROUP
+from ports.wan.latents import CELL, FRAMES_PER_LATENT
 
 
 def pack_mask(mask: jax.Array) -> jax.Array:
@@ -25,6 +24,6 @@ def pack_mask(mask: jax.Array) -> jax.Array:
     middle = slice(CELL // 2 - 1, CELL // 2 + 1)
     cells = mask.astype(jnp.float32).reshape(worlds, frames, height // CELL, CELL, width // CELL, CELL)
     cells = cells[:, :, :, middle, :, middle].mean(axis=(3, 5))
-    cells = jnp.concatenate([cells[:, :1].repeat(GROUP - 1, axis=1), cells], axis=1)
-    whole = cells.shape[1] // GROUP * GROUP
-    return jnp.moveaxis(cells[:, :whole].reshape(worlds, -1, GROUP, *cells.shape[2:]), 2, -1)
+    cells = jnp.concatenate([cells[:, :1].repeat(FRAMES_PER_LATENT - 1, axis=1), cells], axis=1)
+    whole = cells.shape[1] // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    return jnp.moveaxis(cells[:, :whole].reshape(worlds, -1, FRAMES_PER_LATENT, *cells.shape[2:]), 2, -1)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from ports.inspatio_world.config import CELL
+from ports.wan.latents import CELL
 from ports.wan.nn.patches import PATCH
 from worldkv_jax.cameras import rescale_intrinsics, validate_intrinsics, validate_poses
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from ports.inspatio_world.config import Version
 from ports.inspatio_world.source.cameras import target_poses
-from ports.inspatio_world.source.frames import adapt, freeze, latents_of, whole_chunks
+from ports.inspatio_world.source.frames import adapt, freeze, whole_chunks
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.trajectory import Fit, Trajectory, relative_poses
+from ports.wan.latents import latents_of
 
 _NEAR, _FAR = 1e-3, 2.0  # motion, in median depths, outside of which units are in doubt
 

@@ -4,16 +4,15 @@ from itertools import permutations
 
 import numpy as np
 
-from ports.inspatio_world.config import CHUNK_FRAMES
-from ports.inspatio_world.source.frames import GROUP
+from ports.wan.latents import CHUNK_FRAMES, FRAMES_PER_LATENT
 
 
 def overlap_of_latents(pixels: np.ndarray) -> np.ndarray:
     """Add up how many pixels of each image the frames of a latent see: ``[T, k]`` to ``[1 + (T - 1) // 4, k]``."""
     pixels = np.asarray(pixels)
     first, rest = pixels[:1], pixels[1:]
-    whole = len(rest) // GROUP * GROUP
-    return np.concatenate([first, rest[:whole].reshape(-1, GROUP, pixels.shape[1]).sum(axis=1)])
+    whole = len(rest) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    return np.concatenate([first, rest[:whole].reshape(-1, FRAMES_PER_LATENT, pixels.shape[1]).sum(axis=1)])
 
 
 def choose_views(overlap: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ from flax import nnx
 
 from ports.wan.nn.attention import attention
 from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
+from ports.wan.nn.memory_rows import Past
 from ports.wan.sharding import keep_whole
+from worldkv_jax.memory import KVSpan
 from worldkv_jax.rope import rotate, rotation
 
 
@@ -67,8 +69,17 @@ class QKV(NamedTuple):
     value: jax.Array  # [B, T, N, H]
 
 
-Attend = Callable[[QKV], tuple[jax.Array, Any]]
-"""Attention of own queries to whatever is visible: ``[B, T, N, H]``, and what it leaves to the next layer."""
+class Conditions(NamedTuple):
+    """What a block is given besides tokens, time and past; of a whole stack, every leaf has a leading layer axis."""
+
+    film: tuple[jax.Array, jax.Array] | None = None
+    """Camera scale and shift ``[B, T, d]`` of `CameraFiLM`."""
+    cross: tuple[jax.Array, jax.Array] | None = None
+    """Keys and values ``[B, n, N, H]`` of prompt or image, of `CrossAttention.project`."""
+    reference: KVSpan | None = None
+    """Keys and values ``[B, n, N, H]`` that self-attention always sees besides own ones and the context."""
+    extra: Any = None
+    """For ``before_ffn``."""
 
 
 class SelfAttention(nnx.Module):
@@ -80,18 +91,17 @@ class SelfAttention(nnx.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
         self.heads = heads
 
-    def __call__(self, x: jax.Array, rope, attend: Attend) -> tuple[jax.Array, QKV, Any]:
-        """Attend tokens ``x [B, T, d]``; also return their own queries, keys and values, and what ``attend`` left."""
+    def __call__(self, x: jax.Array, rope, past: Past) -> tuple[jax.Array, QKV, Past]:
+        """Attend tokens ``x [B, T, d]`` to themselves and a past; also return their own part, and the past after it."""
+        query = rotate(self._split(self.norm_q(self.q(x))), *rope)
+        key = rotate(self._split(self.norm_k(self.k(x))), *rope)
+        value = self._split(self.v(x))
+        past, visible, length = past.append_own(KVSpan(key, value))
+        mixed = attention(query, *visible, length=length, mask=past.mask)
+        return self.o(mixed.reshape(x.shape)), QKV(query, key, value), past
 
-        def split(y):
-            return y.reshape(*y.shape[:-1], self.heads, -1)
-
-        query = rotate(split(self.norm_q(self.q(x))), *rope)
-        key = rotate(split(self.norm_k(self.k(x))), *rope)
-        value = split(self.v(x))
-        own = QKV(query, key, value)
-        mixed, left = attend(own)
-        return self.o(mixed.reshape(x.shape)), own, left
+    def _split(self, y):
+        return y.reshape(*y.shape[:-1], self.heads, -1)
 
 
 class CrossAttention(nnx.Module):
@@ -130,11 +140,13 @@ class CameraFiLM(nnx.Module):
         return keep_whole(self.scale(z)), keep_whole(self.shift(z))
 
 
+BeforeFFN = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
+"""A backbone's own part of a block: takes ``x`` and `Conditions.extra`, returns the new ``x`` and anything else."""
+
+
 class DiTBlock(nnx.Module):
     """One transformer block, modulated by the diffusion time.
 
-    Self-attention, then what conditions the tokens without a gate (camera FiLM, cross-attention, each where the
-    backbone has it), then the feed-forward; a backbone may put parts of its own before the latter.
     The residual stream is float32, everything between norms and gates in ``dtype``.
     """
 
@@ -149,40 +161,50 @@ class DiTBlock(nnx.Module):
         self.modulation = nnx.Param(modulation.at[jnp.array([2, 5])].add(1.0))
         self.dtype = jnp.dtype(dtype)
 
-    def attend(self, x: jax.Array, time_rows: jax.Array, rope, attend: Attend, *, film=None, cross=None):
-        """Apply self-attention, camera FiLM and cross-attention to the residual stream.
+    def __call__(
+        self,
+        x: jax.Array,
+        time: jax.Array,
+        rope: tuple[jax.Array, jax.Array],
+        past: Past,
+        conditions: Conditions,
+        before_ffn: BeforeFFN | None = None,
+    ) -> tuple[jax.Array, QKV, Past, Any]:
+        """Apply self-attention, camera FiLM, cross-attention and the feed-forward network, each where there is one.
 
         Args:
             x: float32 ``[B, T, d]`` residual stream.
-            time_rows: float32 ``[B, G, 6, d]`` of `TimeEmbedding`.
+            time: float32 ``[B, G, 6, d]`` modulation rows of `TimeEmbedding`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
-            attend: attention of own queries to whatever is visible.
-            film: scale and shift ``[B, T, d]`` of `CameraFiLM`.
-            cross: keys and values ``[B, n, N, H]`` of `CrossAttention.project`.
+            past: what is visible besides own tokens.
+            conditions: of this block.
+            before_ffn: a backbone's own part.
 
         Returns:
-            The new ``x``, the block's own queries, keys and values, and what ``attend`` left for the next block.
+            The new ``x``; the block's own queries, keys and values; the past, whose buffer the next block goes on
+            with; and what ``before_ffn`` returned besides ``x``.
         """
+        past = past.write_context()
+        rows = self.modulation[...].astype(jnp.float32) + time
+        shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (rows[..., i, :] for i in range(6))
+
         x = keep_whole(x)
-        shift, scale, gain = self._rows(time_rows, 0)
-        h, own, left = self.self_attn(modulate(layer_norm(x), shift, scale).astype(self.dtype), rope, attend)
-        x = x + gate(h.astype(jnp.float32), gain)
-        if film is not None:
-            scale, shift = (f.astype(jnp.float32) for f in film)
+        h = modulate(layer_norm(x), shift_attn, scale_attn).astype(self.dtype)
+        h, own, past = self.self_attn(h, rope, past)
+        x = x + gate(h.astype(jnp.float32), gate_attn)
+
+        if conditions.film is not None:
+            scale, shift = (f.astype(jnp.float32) for f in conditions.film)
             x = (1 + scale) * x + shift
-        if cross is not None:
-            x = x + self.cross_attn(self.norm3(x).astype(self.dtype), *cross).astype(jnp.float32)
-        return x, own, left
+        if conditions.cross is not None:
+            h = self.cross_attn(self.norm3(x).astype(self.dtype), *conditions.cross)
+            x = x + h.astype(jnp.float32)
+        extra = None
+        if before_ffn is not None:
+            x, extra = before_ffn(x, conditions.extra)
 
-    def feed_forward(self, x: jax.Array, time_rows: jax.Array) -> jax.Array:
-        """Apply the feed-forward network to the residual stream ``x [B, T, d]``."""
-        shift, scale, gain = self._rows(time_rows, 3)
-        h = self.ffn(modulate(layer_norm(x), shift, scale).astype(self.dtype))
-        return x + gate(h.astype(jnp.float32), gain)
-
-    def _rows(self, time_rows, first: int):
-        rows = self.modulation[...].astype(jnp.float32) + time_rows
-        return (rows[..., i, :] for i in range(first, first + 3))
+        h = self.ffn(modulate(layer_norm(x), shift_ffn, scale_ffn).astype(self.dtype))
+        return x + gate(h.astype(jnp.float32), gate_ffn), own, past, extra
 
 
 class Head(nnx.Module):

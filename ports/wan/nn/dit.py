@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.nn.block import MLP, DiTBlock, Head, TimeEmbedding
+from ports.wan.nn.block import MLP, Conditions, DiTBlock, Head, TimeEmbedding
 from ports.wan.nn.layers import Linear
 from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import PATCH, patchify, unpatchify
-from ports.wan.nn.stack import Conditions, map_layers, run_blocks
+from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.rope import Rope
 
 

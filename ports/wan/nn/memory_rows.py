@@ -1,10 +1,10 @@
 """What a chunk's tokens attend to in one layer: a buffer of keys and values that all layers fill in turn.
 
-What is around the chunk is brought there before anything of the layer is computed, so that XLA copies it beside the
-projections of queries, keys and values. Joining it with own rows right before the attention would wait for the copy.
+The context is written before anything of the layer is computed, so that XLA copies it beside the projections of
+queries, keys and values. Joining it with own rows right before the attention would wait for the copy.
 """
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,60 @@ from ports.wan.sharding import split_heads
 from worldkv_jax.memory import Context, KVSpan
 
 
-def empty_buffer(around: Sequence[KVSpan], own_rows: int) -> KVSpan | None:
+class Past(NamedTuple):
+    """What a chunk's tokens see in one layer besides themselves; by default nothing."""
+
+    buffer: KVSpan | None = None
+    """``[B, T + n + ..., N, H]`` for own rows and all others; ``None`` if own rows are all that is visible."""
+    spans: tuple[KVSpan, ...] = ()
+    """This layer's rows besides own ones, each ``[B, n, N, H]``; those of a context are the last."""
+    context: Context | None = None
+    """Says how many of the context's rows are valid, and whether the chunk sees itself; ``None`` without a context."""
+    mask: jax.Array | None = None
+    """bool ``[B, T, T]`` among own tokens; training only, excludes everything else."""
+
+    def write_context(self) -> "Past":
+        """Write this layer's rows into the buffer: behind own rows, or before them where those are hidden."""
+        if self.buffer is None:
+            return self
+        own_rows = self.buffer.keys.shape[1] - sum(span.keys.shape[1] for span in self.spans)
+        buffer, start = self.buffer, self._unless_hidden(own_rows, 0)
+        for span in self.spans:
+            buffer = _write(buffer, span, start)
+            start += span.keys.shape[1]
+        return self._replace(buffer=buffer)
+
+    def append_own(self, own: KVSpan) -> tuple["Past", KVSpan, jax.Array | None]:
+        """Write own rows ``[B, T, N, H]`` into the buffer.
+
+        Valid rows of the context come first in it, so that one length says what is visible.
+
+        Returns:
+            The past with the buffer for the next layer; the rows that hold all that is visible; and how many of them
+            do, int32, ``None`` for all.
+        """
+        if self.buffer is None:
+            return self, own, None
+        rows, own_rows = self.buffer.keys.shape[1], own.keys.shape[1]
+        buffer = _write(self.buffer, own, self._unless_hidden(0, rows - own_rows))
+        past = self._replace(buffer=buffer)
+        if self.context is None:
+            return past, buffer, None
+        visible = rows - self.context.span.keys.shape[2] + self.context.length
+        return past, buffer, self._unless_hidden(visible, visible - own_rows)
+
+    def _unless_hidden(self, usually, hidden):
+        """Choose by whether the chunk must not see itself; mostly no question, and nothing is compiled for it."""
+        if self.context is None or self.context.hides_own is None:
+            return usually
+        return jnp.where(self.context.hides_own, hidden, usually)
+
+
+def empty_buffer(stacks: tuple[KVSpan, ...], own_rows: int) -> KVSpan | None:
     """Make the buffer ``[B, T + n + ..., N, H]`` of a pass; ``None`` if own rows are all that is visible.
 
     Args:
-        around: of all layers, each ``[L, B, n, N, H]``.
+        stacks: the other rows, of all layers, each ``[L, B, n, N, H]``.
         own_rows: ``T``.
     """
 
@@ -26,37 +75,7 @@ def empty_buffer(around: Sequence[KVSpan], own_rows: int) -> KVSpan | None:
         rows = own_rows + sum(stack.shape[2] for stack in stacks)
         return split_heads(jnp.zeros((worlds, rows, *head), stacks[0].dtype))
 
-    return jax.tree.map(empty, *around) if around else None
-
-
-def bring(buffer: KVSpan, around: Sequence[KVSpan], context: Context | None) -> KVSpan:
-    """Write a layer's ``around``, each ``[B, n, N, H]``: behind own rows, or before them where those are hidden."""
-    own_rows = buffer.keys.shape[1] - sum(span.keys.shape[1] for span in around)
-    start = _unless_hidden(context, own_rows, 0)
-    for span in around:
-        buffer = _write(buffer, span, start)
-        start += span.keys.shape[1]
-    return buffer
-
-
-def add_own(buffer: KVSpan, own: KVSpan, context: Context | None) -> tuple[KVSpan, jax.Array | None]:
-    """Write a layer's own rows; also return how many rows are visible, int32, ``None`` for all.
-
-    The context is the last that is brought, and its valid rows come first: one length says what is visible.
-    """
-    rows, own_rows = buffer.keys.shape[1], own.keys.shape[1]
-    buffer = _write(buffer, own, _unless_hidden(context, 0, rows - own_rows))
-    if context is None:
-        return buffer, None
-    visible = rows - context.span.keys.shape[2] + context.length
-    return buffer, _unless_hidden(context, visible, visible - own_rows)
-
-
-def _unless_hidden(context: Context | None, usually, hidden):
-    """Choose by whether the chunk must not see itself; mostly that is no question, and nothing is compiled for it."""
-    if context is None or context.hides_own is None:
-        return usually
-    return jnp.where(context.hides_own, hidden, usually)
+    return jax.tree.map(empty, *stacks) if stacks else None
 
 
 def _write(buffer: KVSpan, rows: KVSpan, start) -> KVSpan:

@@ -1,41 +1,28 @@
 """The stack of blocks: one scan, so that compile time does not grow with depth."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.wan.nn.attention import attention
-from ports.wan.nn.block import QKV, Attend, DiTBlock
-from ports.wan.nn.memory_rows import add_own, bring, empty_buffer
+from ports.wan.nn.block import QKV, BeforeFFN, Conditions, DiTBlock
+from ports.wan.nn.memory_rows import Past, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
-
-
-class Conditions(NamedTuple):
-    """What each block is given besides tokens and time; every leaf has a leading layer axis."""
-
-    film: tuple[jax.Array, jax.Array] | None = None
-    """Camera scale and shift ``[L, B, T, d]``."""
-    cross: tuple[jax.Array, jax.Array] | None = None
-    """Keys and values ``[L, B, n, N, H]`` of prompt or image."""
-    beside: KVSpan | None = None
-    """Keys and values ``[L, B, n, N, H]`` that self-attention always sees besides own ones and the context."""
-    own_part: Any = None
-    """For ``between``."""
+from worldkv_jax.rollout import AttentionQueries
 
 
 def run_blocks(
     blocks: DiTBlock,
     x: jax.Array,
-    time_rows: jax.Array,
+    time: jax.Array,
     rope: tuple[jax.Array, jax.Array],
     conditions: Conditions,
     *,
     context: Context | None = None,
     mask: jax.Array | None = None,
-    between: Callable[[jax.Array, Any], tuple[jax.Array, Any]] | None = None,
+    before_ffn: BeforeFFN | None = None,
     collect: Callable[[QKV], Any] | None = None,
     layers: range | None = None,
 ) -> tuple[jax.Array, Any, Any]:
@@ -44,52 +31,47 @@ def run_blocks(
     Args:
         blocks: the stacked blocks.
         x: float32 ``[B, T, d]``.
-        time_rows: of `TimeEmbedding`.
+        time: modulation rows of `TimeEmbedding`.
         rope: cosine and sine of own tokens.
-        conditions: of all blocks; ``own_part`` of ``layers`` alone.
+        conditions: of all blocks; ``extra`` of ``layers`` alone.
         context: the visible past of all blocks; ``None`` for none.
         mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
-        between: a backbone's own part of the block, before the feed-forward: takes ``x`` and the layer's
-            ``own_part``, returns the new ``x`` and whatever is to be stacked over layers.
+        before_ffn: a backbone's own part of every block.
         collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
-        layers: the blocks to run, where they differ in ``between``.
+        layers: the blocks to run, where they differ in ``before_ffn``.
 
     Returns:
-        The new ``x``, what was collected and what ``between`` returned, stacked over layers.
+        The new ``x``, what was collected and what ``before_ffn`` returned besides, stacked over layers.
     """
     structure, weights = nnx.split(blocks)
+    around = (conditions.reference, None if context is None else context.span)
+    spans = tuple(span for span in around if span is not None)
 
     def layer(carry, inputs):
         x, buffer = carry
-        weights, conditions, past = inputs
+        weights, conditions, spans = inputs
         block = nnx.merge(structure, weights)
-        if buffer is not None:
-            buffer = bring(buffer, _around(conditions, past), context)
-        attend = _attend(buffer, context, mask)
-        x, own, buffer = block.attend(x, time_rows, rope, attend, film=conditions.film, cross=conditions.cross)
-        made = None
-        if between is not None:
-            x, made = between(x, conditions.own_part)
-        return (block.feed_forward(x, time_rows), buffer), (collect(own) if collect else None, made)
+        past = Past(buffer, spans, context, mask)
+        x, own, past, extra = block(x, time, rope, past, conditions, before_ffn)
+        return (x, past.buffer), (collect(own) if collect else None, extra)
 
     if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
         layer = jax.checkpoint(layer)
-    past = None if context is None else context.span
-    carry = x, empty_buffer(_around(conditions, past), x.shape[1])
+    carry = x, empty_buffer(spans, x.shape[1])
     if layers is None:
-        (x, _), (collected, made) = jax.lax.scan(layer, carry, (weights, conditions, past))
-        return x, collected, made
+        (x, _), (collected, extra) = jax.lax.scan(layer, carry, (weights, conditions, spans))
+        return x, collected, extra
 
     def chosen(state, _):  # reads what each layer needs where it lies; cutting the stacks would copy them
         number, carry = state
-        own_part = _take(conditions.own_part, number)
-        weights_, given, past_ = _take((weights, conditions._replace(own_part=None), past), layers.start + number)
-        carry, gathered = layer(carry, (weights_, given._replace(own_part=own_part), past_))
+        extra = _take(conditions.extra, number)
+        weights_, given, spans_ = _take((weights, conditions._replace(extra=None), spans), layers.start + number)
+        carry, gathered = layer(carry, (weights_, given._replace(extra=extra), spans_))
         return (number + 1, carry), gathered
 
     # Counted, not read from a list of numbers: only so does XLA know where the next layer lies, and fetches it early.
-    (_, (x, _)), (collected, made) = jax.lax.scan(chosen, (jnp.int32(0), carry), length=len(layers))
-    return x, collected, made
+    (_, (x, _)), (collected, extra) = jax.lax.scan(chosen, (jnp.int32(0), carry), length=len(layers))
+    return x, collected, extra
 
 
 def keys_and_values(own: QKV) -> KVSpan:
@@ -97,14 +79,9 @@ def keys_and_values(own: QKV) -> KVSpan:
     return KVSpan(own.key, own.value)
 
 
-def mean_query(own: QKV) -> jax.Array:
-    """Collect what retrieval by attention asks with, ``[B, N, H]``."""
-    return own.query.mean(axis=1)
-
-
-def query_and_key(own: QKV) -> tuple[jax.Array, jax.Array]:
-    """Collect what shows where a chunk looks, each ``[B, T, N, H]``."""
-    return own.query, own.key
+def attention_queries(own: QKV) -> AttentionQueries:
+    """Collect what retrieval by attention asks with, and what shows where a chunk looks."""
+    return AttentionQueries(own.query.mean(axis=1), own.query, own.key)
 
 
 def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) -> Any:
@@ -114,21 +91,6 @@ def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) 
     """
     structure, weights = nnx.split(part)
     return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
-
-
-def _around(conditions: Conditions, past: KVSpan | None) -> list[KVSpan]:
-    return [span for span in (conditions.beside, past) if span is not None]
-
-
-def _attend(buffer: KVSpan | None, context: Context | None, mask: jax.Array | None) -> Attend:
-    def attend(own):
-        rows = KVSpan(own.key, own.value)
-        if buffer is None:
-            return attention(own.query, *rows, mask=mask), None
-        seen, visible = add_own(buffer, rows, context)
-        return attention(own.query, *seen, length=visible), seen
-
-    return attend
 
 
 def _take(tree: Any, index: jax.Array) -> Any:

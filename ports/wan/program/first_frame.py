@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.wan.autoencoders import wan_vae
-from ports.wan.sizes import CHUNK_FRAMES, LATENT_CHANNELS, MASK_CHANNELS
+from ports.wan.latents import CHUNK_FRAMES, FRAMES_PER_LATENT, LATENT_CHANNELS
 
 
 def mask_first(latents: jax.Array) -> jax.Array:
@@ -19,7 +19,7 @@ def mask_first(latents: jax.Array) -> jax.Array:
     Returns:
         ``[B, F, rows, columns, 20]``.
     """
-    mask = jnp.zeros((*latents.shape[:-1], MASK_CHANNELS), latents.dtype)
+    mask = jnp.zeros((*latents.shape[:-1], FRAMES_PER_LATENT), latents.dtype)
     return jnp.concatenate([mask.at[:, 0].set(1), latents], axis=-1)
 
 

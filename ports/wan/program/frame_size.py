@@ -2,8 +2,8 @@
 
 import re
 
+from ports.wan.latents import CELL
 from ports.wan.nn.patches import PATCH
-from ports.wan.sizes import CELL
 
 STEP = CELL * PATCH
 """Pixels that both sides of a frame are multiples of."""
