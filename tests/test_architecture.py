@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ LIBRARIES = {
     "checkpoints": {"jax", "jaxlib", "ml_dtypes", "numpy", "orbax", "safetensors", "tensorstore"},
 }
 
+# What whoever is opened from Python may not know: the command line is the shadow of these.
+WITHOUT_COMMAND_LINE = ("ports", "worldkv_jax/sessions", "worldkv_jax/rollout", "worldkv_jax/memory")
+
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -38,6 +42,18 @@ def imports(tree: ast.AST) -> set[str]:
             names.add(node.module.split(".")[0])
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
             names |= {str(word.value).split(".")[0] for word in node.args[:1] if isinstance(word, ast.Constant)}
+    return names
+
+
+def modules(tree: ast.AST, known: Container[str] = ()) -> set[str]:
+    """Return the full names of all modules that are imported; ``known`` tells those that are taken from a package."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in known else node.module for name in inner.values()}
     return names
 
 
@@ -57,6 +73,32 @@ def test_there_is_something_to_check():
 def test_imports_run_one_way(path):
     own = imports(ast.parse(path.read_text())) & PACKAGES
     assert own <= rule(ALLOWED, path), f"{path} may not import {own - rule(ALLOWED, path)}"
+
+
+@pytest.mark.parametrize("folder", WITHOUT_COMMAND_LINE)
+def test_models_and_sessions_know_no_command_line(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        check_knows_no_command_line(path)
+
+
+def check_knows_no_command_line(path):
+    text = path.read_text()
+    assert "argparse" not in imports(ast.parse(text)), f"{path} imports argparse"
+    command_line = {name for name in modules(ast.parse(text)) if name.startswith("worldkv_jax.cli")}
+    assert not command_line, f"{path} imports {command_line}"
+    assert "args." not in text, f"{path} reads a namespace"
+
+
+def test_no_modules_import_each_other():
+    """Types alone do not count, nor what a function imports when it runs."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+    graph = {}
+    for name, path in names.items():
+        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        graph[name] = set().union(*(modules(node, names) for node in top)) & names.keys() - {name}
+    while free := {name for name, needs in graph.items() if not needs & graph.keys()}:
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+    assert not graph, f"these import each other, or what does: {sorted(graph)}"
 
 
 @each_file

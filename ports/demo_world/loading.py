@@ -34,7 +34,7 @@ def open_session(options: "DemoOptions", memory: MemoryConfig | MemoryOptions | 
     return Session(
         model="demo-world",
         backbone=backbone,
-        memory=choose_memory(memory, DEFAULT),
+        memory=choose_memory(memory, DEFAULT.fitted(len(poses) // size)),
         chunks=len(poses) // size,
         fps=FPS,
         cost=demo_cost(backbone, options.worlds),

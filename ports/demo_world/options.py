@@ -2,14 +2,14 @@
 
 import typing
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
     from worldkv_jax.sessions import MemoryOptions, Session
 
 
-@options
+@options_class
 class DemoOptions:
     """Open the demo world.
 

@@ -2,7 +2,7 @@
 
 import typing
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
@@ -14,7 +14,7 @@ _SOURCE = "what retrieval knows of the source"
 _UNTRAINED = "without a checkpoint"
 
 
-@options
+@options_class
 class InSpatioOptions:
     """Open InSpatio-World."""
 

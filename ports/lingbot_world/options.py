@@ -4,7 +4,7 @@ import typing
 from typing import ClassVar
 
 from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
-from worldkv_jax.sessions.options import ReleasedCommand, option, options
+from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
@@ -14,7 +14,7 @@ _DTYPES = ("bfloat16", "float32")
 _UNTRAINED = "without a checkpoint"
 
 
-@options
+@options_class
 class LingBotOptions:
     """Open LingBot-World-Fast.
 

@@ -1,6 +1,6 @@
 """The command line of the released program, as far as it is taken over (cvlab-kaist/WorldKV, generate_fast.py)."""
 
-from worldkv_jax.sessions.options import ReleasedCommand, option, options
+from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
 
 _SWITCHES = ("--dit_fsdp", "--t5_fsdp", "--t5_cpu", "--convert_model_dtype", "--use_prompt_extend")
 RELEASED = ReleasedCommand(
@@ -13,7 +13,7 @@ RELEASED = ReleasedCommand(
 )
 
 
-@options
+@options_class
 class ReleasedMemory:
     """Flags of the released program that choose the memory; what they leave open is as it is there."""
 

@@ -2,41 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import jax
 import ml_dtypes
-import numpy as np
 from safetensors.numpy import save_file
 
-from checkpoints.components import Component
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.config import TINY, LingBotConfig
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from tests.checkpoints.torch_writer import save_torch
-from tests.wan.released import tensors_of
+from tests.wan.released import random_tensors
 
 CODER = wan_vae.VAEConfig(dim=4)
 ENCODER = umt5.UMT5Config(vocabulary=400, dim=TINY.text_dim, attention_dim=16, ffn_dim=32, heads=2, layers=1)
 TOKENIZER = Path(__file__).parents[1] / "goldens/wan_parts/tiny_tokenizer/tokenizer.json"
-
-
-def random_params(abstract: Any, seed: int = 0) -> Any:
-    """Draw parameters on the host: compiling random numbers for each of hundreds takes longer than a test should."""
-    random = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: _draw(random, leaf.shape), abstract)
-
-
-def _draw(random, shape: tuple[int, ...]) -> np.ndarray:
-    size = np.prod(shape[1:]) if len(shape) > 1 else 1
-    return (random.normal(size=shape) / max(1, size) ** 0.5).astype(np.float32)
-
-
-def random_tensors(component: Component, config: Any, seed: int) -> dict[str, np.ndarray]:
-    """Draw the PyTorch tensors of a network."""
-    random = np.random.default_rng(seed)
-    return {key: _draw(random, target.shape) for key, target in tensors_of(component, config).items()}
 
 
 def write_transformer(folder: Path, config: LingBotConfig = TINY, *, shards: int = 2, **settings) -> None:

@@ -15,7 +15,7 @@ from ports.lingbot_world.model import LingBotDiT
 from ports.wan.backbone import WanParams
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.program.first_frame import cells_of_chunk, mask_first
-from tests.lingbot_world.released_folder import random_params
+from tests.wan.released import random_params
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory, window_context
 from worldkv_jax.rollout import AttentionProbe, Backbone, ChunkInput, chunk_inputs, rollout, start

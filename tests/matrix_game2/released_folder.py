@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save_file
 
-from checkpoints.components import Component
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import UNIVERSAL, Variant
@@ -15,22 +13,12 @@ from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import clip
 from tests.checkpoints.torch_writer import save_torch
 from tests.matrix_game2.worlds import SIZES
-from tests.wan.released import tensors_of
+from tests.wan.released import random_tensors
 
 CODER = wan_vae.VAEConfig(dim=4)
 TOWER = clip.CLIPConfig(image_size=28, dim=80, heads=1, layers=2, mlp_dim=32, out_dim=8)
 """Its head is as wide as those of ViT-H/14, which no tensor tells."""
 TAEHV = taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
-
-
-def random_tensors(component: Component, config: Any, seed: int) -> dict[str, np.ndarray]:
-    """Draw the PyTorch tensors of a network."""
-    random = np.random.default_rng(seed)
-
-    def draw(shape):
-        return (random.normal(size=shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
-
-    return {key: draw(target.shape) for key, target in tensors_of(component, config).items()}
 
 
 def tiny_config(variant: Variant) -> MatrixGameConfig:

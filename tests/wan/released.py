@@ -25,6 +25,23 @@ def tensors_of(component: Component, config: Any, naming: str = "original") -> d
     return expected_tensors(component.tables[naming], shapes)
 
 
+def draw(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw numbers that a network of many layers does not blow up."""
+    return (random.normal(size=shape) / max(1, math.prod(shape[1:])) ** 0.5).astype(np.float32)
+
+
+def random_tensors(component: Component, config: Any, seed: int) -> dict[str, np.ndarray]:
+    """Draw the PyTorch tensors of a network."""
+    random = np.random.default_rng(seed)
+    return {key: draw(random, target.shape) for key, target in tensors_of(component, config).items()}
+
+
+def random_params(abstract: Any, seed: int = 0) -> Any:
+    """Draw parameters on the host: compiling random numbers for each of hundreds takes longer than a test should."""
+    random = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: draw(random, leaf.shape), abstract)
+
+
 def convert(
     component: Component, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], naming: str = "original"
 ) -> tuple[Any, dict]:

@@ -10,7 +10,7 @@ import pytest
 from ports.wan.autoencoders import wan_vae
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame, mask_first
 from ports.wan.program.frame_size import read_size
-from tests.lingbot_world.released_folder import random_params
+from tests.wan.released import random_params
 
 CODER = wan_vae.VAEConfig(dim=4)
 

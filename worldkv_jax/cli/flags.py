@@ -17,7 +17,7 @@ def add_flags(parser: Any, cls: type, *, heading: str | None = None) -> None:
 
     Args:
         parser: to add to.
-        cls: see `worldkv_jax.sessions.options.options`.
+        cls: see `worldkv_jax.sessions.options.options_class`.
         heading: group of the fields that name none.
     """
     groups = {None: parser if heading is None else parser.add_argument_group(heading)}
@@ -101,7 +101,9 @@ def in_flags(text: str, parser: argparse.ArgumentParser) -> str:
             flags.setdefault(action.dest, flag)
 
     def flag(found: re.Match) -> str:
-        dest = f"no_{found['name']}" if found["value"] == "False" else found["name"]
-        return flags.get(dest, found[0])
+        off = "--no-" + found["name"].replace("_", "-")
+        if found["value"] == "False" and off in parser._option_string_actions:
+            return off
+        return flags.get(found["name"], found[0])
 
     return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", flag, text)

@@ -19,7 +19,7 @@ _HOMES = {
     "model_names": "registry",
     "open_model": "registry",
     "option": "options",
-    "options": "options",
+    "options_class": "options",
 }
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "model_names",
     "open_model",
     "option",
-    "options",
+    "options_class",
 ]
 
 __getattr__ = lazy(__name__, _HOMES)

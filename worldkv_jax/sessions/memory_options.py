@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
@@ -24,7 +24,7 @@ _PLACES = {
 """Where in a `MemoryConfig` each option that needs a bank belongs."""
 
 
-@options
+@options_class
 class MemoryOptions:
     """Which memory is asked for; what is ``None`` stays as the model has it."""
 

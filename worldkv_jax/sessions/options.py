@@ -55,7 +55,7 @@ class ReleasedCommand:
 
 
 class Options(Protocol):
-    """What opens a model: a frozen dataclass made by `options`, whose fields are made by `option`."""
+    """What opens a model: a frozen dataclass made by `options_class`, whose fields are made by `option`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -98,7 +98,7 @@ def option(
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
-def options(cls):
+def options_class(cls):
     """Make a frozen keyword-only dataclass of options, which lists them in its docstring."""
     checked = getattr(cls, "__post_init__", lambda self: None)
 

@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 # Only what is light: the command line reads this module to list its commands.
 HELP = "show the memory at work in a small trained world (about a minute on a laptop)"
 
 
-@options
+@options_class
 class DemoCommand:
     """Compare memories in rooms that the model has never seen."""
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 # Only what is light: the command line reads this module to list its commands.
 HELP = "sweep memories over held-out worlds: which parts of WorldKV are worth what, with intervals"
@@ -11,7 +11,7 @@ _VALIDATION, _TEST = 21, 22  # seeds of rooms; the demo, its tests and the train
 _WORLDS = {"full": (24, 32, 9, 8), "quick": (4, 4, 3, 2)}  # validation, test, long rollouts, attention
 
 
-@options
+@options_class
 class StudyCommand:
     """Measure what each part of a memory is worth."""
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from worldkv_jax.sessions.options import option, options
+from worldkv_jax.sessions.options import option, options_class
 
 # Only what is light: the command line reads this module to list its commands.
 HELP = "train the demo world's model; goes on where it stopped"
 
 
-@options
+@options_class
 class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`."""
 
