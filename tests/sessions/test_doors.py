@@ -141,7 +141,7 @@ def test_live_cameras_need_what_cannot_be_measured(place):
 
 def test_the_demo_world_takes_paths_and_people():
     session = open_model("demo-world", trajectory="R40").check(MemoryConfig(mode="sliding")).load()
-    poses = cameras.trajectory("L30", degrees_per_frame=10.0, hold_frames=2)[:6]
+    poses = cameras.trajectory("L60", degrees_per_frame=10.0)[:6]
     want, _ = run(session, inputs=session.inputs(poses))
     got, _ = run(session, inputs=session.inputs(lambda chunk: poses[3 * chunk : 3 * chunk + 3] if chunk < 2 else None))
     np.testing.assert_allclose(got, want, atol=1e-5)
