@@ -18,7 +18,7 @@ from ports.demo_world.scenario import FIRST, LATE, Scenario, make_scenario
 from worldkv_jax.cli.output import print_table
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
-from worldkv_jax.memory.storage import pack, unpack
+from worldkv_jax.memory.quantization import dequantize, quantize
 from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
 
 VALIDATION_SEED = 10
@@ -44,7 +44,7 @@ def bfloat16(span: KVSpan) -> KVSpan:
 
 def as_stored(storage: str) -> Round:
     """Round as a bank does."""
-    return lambda span: unpack(pack(span, storage, "float32"), "float32")
+    return lambda span: dequantize(quantize(span, storage, "float32"), "float32")
 
 
 VARIANTS: dict[str, tuple[str, Round | None]] = {

@@ -22,7 +22,7 @@ from ports.wan.patches import PATCH
 from ports.wan.schedule import warped_schedule
 from ports.wan.vae import VAEConfig, decode, encode
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, Viewed
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, CommittedSpan, Schedule
 
 OWN_POSITION = 2 * CHUNK_FRAMES
 """Time position of a chunk's first frame: source and previous output stand before it, also where there is none."""
@@ -165,7 +165,7 @@ class InSpatioWorld:
 
     def commit(
         self, params: InSpatioParams, x0, prepared: Prepared, context: Context
-    ) -> tuple[Viewed | None, Previous]:
+    ) -> tuple[CommittedSpan | None, Previous]:
         """Hand on the output, and remember the previous one from this chunk's context pass: no pass of its own."""
         carry = Previous(x0, prepared.cameras)
         if prepared.before is None:
@@ -174,7 +174,7 @@ class InSpatioWorld:
         moved = self.remembered_position - CHUNK_FRAMES
         if moved:
             keys = self.config.rope.shift_time(keys, jnp.full((1,), moved, jnp.int32))
-        return Viewed(KVSpan(keys, values), prepared.before), carry
+        return CommittedSpan(KVSpan(keys, values), prepared.before), carry
 
     def init_decoder(self, params: InSpatioParams, worlds: int) -> None:
         """Return nothing: the VAE begins a stream without a state."""

@@ -87,7 +87,7 @@ class Rollout:
         """Make the world before the first chunk."""
         return start(self.backbone, self.params, self.memory, chunks=len(self.chunks))
 
-    def look_ahead(self, world, chunk):
+    def choose_prefetcher(self, world, chunk):
         """Return what the next chunk is prepared with and what it recalls."""
         return _look_ahead(self.params, world, chunk, backbone=self.backbone)
 
@@ -151,7 +151,7 @@ def test_kept_tokens(path):
         pytest.skip("nothing is pruned")
     world, commit = run.start(), jax.jit(run.backbone.commit)
     for index, chunk in enumerate(run.chunks):
-        prepared, context, picks = run.look_ahead(world, chunk)
+        prepared, context, picks = run.choose_prefetcher(world, chunk)
         made, world = generate_chunk(run.backbone, run.params, world, chunk, run.noise[index])
         np.testing.assert_allclose(_channels_first(made.latents[0]), run.part("latents", index), atol=ATOL)
         own, _ = commit(run.params, made.latents, prepared, context)
@@ -179,7 +179,7 @@ def test_flow_of_every_pass(path):
     flow = jax.jit(run.backbone.flow)
     for index in range(max(recorded) + 1):
         if index in recorded:
-            prepared, context, _ = run.look_ahead(world, run.chunks[index])
+            prepared, context, _ = run.choose_prefetcher(world, run.chunks[index])
             x = run.noise[index, 0]
             for step, t in enumerate((*schedule.times, 0.0)):
                 v = flow(run.params, x, jnp.float32(t), prepared, context)

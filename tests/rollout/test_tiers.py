@@ -6,7 +6,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.worlds import latents, run
 from worldkv_jax import memory as wm
-from worldkv_jax.rollout import lookahead
+from worldkv_jax.rollout import prefetching
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 CONFIGS = {
@@ -39,7 +39,7 @@ def prefetches(monkeypatch):
         seen.append(fetched is not None)
         return fetched
 
-    monkeypatch.setattr(lookahead, "prefetch", counted)
+    monkeypatch.setattr(prefetching, "prefetch", counted)
     return seen
 
 

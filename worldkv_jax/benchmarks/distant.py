@@ -15,9 +15,9 @@ from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.memory import KVSpan, Layout, WorldMemory
 from worldkv_jax.memory.bank import DeviceBank, Index, describe
 from worldkv_jax.memory.host_bank import HostBank, host_sharding, world_sharding
-from worldkv_jax.memory.storage import pack
+from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.window import Window
-from worldkv_jax.rollout.stream import beside
+from worldkv_jax.rollout.stream import place_like
 
 
 def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> WorldMemory:
@@ -26,7 +26,7 @@ def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> 
     A bank in host memory really holds as many chunks as are retrieved at once; its other slots refer to the same ones.
     """
     rng = np.random.default_rng(seed)
-    own, counter = beside(params, (random_span(layout, seed), jnp.int32(seen)))
+    own, counter = place_like(params, (random_span(layout, seed), jnp.int32(seen)))
     if not layout.has_bank:
         return WorldMemory(_window(own, layout), None, counter, layout)
     cameras = random_cameras(rng, layout.capacity * layout.worlds, layout.spec.chunk_frames)
@@ -48,7 +48,7 @@ def random_span(layout: Layout, seed: int = 0) -> KVSpan:
 def pack_chunk(own: KVSpan, layout: Layout) -> KVSpan:
     """Make of a chunk ``[L, B, T, N, H]`` what the bank stores; which tokens stay does not matter here."""
     first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
-    return pack(first, layout.config.bank.storage, layout.spec.dtype)
+    return quantize(first, layout.config.bank.storage, layout.spec.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.memory.retrieval import choose, distances_between
 from worldkv_jax.memory.spans import KVSpan
-from worldkv_jax.memory.storage import packed_shape
 
 
 class Index(NamedTuple):
@@ -31,7 +31,7 @@ class DeviceBank(NamedTuple):
     """Bank in the device's own memory: written in place when donated."""
 
     index: Index
-    slots: KVSpan  # [C, L, B, P, N, H], as `pack` makes them
+    slots: KVSpan  # [C, L, B, P, N, H], as `quantize` makes them
 
 
 def empty_index(layout: Layout) -> Index:
@@ -49,7 +49,7 @@ def empty_index(layout: Layout) -> Index:
 def empty_device_bank(layout: Layout) -> DeviceBank:
     """Make a device bank that holds nothing."""
     shape = (layout.capacity, *layout.spec.shape(layout.worlds, layout.stored_tokens))
-    slots = packed_shape(shape, layout.config.bank.storage, layout.spec.dtype)
+    slots = stored_shape(shape, layout.config.bank.storage, layout.spec.dtype)
     return DeviceBank(empty_index(layout), jax.tree.map(lambda slot: jnp.zeros(slot.shape, slot.dtype), slots))
 
 
@@ -122,7 +122,7 @@ def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layou
     return order[0]
 
 
-def note(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, description: jax.Array) -> Index:
+def write_index(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, description: jax.Array) -> Index:
     """Write a chunk's description and id into the index, if it is stored."""
     return Index(
         index.descriptions.at[slot].set(jnp.where(stored, description, index.descriptions[slot])),
@@ -141,7 +141,7 @@ def store(bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Arr
         return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
 
     slots = jax.tree.map(write, bank.slots, span)
-    return DeviceBank(note(bank.index, slot, stored, chunk, description), slots)
+    return DeviceBank(write_index(bank.index, slot, stored, chunk, description), slots)
 
 
 def fetch(bank: DeviceBank, picks: Picks) -> KVSpan:

@@ -5,9 +5,9 @@ import math
 from typing import Literal
 
 from kernels_pallas.dispatch import FILES
+from worldkv_jax.memory.quantization import STORAGES, Storage
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.rules import as_rule
-from worldkv_jax.memory.storage import STORAGES, Storage
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from worldkv_jax.memory.bank import Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.quantization import dequantize
 from worldkv_jax.memory.spans import KVSpan, concatenate
-from worldkv_jax.memory.storage import unpack
 from worldkv_jax.memory.window import Window, latest, valid_tokens
 
 
@@ -58,7 +58,7 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
     """Unpack retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration asks for it."""
     compression, frames = layout.config.compression, layout.spec.chunk_frames
-    span = unpack(fetched.span, layout.spec.dtype)
+    span = dequantize(fetched.span, layout.spec.dtype)
     if layout.rebases:
         shift = rebase_frames(fetched.picks, chunk, layout)
         span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from worldkv_jax.memory.bank import Index, Picks, empty_index, note, place
+from worldkv_jax.memory.bank import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.memory.spans import KVSpan
-from worldkv_jax.memory.storage import packed_shape
 
 
 @flax.struct.dataclass
@@ -62,7 +62,7 @@ def host_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.shar
 def store(bank: HostBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> HostBank:
     """Store a pruned and packed chunk ``[L, B, P, N, H]``; the copy to the host runs on while the caller goes on."""
     slot, stored = _place(bank.index, chunk, description, layout)
-    index = _note(bank.index, slot, stored, chunk, description)
+    index = _write_index(bank.index, slot, stored, chunk, description)
     where = _host_slot(bank, slot, stored, layout)
     slots = bank.slots
     if where is not None:
@@ -141,7 +141,7 @@ def _shape(layout: Layout) -> KVSpan:
     """Describe what is stored of one world's chunk."""
     spec = layout.spec
     shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
-    return packed_shape(shape, layout.config.bank.storage, spec.dtype)
+    return stored_shape(shape, layout.config.bank.storage, spec.dtype)
 
 
 def _host_slot(bank: HostBank, slot: jax.Array, stored: jax.Array, layout: Layout) -> int | None:
@@ -161,7 +161,7 @@ def _host_slot(bank: HostBank, slot: jax.Array, stored: jax.Array, layout: Layou
 
 
 _place = jax.jit(place, static_argnames="layout")
-_note = jax.jit(note, donate_argnums=0)
+_write_index = jax.jit(write_index, donate_argnums=0)
 
 
 def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:

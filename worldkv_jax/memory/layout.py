@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 from worldkv_jax.memory.config import MemoryConfig
+from worldkv_jax.memory.quantization import stored_bytes
 from worldkv_jax.memory.spans import KVSpec
-from worldkv_jax.memory.storage import packed_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class Layout:
     def chunk_bytes(self) -> int:
         """Bytes of one stored chunk of every world, as the bank stores it."""
         shape = self.spec.shape(self.worlds, self.stored_tokens)
-        return packed_bytes(shape, self.config.bank.storage, self.spec.dtype)
+        return stored_bytes(shape, self.config.bank.storage, self.spec.dtype)
 
     # ---- context ----
 

@@ -5,13 +5,14 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory import bank as device_bank
-from worldkv_jax.memory import host_bank, report, storage
+from worldkv_jax.memory import host_bank, report
 from worldkv_jax.memory.bank import DeviceBank, Picks
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, Fetched, assemble
 from worldkv_jax.memory.host_bank import Arriving, HostBank
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
@@ -270,7 +271,7 @@ def _digest(window: Window, chunk, own: KVSpan, cameras, layout: Layout):
     compression = layout.config.compression
     if compression.at == "store":
         own = compress(own, compression, frames=layout.spec.chunk_frames)
-    return window, storage.pack(own, layout.config.bank.storage, layout.spec.dtype), description
+    return window, quantize(own, layout.config.bank.storage, layout.spec.dtype), description
 
 
 def _assemble(window: Window, chunk, arriving: Arriving | None, layout: Layout) -> Context:

@@ -1,7 +1,7 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
-from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, Viewed
-from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.chunk_step import GeneratedChunk, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.placement import start_on_mesh, world_shardings
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
@@ -13,9 +13,9 @@ __all__ = [
     "Backbone",
     "Chunk",
     "ChunkInput",
-    "Made",
+    "CommittedSpan",
+    "GeneratedChunk",
     "Schedule",
-    "Viewed",
     "World",
     "chunk_inputs",
     "denoise",

@@ -13,7 +13,7 @@ from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import host_bank
-from worldkv_jax.rollout.lookahead import continue_motion
+from worldkv_jax.rollout.prefetching import continue_motion
 
 
 def begun_when_yielded(config, *, live: bool) -> list[int]:

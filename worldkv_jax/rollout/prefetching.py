@@ -1,4 +1,4 @@
-"""Looking ahead: what the next chunk needs from the host moves to the device while this one is generated."""
+"""Prefetching: what the next chunk needs from the host moves to the device while this one is generated."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ import numpy as np
 from worldkv_jax.memory import Arriving, WorldMemory, correct, pick_ahead, prefetch
 
 
-class NothingToFetch:
-    """What a bank on the device needs."""
+class NoPrefetch:
+    """For a bank on the device, whose chunks need no move."""
 
     def take(self, memory: WorldMemory, cameras: jax.Array) -> None:
-        """Return nothing."""
+        """Return ``None``: `recall` reads the bank where it is."""
 
     def fetch(self, memory: WorldMemory) -> None:
         """Do nothing."""
@@ -22,8 +22,8 @@ class NothingToFetch:
         """Do nothing."""
 
 
-class KnownCameras:
-    """Fetches for cameras that are known ahead, so that nothing is fetched in vain."""
+class KnownPathPrefetcher:
+    """Prefetches for a camera path that is known ahead, so that nothing is fetched in vain."""
 
     def __init__(self, cameras: Sequence[jax.Array]):
         self._following = list(cameras)[::-1]  # the next one last
@@ -45,8 +45,8 @@ class KnownCameras:
         self._picks = pick_ahead(memory, self._following[-2]) if len(self._following) > 1 else None
 
 
-class LateCameras:
-    """Fetches for the cameras that would continue the motion, and what it missed when the real ones are known."""
+class SpeculativePrefetcher:
+    """Prefetches for cameras that would continue the motion; fetches what is missing when the real ones are known."""
 
     def __init__(self):
         self._cameras = self._guess = None
@@ -64,11 +64,13 @@ class LateCameras:
         """Do nothing: whatever was picked now, the real cameras would have to confirm."""
 
 
-def look_ahead(memory: WorldMemory, cameras: Sequence[jax.Array] | None) -> NothingToFetch | KnownCameras | LateCameras:
-    """Choose how to look ahead, given the cameras of all chunks to come, or ``None`` if they come live."""
+def choose_prefetcher(
+    memory: WorldMemory, cameras: Sequence[jax.Array] | None
+) -> NoPrefetch | KnownPathPrefetcher | SpeculativePrefetcher:
+    """Choose how to prefetch, given the cameras of all chunks to come, or ``None`` if they come live."""
     if memory.on_device:
-        return NothingToFetch()
-    return LateCameras() if cameras is None else KnownCameras(cameras)
+        return NoPrefetch()
+    return SpeculativePrefetcher() if cameras is None else KnownPathPrefetcher(cameras)
 
 
 def continue_motion(cameras: jax.Array) -> jax.Array:
