@@ -8,7 +8,7 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, still, walk, worldkv
 from worldkv_jax import memory as wm
-from worldkv_jax.memory.bank import most_redundant
+from worldkv_jax.memory.index import most_redundant
 
 
 def held(memory: wm.WorldMemory) -> list[int]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.memory import KVSpan, Layout, WorldMemory
-from worldkv_jax.memory.bank import DeviceBank, Index, describe
+from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank, host_sharding, world_sharding
+from worldkv_jax.memory.index import Index, describe_chunk
 from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.window import Window
 from worldkv_jax.rollout.stream import place_like
@@ -67,7 +68,7 @@ def _chunk_ids(layout: Layout, seen: int) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="layout")
 def _parts(own, cameras, ids, layout: Layout) -> tuple[Window, Index, KVSpan]:
-    descriptions = jax.vmap(lambda views: describe(views, own.keys, layout))(cameras)
+    descriptions = jax.vmap(lambda views: describe_chunk(views, own.keys, layout))(cameras)
     return _window(own, layout), Index(descriptions, ids), pack_chunk(own, layout)
 
 

@@ -1,12 +1,14 @@
 """The context of one chunk: sink, recent frames and retrieved chunks, packed for attention."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.bank import Picks
+from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
+from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.quantization import dequantize
 from worldkv_jax.memory.spans import KVSpan, concatenate
@@ -21,13 +23,7 @@ class Context(NamedTuple):
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
 
 
-class Fetched(NamedTuple):
-    """Chunks brought to the device ahead of the chunk that needs them."""
-
-    picks: Picks
-    span: KVSpan  # [L, B, K, P, N, H], as stored
-
-
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
 def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> Context:
     """Pack sink, recent frames and retrieved chunks so that what is valid comes first.
 
@@ -58,7 +54,7 @@ def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> 
 def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
     """Unpack retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration asks for it."""
     compression, frames = layout.config.compression, layout.spec.chunk_frames
-    span = dequantize(fetched.span, layout.spec.dtype)
+    span = dequantize(fetched.joined(layout.worlds), layout.spec.dtype)
     if layout.rebases:
         shift = rebase_frames(fetched.picks, chunk, layout)
         span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))

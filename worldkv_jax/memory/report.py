@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.room import lost_chunks, stored_chunks
 
 
 def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
@@ -43,26 +44,7 @@ def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> 
     return (sink + recent) * spec.tokens_per_frame + found * layout.kept_tokens
 
 
-def stored_chunks(layout: Layout, chunk: int) -> int:
-    """Count the chunks in the bank after ``chunk`` chunks."""
-    if not layout.has_bank:
-        return 0
-    return min(max(chunk - layout.first_stored, 0), layout.capacity)
-
-
-def lost_chunks(layout: Layout, chunk: int) -> int:
-    """Count the chunks that are lost although the configuration does not allow it, after ``chunk`` chunks.
-
-    `check_room` prevents it where chunks are counted on the host; under jit it shows here and in ``repr``.
-    """
-    if layout.config.mode == "full":
-        return max(0, chunk - layout.chunks)
-    if not layout.has_bank or layout.config.bank.when_full != "error":
-        return 0
-    return max(0, chunk - layout.first_stored - layout.capacity)
-
-
-def describe(layout: Layout, chunk_counter: jax.Array) -> str:
+def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     """Say what a memory of this layout holds when its counter stands there, in a few lines."""
     config, spec = layout.config, layout.spec
     seen = _chunks_seen(chunk_counter)  # several if the memory has a vmapped axis, none if it has no values

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.memory import (
-    Arriving,
     Context,
     Fetched,
     KVSpan,
@@ -47,7 +46,7 @@ def generate_chunk(
     chunk: ChunkInput,
     noise: jax.Array,
     *,
-    fetched: Fetched | Arriving | None = None,
+    fetched: Fetched | None = None,
     while_running: Callable[[WorldMemory], None] | None = None,
 ) -> tuple[GeneratedChunk, World]:
     """Generate one chunk and remember it.
@@ -72,7 +71,7 @@ def generate_chunk(
     expected = (backbone.schedule.steps, world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(noise) != expected:
         raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
-    if world.memory.on_device:
+    if world.memory.jittable:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
@@ -92,7 +91,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
     expected = (world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(latents) != expected:
         raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
-    if world.memory.on_device:
+    if world.memory.jittable:
         return _observe(params, world, chunk, latents, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.memory import Arriving, WorldMemory, correct, pick_ahead, prefetch
+from worldkv_jax.memory import Fetched, WorldMemory, correct, pick_ahead, prefetch
 
 
 class NoPrefetch:
@@ -27,18 +27,18 @@ class KnownPathPrefetcher:
 
     def __init__(self, cameras: Sequence[jax.Array]):
         self._following = list(cameras)[::-1]  # the next one last
-        self._picks = self._arriving = None
+        self._picks = self._fetched = None
 
-    def take(self, memory: WorldMemory, cameras: jax.Array) -> Arriving | None:
+    def take(self, memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
         """Return what was fetched for the next chunk, before it is generated."""
         self._following.pop()
-        arriving, self._arriving = self._arriving, None
-        return arriving
+        fetched, self._fetched = self._fetched, None
+        return fetched
 
     def fetch(self, memory: WorldMemory) -> None:
         """Begin to fetch for the chunk after it, when its own chunks are packed."""
         if self._following:
-            self._arriving = prefetch(memory, self._following[-1], picks=self._picks)
+            self._fetched = prefetch(memory, self._following[-1], picks=self._picks)
 
     def pick(self, memory: WorldMemory) -> None:
         """Pick for the chunk after the next, behind the work of the one just made and ahead of its decoding."""
@@ -51,7 +51,7 @@ class SpeculativePrefetcher:
     def __init__(self):
         self._cameras = self._guess = None
 
-    def take(self, memory: WorldMemory, cameras: jax.Array) -> Arriving | None:
+    def take(self, memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
         """Return what the next chunk needs, if a guess was made for it."""
         self._cameras, guess, self._guess = cameras, self._guess, None
         return None if guess is None else correct(memory, cameras, guess)
@@ -68,7 +68,7 @@ def choose_prefetcher(
     memory: WorldMemory, cameras: Sequence[jax.Array] | None
 ) -> NoPrefetch | KnownPathPrefetcher | SpeculativePrefetcher:
     """Choose how to prefetch, given the cameras of all chunks to come, or ``None`` if they come live."""
-    if memory.on_device:
+    if memory.jittable:
         return NoPrefetch()
     return SpeculativePrefetcher() if cameras is None else KnownPathPrefetcher(cameras)
 

@@ -1,0 +1,33 @@
+"""What a bank makes of a finished chunk, whatever memory it is in."""
+
+import jax
+
+from worldkv_jax.memory.compression import compress
+from worldkv_jax.memory.index import describe_chunk
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.quantization import quantize
+from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.window import Window, push
+
+
+def digest(
+    window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: Layout
+) -> tuple[Window, KVSpan, jax.Array]:
+    """Roll the window; prune, quantize and describe the chunk.
+
+    Args:
+        window: before the chunk.
+        own: ``[L, B, T, N, H]`` of the chunk.
+        cameras: ``[B, F, 4, 4]`` of the chunk.
+        chunk: int32, its id.
+        layout: static sizes.
+
+    Returns:
+        The new window, what is stored of the chunk, ``[L, B, P, N, H]``, and its description ``[B, D]``.
+    """
+    window = push(window, own, chunk * layout.spec.chunk_frames, layout)
+    description = describe_chunk(cameras, own.keys, layout)
+    compression = layout.config.compression
+    if compression.at == "store":
+        own = compress(own, compression, frames=layout.spec.chunk_frames)
+    return window, quantize(own, layout.config.bank.storage, layout.spec.dtype), description
