@@ -142,12 +142,12 @@ def _memory(storage: str) -> MemoryConfig:
 
 def _round_newest(world: World, rounding: Round) -> World:
     memory = world.memory
-    slot = int(memory.chunk) - 1 - memory.layout.first_stored
+    slot = int(memory.chunk) - 1 - memory.bank.layout.first_stored
     if slot < 0:
         return world
     newest = rounding(jax.tree.map(lambda slots: slots[slot], memory.bank.slots))
     slots = jax.tree.map(lambda slots, new: slots.at[slot].set(new), memory.bank.slots, newest)
-    return world._replace(memory=memory.replace(bank=memory.bank._replace(slots=slots)))
+    return world._replace(memory=memory.replace(bank=memory.bank.replace(slots=slots)))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Looks(Youngest):
 
 def test_a_rule_of_ones_own_may_ask_for_queries():
     memory = wm.WorldMemory.create(worldkv(rule=Looks()), SPEC, chunks=9)
-    assert not wm.can_prefetch(memory.layout)
+    assert not wm.can_prefetch(memory.bank.layout)
 
 
 class NotHashable(Youngest):

@@ -101,9 +101,9 @@ class Rollout:
         size, frames = self.backbone.spec.tokens_per_frame, self.meta["lat_f"]
         for letter, sink, ring in zip("kv", window.sink, window.ring):
             want = self.tensors[f"out/cache_{letter}_layer0"][0]
-            np.testing.assert_allclose(sink[0, 0], want[: layout.sink_frames * size], atol=ATOL)
-            for back in range(1, layout.ring_frames + 1):
-                place = (frames - back - layout.sink_frames) % layout.ring_frames * size
+            np.testing.assert_allclose(sink[0, 0], want[: layout.window.sink_frames * size], atol=ATOL)
+            for back in range(1, layout.window.ring_frames + 1):
+                place = (frames - back - layout.window.sink_frames) % layout.window.ring_frames * size
                 end = len(want) - (back - 1) * size
                 np.testing.assert_allclose(ring[0, 0, place : place + size], want[end - size : end], atol=ATOL)
 
@@ -137,7 +137,7 @@ def test_latents_picks_and_window(path):
         selected = run.meta.get("selected_chunks")
         picked = (selected[index] if selected else None) or []
         np.testing.assert_array_equal(chunk.retrieved[0], picked)
-        own = 0 if world.memory.layout.hides_own and picked else run.backbone.spec.chunk_tokens
+        own = 0 if world.memory.layout.window.hides_own and picked else run.backbone.spec.chunk_tokens
         np.testing.assert_array_equal(chunk.attended_tokens + own, run.tensors["out/window_tokens"][index])
     if "out/cache_k_layer0" in run.tensors:  # the sink, then the latest frames
         run.expect_cache(world.memory.window)

@@ -65,9 +65,9 @@ def moves(monkeypatch):
     """Counts the chunks that move to the device."""
     seen = []
 
-    def counted(bank, picks, window, layout, *, known=None):
+    def counted(bank, picks, window, *, known=None):
         before = [] if known is None else [id(span) for span in known.spans]
-        fetched = fetch(bank, picks, window, layout, known=known)
+        fetched = fetch(bank, picks, window, known=known)
         found = fetched.spans[: int(picks.count)]
         seen.append(sum(id(span) not in before for span in found))
         return fetched
@@ -130,12 +130,12 @@ def test_chunks_that_are_packed_make_room_for_those_that_are_fetched(monkeypatch
     waiting = []
     fetch = HostBank.fetch
 
-    def counted(bank, picks, window, layout, **options):
-        spec = layout.spec
-        shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+    def counted(bank, picks, window, **options):
+        spec = bank.layout.spec
+        shape = (spec.layers, bank.layout.stored_tokens, spec.heads, spec.head_dim)
         arrays = [a for a in jax.live_arrays() if a.shape == shape and a.sharding.memory_kind == "device"]
         waiting.append(len(arrays))
-        return fetch(bank, picks, window, layout, **options)
+        return fetch(bank, picks, window, **options)
 
     monkeypatch.setattr(HostBank, "fetch", counted)
     for live in (False, True):

@@ -13,6 +13,7 @@ from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views, random_cameras
 from worldkv_jax.memory import DEFAULT, RULES, AttentionScore, BankConfig, KVSpec, Layout, RetrievalConfig
 from worldkv_jax.memory.index import Index, describe_chunk, select
+from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.names import check_name
 
 CAMERA_RULES = tuple(name for name, rule in RULES.items() if not isinstance(rule, AttentionScore))
@@ -56,18 +57,18 @@ def measure_selection(layouts: Sequence[Layout], *, effort: Effort, seed: int = 
     names = {rule: name for name, rule in RULES.items()}
     measured = {}
     for layout in layouts:
-        row = {"rule": names[layout.config.retrieval.rule], "chunks": layout.capacity}
+        row = {"rule": names[layout.bank.retrieval.rule], "chunks": layout.bank.capacity}
         done = measured.setdefault(row["rule"], [])
         expected = done[-1]["median_s"] * row["chunks"] / done[-1]["chunks"] if done else 0
         if expected > effort.call_limit_s:
             yield {**row, "skipped": f"about {expected:.1f} s a call is more than {effort.call_limit_s:g} s"}
             continue
-        row |= dataclasses.asdict(measure(_selection(layout, seed), effort))
+        row |= dataclasses.asdict(measure(_selection(layout.bank, seed), effort))
         done.append(row)
         yield {**row, "ratio": row["median_s"] / done[0]["median_s"]}
 
 
-def _selection(layout: Layout, seed: int) -> Callable[[], Any]:
+def _selection(layout: BankLayout, seed: int) -> Callable[[], Any]:
     """Fill an index; the step chooses for one view after another."""
     rng, frames = np.random.default_rng(seed), layout.spec.chunk_frames
     cameras = jnp.asarray(random_cameras(rng, layout.capacity, frames)[:, None])

@@ -85,7 +85,8 @@ def measure_storage(layouts: Sequence[Layout], *, effort: Effort, seed: int = 0)
         world = _FullWorld(layout, seed)
         for operation in OPERATIONS:
             before = world.places()
-            row = {"tier": layout.config.bank.tier, "operation": operation, "capacity": layout.capacity}
+            bank = layout.bank
+            row = {"tier": bank.config.tier, "operation": operation, "capacity": bank.capacity}
             row["bank_bytes"] = bank_bytes(layout)
             row |= dataclasses.asdict(measure(world.step(operation), effort))
             row["ratio"] = row["median_s"] / smallest.setdefault((row["tier"], operation), row["median_s"])
@@ -103,7 +104,7 @@ class _FullWorld:
         self.own = _random_span(rng, layout.spec)
         self.views = cycle_views(rng, layout.spec.chunk_frames)
         # Through the same program that is timed, so that the bank is filled as a rollout fills it.
-        for _ in range(layout.first_stored + layout.capacity):
+        for _ in range(layout.bank.first_stored + layout.bank.capacity):
             jax.block_until_ready(self.remember())
 
     def step(self, operation: str) -> Callable[[], Any]:
@@ -111,7 +112,7 @@ class _FullWorld:
         return dict(zip(OPERATIONS, (self.select, self.recall, self.remember, self.recall_remember)))[operation]
 
     def select(self):
-        return select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.layout)
+        return select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.bank.layout)
 
     def recall(self):
         verb = _recall if self.memory.jittable else recall
@@ -150,7 +151,7 @@ class _FullWorld:
         if memory.jittable:
             return memory
         # Waiting for the new chunk alone: asking each slot whether it is ready would itself take O(C).
-        newest = (memory.bank.offered - 1 - memory.layout.first_stored) % memory.layout.capacity
+        newest = (memory.bank.offered - 1 - memory.bank.layout.first_stored) % memory.bank.layout.capacity
         return memory.window, memory.bank.index, memory.bank.slots[newest]
 
 

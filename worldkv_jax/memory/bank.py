@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.index import Index, Picks
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.window import Window
 
@@ -40,12 +40,14 @@ class Bank(Protocol):
     """Stored chunks of one tier; a pytree. All tiers hold the same bits under the same index."""
 
     index: Index
+    layout: BankLayout
+    """Static sizes; part of the jit key."""
     jittable: bool
     """Whether `fetch` and `store` can be traced. A bank that moves arrays between memories, or that shares them with
     other worlds, cannot: it compiles what it can on its own, and is called outside of jit."""
 
     @classmethod
-    def empty(cls, layout: Layout) -> Self:
+    def empty(cls, layout: BankLayout) -> Self:
         """Make a bank that holds nothing.
 
         Raises:
@@ -53,12 +55,12 @@ class Bank(Protocol):
         """
         ...
 
-    def fetch(self, picks: Picks, window: Window, layout: Layout, *, known: Fetched | None = None) -> Fetched:
+    def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Bring picked chunks to where the window is, but for those that ``known`` has brought already."""
         ...
 
     def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: Layout
+        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
     ) -> tuple[Window, Self]:
         """Take chunk number ``chunk``: roll the window, and store what `digest` makes of ``own [L, B, T, N, H]``.
 
@@ -66,7 +68,7 @@ class Bank(Protocol):
         """
         ...
 
-    def padded(self, layout: Layout) -> Self:
+    def padded(self) -> Self:
         """Return the bank as it is saved: arrays whose number and shapes do not depend on how full it is."""
         ...
 

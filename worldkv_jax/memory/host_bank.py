@@ -9,15 +9,14 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.digest import digest
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.quantization import stored_shape
-from worldkv_jax.memory.room import check_room
+from worldkv_jax.memory.room import check_bank_room
 from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.window import Window
 
 
-@flax.struct.dataclass
-class HostBank:
+class HostBank(flax.struct.PyTreeNode):
     """A `Bank` in pinned or plain host memory.
 
     Storing a chunk never copies another one, and a pick moves alone, so a move overlaps with the model's work.
@@ -27,61 +26,62 @@ class HostBank:
     slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B spans [L, P, N, H], as `quantize` makes them; None where empty
     offered: int = flax.struct.field(pytree_node=False)
     """Chunks given to the bank so far, known on the host so that storing need not wait."""
+    layout: BankLayout = flax.struct.field(pytree_node=False)
 
     jittable = False
 
     @classmethod
-    def empty(cls, layout: Layout) -> "HostBank":
+    def empty(cls, layout: BankLayout) -> "HostBank":
         """Make a bank that holds nothing; host memory is only taken as chunks arrive."""
-        host_sharding(SingleDeviceSharding(jax.devices()[0]), layout.config.bank.tier)  # raises for lack of the tier
-        return cls(empty_index(layout), (None,) * layout.capacity, 0)
+        host_sharding(SingleDeviceSharding(jax.devices()[0]), layout.config.tier)  # raises for lack of the tier
+        return cls(empty_index(layout), (None,) * layout.capacity, 0, layout)
 
-    def fetch(self, picks: Picks, window: Window, layout: Layout, *, known: Fetched | None = None) -> Fetched:
+    def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Begin to move the picked chunks to the device, or to the split of heads, of the window.
 
         Waits for the few bytes of the picks; the chunks themselves move while the caller goes on. On a GPU a move
         waits for the programs given to it before, because it may get their memory, and for none given later.
         """
-        _check_not_traced(picks, layout)
+        _check_not_traced(picks, self.layout)
         target = world_sharding(window.ring.keys)
         slots, chunks, count = jax.device_get((picks.slots, picks.chunks, picks.count))
         here = {} if known is None else _by_chunk(known)
         blank = None
         spans = []
-        for b in range(layout.worlds):
+        for b in range(self.layout.worlds):
             for rank, slot in enumerate(slots[b]):
                 if rank < count:
                     span = here.get((b, int(chunks[b, rank])))
                     spans.append(jax.device_put(self.slots[slot][b], target) if span is None else span)
                     continue
                 if blank is None:
-                    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=target), _shape(layout))
+                    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=target), _shape(self.layout))
                 spans.append(blank)
         return Fetched(picks, tuple(spans))
 
     def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: Layout
+        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
     ) -> tuple[Window, "HostBank"]:
         """Roll the window and begin to copy the chunk to the host; the copy runs on while the caller goes on."""
-        _check_not_traced((own, chunk), layout)
-        check_room(layout, self.offered)
-        window, span, description = _digest(window, own, cameras, chunk, layout)
-        slot, stored = _place(self.index, chunk, description, layout)
+        _check_not_traced((own, chunk), self.layout)
+        check_bank_room(self.layout, self.offered)
+        window, span, description = _digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
+        slot, stored = _place(self.index, chunk, description, self.layout)
         index = _write_index(self.index, slot, stored, chunk, description)
-        where = self._known_slot(slot, stored, layout)
+        where = self._known_slot(slot, stored)
         slots = self.slots
         if where is not None:
-            target = host_sharding(world_sharding(jax.tree.leaves(span)[0]), layout.config.bank.tier)
-            worlds = tuple(jax.device_put(_world(span, np.int32(b)), target) for b in range(layout.worlds))
+            target = host_sharding(world_sharding(jax.tree.leaves(span)[0]), self.layout.config.tier)
+            worlds = tuple(jax.device_put(_world(span, np.int32(b)), target) for b in range(self.layout.worlds))
             slots = (*slots[:where], worlds, *slots[where + 1 :])
-        return window, HostBank(index, slots, self.offered + 1)
+        return window, self.replace(index=index, slots=slots, offered=self.offered + 1)
 
-    def padded(self, layout: Layout) -> "HostBank":
+    def padded(self) -> "HostBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
         device = SingleDeviceSharding(next(iter(self.index.chunks.sharding.device_set)))
-        target = host_sharding(device, layout.config.bank.tier)
-        blank = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype), target), _shape(layout))
-        empty = (blank,) * layout.worlds
+        target = host_sharding(device, self.layout.config.tier)
+        blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), _shape(self.layout))
+        empty = (blank,) * self.layout.worlds
         return self.replace(slots=tuple(empty if slot is None else slot for slot in self.slots))
 
     def unpadded(self, chunk: int) -> "HostBank":
@@ -89,16 +89,19 @@ class HostBank:
         used = np.asarray(self.index.chunks) >= 0
         return self.replace(slots=tuple(slot if u else None for slot, u in zip(self.slots, used)), offered=chunk)
 
-    def _known_slot(self, slot: jax.Array, stored: jax.Array, layout: Layout) -> int | None:
+    def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""
-        order = self.offered - layout.first_stored
+        order, capacity, policy = (
+            self.offered - self.layout.first_stored,
+            self.layout.capacity,
+            self.layout.config.when_full,
+        )
         if order < 0:
             return None
-        if order < layout.capacity:
+        if order < capacity:
             return order
-        policy = layout.config.bank.when_full
         if policy == "drop_oldest":
-            return order % layout.capacity
+            return order % capacity
         if policy == "error":
             return None
         where, stored = jax.device_get((slot, stored))
@@ -131,11 +134,11 @@ def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
     return SingleDeviceSharding(next(iter(sharding.device_set)))
 
 
-def _shape(layout: Layout) -> KVSpan:
+def _shape(layout: BankLayout) -> KVSpan:
     """Describe what is stored of one world's chunk."""
     spec = layout.spec
     shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
-    return stored_shape(shape, layout.config.bank.storage, spec.dtype)
+    return stored_shape(shape, layout.config.storage, spec.dtype)
 
 
 def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:
@@ -149,10 +152,10 @@ def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:
     }
 
 
-def _check_not_traced(given, layout: Layout) -> None:
+def _check_not_traced(given, layout: BankLayout) -> None:
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
         raise ValueError(
-            f"bank.tier={layout.config.bank.tier!r} moves chunks between memories, which jit, vmap and grad cannot: "
+            f"bank.tier={layout.config.tier!r} moves chunks between memories, which jit, vmap and grad cannot: "
             "call recall and remember outside of them, or use tier='device'"
         )
 
@@ -162,6 +165,6 @@ def _world(span: KVSpan, b: jax.Array) -> KVSpan:
     return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, b, axis=1, keepdims=False), span)
 
 
-_digest = jax.jit(digest, static_argnames="layout", donate_argnames="window")
+_digest = jax.jit(digest, static_argnames=("window_layout", "bank_layout"), donate_argnames="window")
 _place = jax.jit(place, static_argnames="layout")
 _write_index = jax.jit(write_index, donate_argnames="index")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import choose, distances_between
 
 
@@ -26,7 +26,7 @@ class Picks(NamedTuple):
     count: jax.Array  # int32, chunks really found
 
 
-def empty_index(layout: Layout) -> Index:
+def empty_index(layout: BankLayout) -> Index:
     """Make the index of a bank that holds nothing."""
     spec, worlds = layout.spec, layout.worlds
     description = jax.eval_shape(
@@ -38,13 +38,13 @@ def empty_index(layout: Layout) -> Index:
     return Index(jnp.zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
 
 
-def describe_chunk(cameras: jax.Array, keys: jax.Array, layout: Layout) -> jax.Array:
+def describe_chunk(cameras: jax.Array, keys: jax.Array, layout: BankLayout) -> jax.Array:
     """Describe a finished chunk in every world: cameras ``[B, F, 4, 4]``, keys ``[L, B, T, N, H]``."""
-    return jax.vmap(layout.config.retrieval.rule.describe, in_axes=(0, 1))(cameras, keys)
+    return jax.vmap(layout.retrieval.rule.describe, in_axes=(0, 1))(cameras, keys)
 
 
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
-def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: Layout) -> Picks:
+def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: BankLayout) -> Picks:
     """Choose the stored chunks nearest to the cameras of chunk ``chunk``.
 
     Args:
@@ -54,9 +54,9 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
         query: mean queries ``[L, B, N, H]`` of that chunk, for the attention rule.
         layout: static sizes.
     """
-    retrieval = layout.config.retrieval
+    retrieval = layout.retrieval
     valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
-    if layout.config.bank.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
+    if layout.config.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
         valid &= index.chunks >= chunk - layout.capacity
 
     def one_world(cameras, query, descriptions):
@@ -70,7 +70,7 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
     return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
 
 
-def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
+def place(index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout) -> tuple[jax.Array, jax.Array]:
     """Choose the slot of a new chunk.
 
     Returns:
@@ -79,7 +79,7 @@ def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout
     """
     stored = chunk - layout.first_stored
     wanted = stored >= 0
-    capacity, policy = layout.capacity, layout.config.bank.when_full
+    capacity, policy = layout.capacity, layout.config.when_full
     if policy == "error":
         return jnp.clip(stored, 0, capacity - 1), wanted & (stored < capacity)
     if policy == "drop_oldest":
@@ -93,14 +93,14 @@ def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout
     return slot, wanted & (room | (redundant < capacity))
 
 
-def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> jax.Array:
+def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout) -> jax.Array:
     """Find the younger of the two chunks whose views are nearest to each other; ``C`` means the new one.
 
     Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared on one scale.
     """
     everything = jnp.concatenate([index.descriptions, description[None]])  # [C + 1, B, D]
     chunks = jnp.concatenate([index.chunks, chunk[None]])
-    rule = layout.config.retrieval.rule
+    rule = layout.retrieval.rule
     scores = jax.vmap(lambda world: distances_between(rule, world), in_axes=1)(everything).mean(axis=0)
     # Each pair counts once, from its younger side.
     nearest_older = jnp.min(jnp.where(chunks[None] < chunks[:, None], scores, jnp.inf), axis=1)

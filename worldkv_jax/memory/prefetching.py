@@ -4,22 +4,21 @@ import jax
 
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.index import Picks, select
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.world_memory import WorldMemory, check_cameras
 
 
-def can_prefetch(layout: Layout) -> bool:
+def can_prefetch(layout: BankLayout) -> bool:
     """Tell whether a chunk's picks are certain before the chunk ahead of it is made.
 
     They are not if that chunk may itself be picked, or decides which stored chunk is dropped, or if the rule
     looks at more than cameras.
     """
     return (
-        layout.has_bank
-        and layout.candidate_lag >= 1
-        and layout.config.bank.when_full != "drop_most_redundant"
-        and not needs_query(layout.config.retrieval.rule)
+        layout.candidate_lag >= 1
+        and layout.config.when_full != "drop_most_redundant"
+        and not needs_query(layout.retrieval.rule)
     )
 
 
@@ -35,10 +34,10 @@ def pick_ahead(memory: WorldMemory, cameras: jax.Array) -> Picks | None:
     Returns:
         The picks; ``None`` if nothing can be known yet, see `can_prefetch`.
     """
-    if not can_prefetch(memory.layout):
+    if memory.bank is None or not can_prefetch(memory.bank.layout):
         return None
     check_cameras(cameras, memory.layout)
-    return select(memory.bank.index, memory.chunk + 1, cameras, None, memory.layout)
+    return select(memory.bank.index, memory.chunk + 1, cameras, None, memory.bank.layout)
 
 
 def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = None) -> Fetched | None:
@@ -56,7 +55,7 @@ def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = N
         What to give to `recall` for that chunk; ``None`` if nothing can be known yet, see `can_prefetch`.
     """
     picks = pick_ahead(memory, cameras) if picks is None else picks
-    return None if picks is None else memory.bank.fetch(picks, memory.window, memory.layout)
+    return None if picks is None or memory.bank is None else memory.bank.fetch(picks, memory.window)
 
 
 def correct(memory: WorldMemory, cameras: jax.Array, guess: Fetched) -> Fetched:
@@ -70,6 +69,7 @@ def correct(memory: WorldMemory, cameras: jax.Array, guess: Fetched) -> Fetched:
         cameras: ``[B, F, 4, 4]`` of the next chunk.
         guess: what `prefetch` brought for other cameras; what it brought in vain is left out.
     """
+    assert memory.bank is not None, "a guess comes from a bank"
     check_cameras(cameras, memory.layout)
-    picks = select(memory.bank.index, memory.chunk, cameras, None, memory.layout)
-    return memory.bank.fetch(picks, memory.window, memory.layout, known=guess)
+    picks = select(memory.bank.index, memory.chunk, cameras, None, memory.bank.layout)
+    return memory.bank.fetch(picks, memory.window, known=guess)

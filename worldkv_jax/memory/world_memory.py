@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from worldkv_jax.memory import report
 from worldkv_jax.memory.bank import Bank, Fetched
 from worldkv_jax.memory.config import MemoryConfig
-from worldkv_jax.memory.context import Context, assemble
+from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.index import Picks, select
@@ -19,8 +19,7 @@ BANKS: dict[str, type[Bank]] = {"device": DeviceBank, "pinned_host": HostBank, "
 """What holds the bank of each tier."""
 
 
-@flax.struct.dataclass
-class WorldMemory:
+class WorldMemory(flax.struct.PyTreeNode):
     """All that a rollout remembers, as a pytree of fixed-capacity buffers."""
 
     window: Window
@@ -45,8 +44,8 @@ class WorldMemory:
                 memory tier.
         """
         layout = Layout(config=config, spec=spec, worlds=worlds, chunks=chunks)
-        bank = BANKS[config.bank.tier].empty(layout) if layout.has_bank else None
-        return cls(window=empty_window(layout), bank=bank, chunk=jnp.int32(0), layout=layout)
+        bank = None if layout.bank is None else BANKS[layout.bank.config.tier].empty(layout.bank)
+        return cls(window=empty_window(layout.window), bank=bank, chunk=jnp.int32(0), layout=layout)
 
     @property
     def jittable(self) -> bool:
@@ -55,7 +54,7 @@ class WorldMemory:
 
     def to_saved(self) -> "WorldMemory":
         """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""
-        return self if self.bank is None else self.replace(bank=self.bank.padded(self.layout))
+        return self if self.bank is None else self.replace(bank=self.bank.padded())
 
     def from_saved(self) -> "WorldMemory":
         """Return the memory of which this is `to_saved`."""
@@ -92,14 +91,17 @@ def recall(
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
-        picks = select(memory.bank.index, memory.chunk, cameras, query, memory.layout)
-        fetched = memory.bank.fetch(picks, memory.window, memory.layout)
-    return assemble(memory.window, memory.chunk, fetched, memory.layout), fetched.picks
+        picks = select(memory.bank.index, memory.chunk, cameras, query, memory.bank.layout)
+        fetched = memory.bank.fetch(picks, memory.window)
+    context = assemble(
+        memory.window, memory.chunk, fetched, window_layout=memory.layout.window, bank_layout=memory.bank.layout
+    )
+    return context, fetched.picks
 
 
 def window_context(memory: WorldMemory) -> Context:
     """Return the window alone as a context, with nothing retrieved; works under jit."""
-    return assemble(memory.window, memory.chunk, None, memory.layout)
+    return window_alone(memory.window, memory.chunk, memory.layout.window)
 
 
 def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemory:
@@ -127,9 +129,9 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
         )
     check_cameras(cameras, layout)
     if memory.bank is None:
-        window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout), None
+        window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:
-        window, bank = memory.bank.store(memory.window, own, cameras, memory.chunk, layout)
+        window, bank = memory.bank.store(memory.window, own, cameras, memory.chunk, layout.window)
     return memory.replace(window=window, bank=bank, chunk=memory.chunk + 1)
 
 

@@ -101,8 +101,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
 
 def needs_queries(memory: WorldMemory) -> bool:
     """Tell whether recalling takes a first pass over the chunk, to see what it would attend to."""
-    retrieval = memory.layout.config.retrieval
-    return retrieval is not None and needs_query(retrieval.rule)
+    return memory.bank is not None and needs_query(memory.bank.layout.retrieval.rule)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
