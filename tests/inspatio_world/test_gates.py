@@ -10,8 +10,7 @@ from ports.inspatio_world.config import CHUNK_FRAMES
 from ports.inspatio_world.gates import SourceAware
 from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, as_asked, default_memory, weigh_source
 from tests.inspatio_world.worlds import run
-from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig
-from worldkv_jax.memory.coverage import ViewCoverage
+from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig, ViewCoverage
 
 CHUNKS = 8
 TIMES = tuple(range(CHUNKS))

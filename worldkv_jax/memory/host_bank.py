@@ -4,6 +4,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from worldkv_jax.memory.bank import Fetched
@@ -153,7 +154,7 @@ def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:
 
 
 def _check_not_traced(given, layout: BankLayout) -> None:
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         raise ValueError(
             f"bank.tier={layout.config.tier!r} moves chunks between memories, which jit, vmap and grad cannot: "
             "call recall and remember outside of them, or use tier='device'"

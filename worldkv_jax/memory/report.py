@@ -48,9 +48,10 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     config, spec, bank = layout.config, layout.spec, layout.bank
     seen = _chunks_seen(chunk_counter)  # several if the memory has a vmapped axis, none if it has no values
     copies = 1 if seen is None else seen.size
-    same = seen is not None and seen.size > 0 and (seen == seen.flat[0]).all()
-    chunk = int(seen.flat[0]) if same else None
-    count = "no values" if seen is None else f"{chunk if same else seen.tolist()} chunks seen"
+    chunk = None
+    if seen is not None and seen.size and (seen == seen.flat[0]).all():
+        chunk = int(seen.flat[0])
+    count = "no values" if seen is None else f"{seen.tolist() if chunk is None else chunk} chunks seen"
     stacked = "" if seen is None or not seen.ndim else f"{copies} memories x "
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
