@@ -165,3 +165,23 @@ class MemoryConfig:
                 raise ValueError(f"mode={self.mode!r} has no {name}; use mode='worldkv' or leave {name} out")
         if self.released_window and self.mode != "worldkv":
             raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")
+
+    def fitted(self, chunks: int, *, chunk_frames: int = 3) -> "MemoryConfig":
+        """Return the memory that retrieves no more chunks than a rollout can have in its bank, and at least one.
+
+        A memory that wants more is refused when it is made. The bank never holds chunks that lie wholly in the sink,
+        nor more than its capacity; one that drops the oldest has its latest ones in the window as well.
+
+        Args:
+            chunks: that the rollout remembers: its length, less the backbone's lag.
+            chunk_frames: latent frames of the model's chunks.
+        """
+        if self.retrieval is None or self.bank is None:
+            return self
+        most = max(1, chunks if self.released_window else chunks - (self.sink_frames or 0) // chunk_frames)
+        if self.bank.capacity is not None and self.bank.capacity < most:
+            most = self.bank.capacity
+            if self.bank.when_full == "drop_oldest":
+                most -= self.recent_frames // chunk_frames + self.released_window
+        fitting = max(1, min(self.retrieval.chunks, most))
+        return dataclasses.replace(self, retrieval=dataclasses.replace(self.retrieval, chunks=fitting))
