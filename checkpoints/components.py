@@ -27,7 +27,7 @@ class Component:
     to_json: Callable[[Any], dict] = dataclasses.asdict
     """Turn the configuration into what a JSON file can hold."""
     from_json: Callable[[dict], Any] | None = None
-    """And back."""
+    """Make the configuration from what `to_json` returned."""
     unused: tuple[str, ...] = ()
     """Regular expressions of PyTorch keys that the network does not need; they are left out without complaint."""
     optional: bool = False

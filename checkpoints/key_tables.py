@@ -28,7 +28,7 @@ class Transform:
     apply: Callable
     """From the PyTorch tensor to the parameter of one layer."""
     undo: Callable
-    """And back."""
+    """From the parameter of one layer to the PyTorch tensor."""
 
     def shape(self, shape: tuple[int, ...], *, undo: bool = False) -> tuple[int, ...]:
         """Return the shape that a tensor of this shape gets."""

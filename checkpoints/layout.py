@@ -69,7 +69,7 @@ class ArrayPlan:
 
     @classmethod
     def from_json(cls, data: dict) -> "ArrayPlan":
-        """And back."""
+        """Make the plan from what `to_json` returned."""
         return cls(shape=tuple(data["shape"]), dtype=DTYPES[data["dtype"]], piece=tuple(data["piece"]))
 
 

@@ -14,7 +14,7 @@ from ports.wan.nn.block import Conditions
 from ports.wan.nn.stack import keys_and_values
 from ports.wan.schedule import warped_schedule
 from worldkv_jax.memory import Context, KVSpan, KVSpec
-from worldkv_jax.rollout import AttentionQueries, ChunkInput, Schedule, Viewed
+from worldkv_jax.rollout import AttentionQueries, ChunkInput, CommittedSpan, Schedule
 
 OWN_POSITION = 2 * CHUNK_FRAMES
 """Time position of a chunk's first frame: source and previous output stand before it, also where there is none."""
@@ -129,7 +129,9 @@ class InSpatioWorld(WanBackbone):
         keys = jnp.concatenate([queries.keys, prepared.live.keys.astype(queries.keys.dtype)], axis=2)
         return queries._replace(keys=keys, length=prepared.attends * context.length)
 
-    def commit(self, params: WanParams, x0, prepared: Prepared, context: Context) -> tuple[Viewed | None, Previous]:
+    def commit(
+        self, params: WanParams, x0, prepared: Prepared, context: Context
+    ) -> tuple[CommittedSpan | None, Previous]:
         """Hand on the output, and remember the previous one from this chunk's context pass: no pass of its own."""
         carry = Previous(x0, prepared.cameras)
         if prepared.before is None:
@@ -138,4 +140,4 @@ class InSpatioWorld(WanBackbone):
         moved = self.remembered_position - CHUNK_FRAMES
         if moved:
             keys = self.config.rope.shift_time(keys, jnp.full((1,), moved, jnp.int32))
-        return Viewed(KVSpan(keys, values), prepared.before), carry
+        return CommittedSpan(KVSpan(keys, values), prepared.before), carry

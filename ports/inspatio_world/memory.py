@@ -23,8 +23,7 @@ def default_memory(chunks: int) -> MemoryConfig:
     candidates = chunks - 2  # of the last chunk: all but the previous and itself
     if candidates < 1:
         return NATIVE
-    retrieval = dataclasses.replace(DEFAULT.retrieval, chunks=min(DEFAULT.retrieval.chunks, candidates))
-    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0, retrieval=retrieval)
+    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0).fitted(candidates)
 
 
 def as_asked(asked: MemoryConfig | MemoryOptions | None, *, chunks: int) -> tuple[MemoryConfig, int]:

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.retrieval import CameraDistance, Rule, distances_between, nearest, needs_query
+from worldkv_jax.memory import CameraDistance, Rule
+from worldkv_jax.memory.retrieval import ChoosingRule, distances_between, nearest, needs_query
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class SourceAware:
             raise ValueError(
                 f"time_weight={self.time_weight} and known_weight={self.known_weight} must not be negative"
             )
-        if hasattr(self.views, "choose"):
+        if isinstance(self.views, ChoosingRule):
             raise ValueError(
                 f"{type(self.views).__name__} chooses chunks by more than a score, to which no weight can be added; "
                 "use the rule 'camera' or 'overlap', or leave the weights at 0"

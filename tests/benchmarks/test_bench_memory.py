@@ -209,5 +209,5 @@ def test_random_cameras_are_rigid_and_differ():
 
 
 def test_planned_sizes_are_sorted_and_met_once():
-    planned = [layout.capacity for layout in plan_selection(["camera", "overlap"], [40, 8, 40])]
+    planned = [layout.bank.capacity for layout in plan_selection(["camera", "overlap"], [40, 8, 40])]
     assert planned == [8, 40, 8, 40]

@@ -91,8 +91,8 @@ def test_moves_are_told_for_banks_in_host_memory(result):
             assert row["moved_bytes"] is None and row["moves"] is None
             continue
         layout = wm.Layout(config=memories(BACKBONE.spec)[row["mode"]], spec=BACKBONE.spec, chunks=13)
-        fetched = {"worldkv": 3, "worldkv-official": 6}[row["mode"]] * layout.chunk_bytes
-        assert row["moved_bytes"] == {"to_host": layout.chunk_bytes, "to_device": fetched}
+        fetched = {"worldkv": 3, "worldkv-official": 6}[row["mode"]] * layout.bank.chunk_bytes
+        assert row["moved_bytes"] == {"to_host": layout.bank.chunk_bytes, "to_device": fetched}
         assert set(row["moves"]) == {"to_host_s", "to_device_s"} and min(row["moves"].values()) > 0
         assert 0 <= row["hidden_share"] <= 1 and row["exposed_s"] >= 0
 
@@ -153,7 +153,7 @@ def test_a_backbone_that_hands_on_late_is_measured_too():
 def test_what_does_not_fit_is_left_out_or_made_smaller(monkeypatch):
     options = {"modes": MODES, "lengths": (10, 90), "tiers": ("device", "pinned_host")}
     needs = {(case.mode, case.tier): case.plan for case in plan_cases(session(), **options) if case.length == 90}
-    chunk = wm.Layout(config=memories(BACKBONE.spec)["worldkv"], spec=BACKBONE.spec, chunks=90).chunk_bytes
+    chunk = wm.Layout(config=memories(BACKBONE.spec)["worldkv"], spec=BACKBONE.spec, chunks=90).bank.chunk_bytes
     limit = needs["worldkv", "device"].total_bytes - 30 * chunk
     monkeypatch.setattr(rollout_cases, "_device_limit", lambda: limit)
     cases = plan_cases(session(), **options)

@@ -48,7 +48,7 @@ def test_two_worlds_with_truth(files, tmp_path, capsys):
     scores = data["over_worlds"]["psnr"]
     assert scores["first"]["count"] == 2 and scores["first"]["low"] < scores["first"]["mean"]
     assert 15 < scores["first"]["mean"] < 30 and scores["headroom"]["mean"] > 5
-    assert len(data["worlds"]) == 2 and data["worlds"][0]["returns"]["visits"]
+    assert len(data["worlds"]) == 2 and data["worlds"][0]["revisits"]["visits"]
     assert (tmp_path / "mind/worldkv/1st_data/mem_test/world-2/video.mp4").exists()
     assert (tmp_path / "mind/MIND-Data/1st_data/test/mem_test/world-1/action.json").exists()
 

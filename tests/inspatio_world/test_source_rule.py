@@ -10,8 +10,7 @@ from ports.inspatio_world.memory import BEFORE_SOURCE, NATIVE, as_asked, default
 from ports.inspatio_world.source_rule import SourceAware
 from ports.wan.latents import CHUNK_FRAMES
 from tests.inspatio_world.worlds import run
-from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig
-from worldkv_jax.memory.coverage import ViewCoverage
+from worldkv_jax.memory import DEFAULT, OFFICIAL, MemoryConfig, ViewCoverage
 from worldkv_jax.sessions import MemoryOptions
 
 CHUNKS = 8

@@ -8,7 +8,7 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, still, walk, worldkv
 from worldkv_jax import memory as wm
-from worldkv_jax.memory.bank import most_redundant
+from worldkv_jax.memory.index import most_redundant
 
 
 def held(memory: wm.WorldMemory) -> list[int]:
@@ -109,7 +109,7 @@ def test_equal_pairs_drop_the_lowest_younger_chunk():
     memory, chunk = step.memory, jnp.int32(5)
     index = memory.bank.index
     same = index._replace(descriptions=jnp.zeros_like(index.descriptions))
-    slot = most_redundant(same, chunk, jnp.zeros_like(index.descriptions[0]), memory.layout)
+    slot = most_redundant(same, chunk, jnp.zeros_like(index.descriptions[0]), memory.bank.layout)
     assert int(index.chunks[slot]) == 2
 
 

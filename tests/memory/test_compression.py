@@ -120,7 +120,7 @@ def test_pruning_at_store_is_pruning_at_retrieval_frame_by_frame():
         for chunk in range(7):
             memory = remember(memory, span(chunk), jnp.asarray(cameras[chunk]))
         got.append(recall(memory, jnp.asarray(cameras[7]))[0])
-    assert memory.layout.stored_tokens == SPEC.chunk_tokens
+    assert memory.bank.layout.stored_tokens == SPEC.chunk_tokens
     jax.tree.map(np.testing.assert_array_equal, *got)
 
 

@@ -48,16 +48,16 @@ def check_tokens(config, step, length):
     assert not set(window) & set(retrieved), "a chunk is in the window and retrieved"
     for layer in range(SPEC.layers):
         got = tokens_in(step.context, layer)
-        if step.picks is None or layout.kept_tokens == SPEC.chunk_tokens:
+        if step.picks is None or layout.bank.kept_tokens == SPEC.chunk_tokens:
             assert got == sorted(window + retrieved), f"chunk {step.chunk}"
             continue
         pruned = sorted(set(got) - set(window))
-        assert len(got) == len(set(got)) == len(window) + layout.kept_tokens * len(found)
+        assert len(got) == len(set(got)) == len(window) + layout.bank.kept_tokens * len(found)
         anchors = [t for c in found for t in tokens_of([c * FRAMES])]
         assert set(anchors) <= set(pruned) <= set(retrieved)
     attended = wm.attended_tokens(layout, step.chunk, found=len(found))
     assert int(step.context.length) == attended <= layout.context_tokens
-    if layout.has_bank and config.bank.when_full != "drop_most_redundant":
+    if layout.bank and config.bank.when_full != "drop_most_redundant":
         assert wm.attended_tokens(layout, step.chunk) == attended
     else:
         assert wm.attended_tokens(layout, step.chunk) >= attended
@@ -133,10 +133,10 @@ def test_the_order_of_bank_slots_does_not_matter():
     # Ties included: two pairs of slots have equal descriptions.
     index = memory.bank.index
     descriptions = index.descriptions.at[3].set(index.descriptions[1]).at[4].set(index.descriptions[2])
-    memory = memory.replace(bank=memory.bank._replace(index=index._replace(descriptions=descriptions)))
+    memory = memory.replace(bank=memory.bank.replace(index=index._replace(descriptions=descriptions)))
     want_context, want = recall(memory, view)
     for seed in range(5):
-        order = np.random.default_rng(seed).permutation(memory.layout.capacity)
+        order = np.random.default_rng(seed).permutation(memory.bank.layout.capacity)
         shuffled = memory.replace(bank=jax.tree.map(lambda a: a[order], memory.bank))  # noqa: B023
         context, picks = recall(shuffled, view)
         np.testing.assert_array_equal(picks.chunks, want.chunks)
@@ -185,7 +185,7 @@ def test_prefetch_waits_where_the_next_chunk_decides():
         worldkv(rule="attention"),
     ):
         memory = wm.WorldMemory.create(config, SPEC, chunks=8)
-        assert not wm.can_prefetch(memory.layout)
+        assert not wm.can_prefetch(memory.bank.layout)
         assert wm.prefetch(memory, jnp.asarray(poses(1)[0])) is None
 
 

@@ -88,9 +88,9 @@ def test_rebasing_where_possible_depends_on_the_rope_alone():
     ropeless = dataclasses.replace(SPEC, rope=None)
     for positions, with_rope, without in (("as_stored", False, False), ("auto", True, False)):
         config = worldkv(positions=positions)
-        assert wm.Layout(config=config, spec=SPEC, chunks=5).rebases == with_rope
-        assert wm.Layout(config=config, spec=ropeless, chunks=5).rebases == without
-    assert wm.Layout(config=worldkv(positions="rebased"), spec=SPEC, chunks=5).rebases
+        assert wm.Layout(config=config, spec=SPEC, chunks=5).bank.rebases == with_rope
+        assert wm.Layout(config=config, spec=ropeless, chunks=5).bank.rebases == without
+    assert wm.Layout(config=worldkv(positions="rebased"), spec=SPEC, chunks=5).bank.rebases
 
 
 def test_rebasing_needs_the_rope_of_the_keys():

@@ -21,7 +21,7 @@ def filled(config: wm.MemoryConfig, chunks: int) -> wm.WorldMemory:
     memory = wm.WorldMemory.create(config, SPEC, chunks=9)
     own = jax.tree.map(jnp.ones_like, span(0))
     for chunk in range(chunks):
-        memory = (remember if memory.on_device else wm.remember)(memory, own, jnp.asarray(poses(chunk + 1)[chunk]))
+        memory = (remember if memory.jittable else wm.remember)(memory, own, jnp.asarray(poses(chunk + 1)[chunk]))
     return memory
 
 
@@ -47,7 +47,7 @@ def test_bytes_in_use_are_the_bytes_that_were_written(name):
         assert sum(sizes.values()) == held_bytes(memory), f"after {chunks} chunks"
         capacity = wm.capacity_by_tier(memory.layout)
         assert capacity.keys() == sizes.keys() and all(sizes[tier] <= capacity[tier] for tier in sizes)
-    if memory.on_device:
+    if memory.jittable:
         allocated = [*jax.tree.leaves(memory.window), *jax.tree.leaves(memory.bank.slots if memory.bank else ())]
         assert sum(leaf.nbytes for leaf in allocated) == sum(capacity.values())
 

@@ -1,7 +1,9 @@
 """Retrieval rules: what is near, what is noise, and rules of one's own."""
 
+import copy
 import dataclasses
 import functools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import pytest
 from tests.memory.walks import FRAMES, SPEC, picked, poses, recall, remember, span, still, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.memory.retrieval import nearest
+from worldkv_jax.memory.retrieval import ChoosingRule, PairwiseRule, QueryRule, nearest
 from worldkv_jax.memory.rules import RULES
 
 
@@ -148,7 +150,37 @@ class Looks(Youngest):
 
 def test_a_rule_of_ones_own_may_ask_for_queries():
     memory = wm.WorldMemory.create(worldkv(rule=Looks()), SPEC, chunks=9)
-    assert not wm.can_prefetch(memory.layout)
+    assert not wm.can_prefetch(memory.bank.layout)
+
+
+def test_a_configuration_holds_the_rule_whose_name_it_was_given():
+    named, given = wm.RetrievalConfig(rule="overlap"), wm.RetrievalConfig(rule=wm.ViewOverlap())
+    assert isinstance(named.rule, wm.ViewOverlap) and named == given and hash(named) == hash(given)
+    assert wm.RetrievalConfig().rule == wm.RetrievalConfig.rule == RULES["camera"]
+    assert dataclasses.replace(named, chunks=2).rule == given.rule
+    assert dataclasses.asdict(named)["rule"] == dataclasses.asdict(wm.ViewOverlap())
+    assert pickle.loads(pickle.dumps(named)) == copy.deepcopy(named) == named
+    assert "rule=ViewOverlap(" in repr(named)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        named.rule = "camera"
+
+
+def test_what_a_rule_offers_besides_scores_is_seen_in_its_type():
+    kinds = {
+        name: [kind for kind in (QueryRule, PairwiseRule, ChoosingRule) if isinstance(RULES[name], kind)]
+        for name in RULES
+    }
+    assert all(isinstance(rule, wm.Rule) for rule in RULES.values())
+    assert kinds == {
+        "camera": [PairwiseRule],
+        "paper": [PairwiseRule],
+        "released": [PairwiseRule],
+        "overlap": [],
+        "coverage": [ChoosingRule],
+        "attention": [QueryRule],
+        "random": [PairwiseRule, ChoosingRule],
+        "recent": [PairwiseRule, ChoosingRule],
+    }
 
 
 class NotHashable(Youngest):

@@ -11,17 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldkv_jax.memory import KVSpan, KVSpec, Layout, MemoryConfig
+from worldkv_jax.memory.layout import WindowLayout
 from worldkv_jax.memory.window import empty_window, latest, push, valid_tokens
 
 SIZE = 2  # tokens a frame
 
 
-def make_layout(sink: int, recent: int, frames: int) -> Layout:
+def make_layout(sink: int, recent: int, frames: int) -> WindowLayout:
     spec = KVSpec(layers=1, heads=1, head_dim=2, tokens_per_frame=SIZE, chunk_frames=frames)
-    return Layout(config=MemoryConfig(mode="sink_recent", sink_frames=sink, recent_frames=recent), spec=spec)
+    return Layout(config=MemoryConfig(mode="sink_recent", sink_frames=sink, recent_frames=recent), spec=spec).window
 
 
-def own_span(chunk: int, layout: Layout) -> KVSpan:
+def own_span(chunk: int, layout: WindowLayout) -> KVSpan:
     """Keys are the numbers of their tokens, values their negatives."""
     tokens = layout.spec.chunk_tokens
     numbers = 1.0 + chunk * tokens + jnp.arange(tokens, dtype=jnp.float32)

@@ -73,7 +73,7 @@ def span(chunk: int, worlds: int = 1, spec: wm.KVSpec = SPEC) -> wm.KVSpan:
 def walk(config: wm.MemoryConfig, chunks: int, *, worlds=1, spec=SPEC, cameras=None, length=None):
     """Recall and remember chunk by chunk; yields a `Step` each."""
     memory = wm.WorldMemory.create(config, spec, worlds=worlds, chunks=chunks if length is None else length)
-    inside = memory.on_device
+    inside = memory.jittable
     cameras = poses(chunks, worlds=worlds) if cameras is None else cameras
     for chunk in range(chunks):
         view = jnp.asarray(cameras[chunk])

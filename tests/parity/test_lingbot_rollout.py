@@ -89,7 +89,7 @@ class Rollout:
         """Make the world before the first chunk."""
         return start(self.backbone, self.params, self.memory, chunks=len(self.chunks))
 
-    def look_ahead(self, world, chunk):
+    def choose_prefetcher(self, world, chunk):
         """Return what the next chunk is prepared with and what it recalls."""
         return _look_ahead(self.params, world, chunk, backbone=self.backbone)
 
@@ -103,9 +103,9 @@ class Rollout:
         size, frames = self.backbone.spec.tokens_per_frame, self.meta["lat_f"]
         for letter, sink, ring in zip("kv", window.sink, window.ring):
             want = self.tensors[f"out/cache_{letter}_layer0"][0]
-            np.testing.assert_allclose(sink[0, 0], want[: layout.sink_frames * size], atol=ATOL)
-            for back in range(1, layout.ring_frames + 1):
-                place = (frames - back - layout.sink_frames) % layout.ring_frames * size
+            np.testing.assert_allclose(sink[0, 0], want[: layout.window.sink_frames * size], atol=ATOL)
+            for back in range(1, layout.window.ring_frames + 1):
+                place = (frames - back - layout.window.sink_frames) % layout.window.ring_frames * size
                 end = len(want) - (back - 1) * size
                 np.testing.assert_allclose(ring[0, 0, place : place + size], want[end - size : end], atol=ATOL)
 
@@ -139,7 +139,7 @@ def test_latents_picks_and_window(path):
         selected = run.meta.get("selected_chunks")
         picked = (selected[index] if selected else None) or []
         np.testing.assert_array_equal(chunk.retrieved[0], picked)
-        own = 0 if world.memory.layout.hides_own and picked else run.backbone.spec.chunk_tokens
+        own = 0 if world.memory.layout.window.hides_own and picked else run.backbone.spec.chunk_tokens
         np.testing.assert_array_equal(chunk.attended_tokens + own, run.tensors["out/window_tokens"][index])
     if "out/cache_k_layer0" in run.tensors:  # the sink, then the latest frames
         run.expect_cache(world.memory.window)
@@ -153,7 +153,7 @@ def test_kept_tokens(path):
         pytest.skip("nothing is pruned")
     world, commit = run.start(), jax.jit(run.backbone.commit)
     for index, chunk in enumerate(run.chunks):
-        prepared, context, picks = run.look_ahead(world, chunk)
+        prepared, context, picks = run.choose_prefetcher(world, chunk)
         made, world = generate_chunk(run.backbone, run.params, world, chunk, run.noise[index])
         np.testing.assert_allclose(_channels_first(made.latents[0]), run.part("latents", index), atol=ATOL)
         own, _ = commit(run.params, made.latents, prepared, context)
@@ -181,7 +181,7 @@ def test_flow_of_every_pass(path):
     flow = jax.jit(run.backbone.flow)
     for index in range(max(recorded) + 1):
         if index in recorded:
-            prepared, context, _ = run.look_ahead(world, run.chunks[index])
+            prepared, context, _ = run.choose_prefetcher(world, run.chunks[index])
             x = run.noise[index, 0]
             for step, t in enumerate((*schedule.times, 0.0)):
                 v = flow(run.params, x, jnp.float32(t), prepared, context)

@@ -15,7 +15,7 @@ from worldkv_jax import rollout as ro
 class Before(NamedTuple):
     """The chunk made last."""
 
-    viewed: ro.Viewed
+    viewed: ro.CommittedSpan
     count: jnp.ndarray
 
 
@@ -40,7 +40,7 @@ class LaggingBackbone(TinyBackbone):
         """Return the chunk before this one."""
         prepared, before, cameras = prepared
         own, _ = super().commit(params, x0, prepared, context)
-        return None if before is None else before.viewed, Before(ro.Viewed(own, cameras), prepared.carry)
+        return None if before is None else before.viewed, Before(ro.CommittedSpan(own, cameras), prepared.carry)
 
 
 @pytest.mark.parametrize("tier", ["device", "host"])

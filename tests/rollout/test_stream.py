@@ -84,7 +84,7 @@ def test_a_chunk_reports_what_its_context_held(name):
     made, _ = run(config, length)
     world = ro.start(BACKBONE, PARAMS, config, chunks=length)
     for index, (chunk, given) in enumerate(zip(made, views(length))):
-        look = recall if world.memory.on_device else wm.recall
+        look = recall if world.memory.jittable else wm.recall
         context, picks = look(world.memory, given.cameras)
         assert chunk.index == index
         assert chunk.attended_tokens == int(context.length)

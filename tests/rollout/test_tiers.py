@@ -6,7 +6,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.worlds import latents, run
 from worldkv_jax import memory as wm
-from worldkv_jax.rollout import lookahead
+from worldkv_jax.rollout import prefetching
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 CONFIGS = {
@@ -39,7 +39,7 @@ def prefetches(monkeypatch):
         seen.append(fetched is not None)
         return fetched
 
-    monkeypatch.setattr(lookahead, "prefetch", counted)
+    monkeypatch.setattr(prefetching, "prefetch", counted)
     return seen
 
 
@@ -61,7 +61,7 @@ def test_every_tier_makes_the_same_world(name, prefetches):
             np.testing.assert_array_equal(ended.memory.bank.index.chunks, world.memory.bank.index.chunks)
             # Live cameras are guessed to the end; of known ones it is known where they end.
             assert len(prefetches) == (len(want) if live else len(want) - 1)
-            certain = wm.can_prefetch(ended.memory.layout)
+            certain = wm.can_prefetch(ended.memory.bank.layout)
             assert all(found == certain for found in prefetches)
 
 
@@ -73,4 +73,4 @@ def test_chunks_lie_in_their_tier(tier):
     for slot in slots:
         kind = slot[0].keys.sharding.memory_kind
         assert kind == ("pinned_host" if tier == "pinned_host" else "device")  # plain host memory is a CPU's own
-        assert slot[0].keys.shape[1] == world.memory.layout.stored_tokens
+        assert slot[0].keys.shape[1] == world.memory.bank.layout.stored_tokens

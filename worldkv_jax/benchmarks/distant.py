@@ -13,11 +13,13 @@ import numpy as np
 
 from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.memory import KVSpan, Layout, WorldMemory
-from worldkv_jax.memory.bank import DeviceBank, Index, describe
+from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank, host_sharding, world_sharding
-from worldkv_jax.memory.storage import pack
+from worldkv_jax.memory.index import Index, describe_chunk
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
+from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.window import Window
-from worldkv_jax.rollout.stream import beside
+from worldkv_jax.rollout.stream import place_like
 
 
 def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> WorldMemory:
@@ -26,17 +28,19 @@ def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> 
     A bank in host memory really holds as many chunks as are retrieved at once; its other slots refer to the same ones.
     """
     rng = np.random.default_rng(seed)
-    own, counter = beside(params, (random_span(layout, seed), jnp.int32(seen)))
-    if not layout.has_bank:
-        return WorldMemory(_window(own, layout), None, counter, layout)
-    cameras = random_cameras(rng, layout.capacity * layout.worlds, layout.spec.chunk_frames)
-    cameras = cameras.reshape(layout.capacity, layout.worlds, layout.spec.chunk_frames, 4, 4)
-    window, index, packed = _parts(own, cameras, _chunk_ids(layout, seen), layout)
-    if layout.config.bank.tier == "device":
-        bank = DeviceBank(index, _repeat(packed, layout.capacity))
+    own, counter = place_like(params, (random_span(layout, seed), jnp.int32(seen)))
+    window = _window(own, layout.window)
+    if layout.bank is None:
+        return WorldMemory(window, None, counter, layout)
+    bank, frames = layout.bank, layout.spec.chunk_frames
+    cameras = random_cameras(rng, bank.capacity * layout.worlds, frames)
+    cameras = cameras.reshape(bank.capacity, layout.worlds, frames, 4, 4)
+    index, packed = _parts(own, cameras, _chunk_ids(bank, seen), bank)
+    if bank.config.tier == "device":
+        filled = DeviceBank(index, _repeat(packed, bank.capacity), bank)
     else:
-        bank = HostBank(index, _host_slots(packed, layout, seen), seen)
-    return WorldMemory(window, bank, counter, layout)
+        filled = HostBank(index, _host_slots(packed, bank, seen), seen, bank)
+    return WorldMemory(window, filled, counter, layout)
 
 
 def random_span(layout: Layout, seed: int = 0) -> KVSpan:
@@ -45,10 +49,10 @@ def random_span(layout: Layout, seed: int = 0) -> KVSpan:
     return _draw(jax.random.key(seed), shape, layout.spec.dtype)
 
 
-def pack_chunk(own: KVSpan, layout: Layout) -> KVSpan:
+def pack_chunk(own: KVSpan, layout: BankLayout) -> KVSpan:
     """Make of a chunk ``[L, B, T, N, H]`` what the bank stores; which tokens stay does not matter here."""
     first = jax.tree.map(lambda a: a[:, :, : layout.stored_tokens], own)
-    return pack(first, layout.config.bank.storage, layout.spec.dtype)
+    return quantize(first, layout.config.storage, layout.spec.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -57,7 +61,7 @@ def _draw(key, shape, dtype) -> KVSpan:
     return KVSpan(keys, -keys)
 
 
-def _chunk_ids(layout: Layout, seen: int) -> np.ndarray:
+def _chunk_ids(layout: BankLayout, seen: int) -> np.ndarray:
     """Say which chunk lies in which slot of a bank that drops its oldest when it is full."""
     stored = np.arange(max(0, seen - layout.first_stored))[-layout.capacity :]
     ids = np.full(layout.capacity, -1, np.int32)
@@ -66,13 +70,13 @@ def _chunk_ids(layout: Layout, seen: int) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def _parts(own, cameras, ids, layout: Layout) -> tuple[Window, Index, KVSpan]:
-    descriptions = jax.vmap(lambda views: describe(views, own.keys, layout))(cameras)
-    return _window(own, layout), Index(descriptions, ids), pack_chunk(own, layout)
+def _parts(own, cameras, ids, layout: BankLayout) -> tuple[Index, KVSpan]:
+    descriptions = jax.vmap(lambda views: describe_chunk(views, own.keys, layout))(cameras)
+    return Index(descriptions, ids), pack_chunk(own, layout)
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def _window(own: KVSpan, layout: Layout) -> Window:
+def _window(own: KVSpan, layout: WindowLayout) -> Window:
     def fill(frames):
         tokens = frames * layout.spec.tokens_per_frame
         times = -(-tokens // layout.spec.chunk_tokens)
@@ -86,9 +90,9 @@ def _repeat(packed: KVSpan, times: int) -> KVSpan:
     return jax.tree.map(lambda a: jnp.broadcast_to(a, (times, *a.shape)), packed)
 
 
-def _host_slots(packed: KVSpan, layout: Layout, seen: int) -> tuple:
-    target = host_sharding(world_sharding(jax.tree.leaves(packed)[0]), layout.config.bank.tier)
+def _host_slots(packed: KVSpan, layout: BankLayout, seen: int) -> tuple:
+    target = host_sharding(world_sharding(jax.tree.leaves(packed)[0]), layout.config.tier)
     worlds = [jax.tree.map(lambda a: a[:, b], packed) for b in range(layout.worlds)]  # noqa: B023
-    copies = [tuple(jax.device_put(world, target) for world in worlds) for _ in range(layout.config.retrieval.chunks)]
+    copies = [tuple(jax.device_put(world, target) for world in worlds) for _ in range(layout.retrieval.chunks)]
     stored = _chunk_ids(layout, seen) >= 0
     return tuple(copies[slot % len(copies)] if filled else None for slot, filled in enumerate(stored))

@@ -66,8 +66,8 @@ class Bursts:
         """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
         layout = case.layout(self.session.backbone.spec, self.session.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
-        packed = _first_world(pack_chunk(random_span(layout, self.seed), layout))
-        target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.config.bank.tier)
+        packed = _first_world(pack_chunk(random_span(layout, self.seed), layout.bank))
+        target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.bank.config.tier)
         cameras = self.inputs[1].cameras
         steps: dict[str, Callable] = {
             "to_device_s": lambda: prefetch(memory, cameras),

@@ -117,8 +117,9 @@ def _place(case: Case, session: Session) -> Case:
     if case.tier != "device":
         return dataclasses.replace(case, skipped=needs)
     layout = case.layout(session.backbone.spec, session.worlds)
-    capacity = layout.capacity - math.ceil((planned.total_bytes - limit) / layout.chunk_bytes)
-    if capacity < layout.config.retrieval.chunks + layout.candidate_lag:
+    placed = layout.bank
+    capacity = placed.capacity - math.ceil((planned.total_bytes - limit) / placed.chunk_bytes)
+    if capacity < placed.retrieval.chunks + placed.candidate_lag:
         return dataclasses.replace(case, skipped=needs)
     bank = dataclasses.replace(case.memory.bank, capacity=capacity, when_full="drop_oldest")
     smaller = dataclasses.replace(case.memory, bank=bank)

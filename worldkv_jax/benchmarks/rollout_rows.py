@@ -59,7 +59,7 @@ def make_row(
         "flops_per_s": flops / median,
         "ceiling_share": flops / median / ceiling,
         "kv_bytes": bytes_by_tier(layout, case.length),
-        "capacity": layout.capacity if layout.has_bank else None,
+        "capacity": layout.bank.capacity if layout.bank else None,
         "moved_bytes": _moved_bytes(case, layout),
         "moves": None if moves is None else dict(moves),
     }
@@ -146,7 +146,7 @@ def _moved_bytes(case: Case, layout) -> dict[str, int] | None:
     """Count what a chunk moves: itself to the host, its picks to the device (at least, where cameras are guessed)."""
     if case.tier in (None, "device"):
         return None
-    return {"to_host": layout.chunk_bytes, "to_device": layout.config.retrieval.chunks * layout.chunk_bytes}
+    return {"to_host": layout.bank.chunk_bytes, "to_device": layout.bank.retrieval.chunks * layout.bank.chunk_bytes}
 
 
 def _find(rows: Sequence[Row], **wanted) -> Row | None:

@@ -12,7 +12,8 @@ import numpy as np
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views, random_cameras
 from worldkv_jax.memory import DEFAULT, RULES, AttentionScore, BankConfig, KVSpec, Layout, RetrievalConfig
-from worldkv_jax.memory.bank import Index, describe, select
+from worldkv_jax.memory.index import Index, describe_chunk, select
+from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.names import check_name
 
 CAMERA_RULES = tuple(name for name, rule in RULES.items() if not isinstance(rule, AttentionScore))
@@ -30,7 +31,7 @@ def plan_selection(rules: Sequence[str], sizes: Sequence[int], *, retrieve: int 
     Raises:
         ValueError: a rule that needs more than cameras, or a size that is too small.
     """
-    # Layouts want the shape of keys and values, of which only an example is made, for `describe`.
+    # Layouts want the shape of keys and values, of which only an example is made, for `describe_chunk`.
     spec = KVSpec(layers=1, heads=1, head_dim=2, tokens_per_frame=1)
     layouts = []
     for rule, size in itertools.product(rules, sorted(set(sizes))):
@@ -56,28 +57,25 @@ def measure_selection(layouts: Sequence[Layout], *, effort: Effort, seed: int = 
     names = {rule: name for name, rule in RULES.items()}
     measured = {}
     for layout in layouts:
-        row = {"rule": names[layout.config.retrieval.rule], "chunks": layout.capacity}
+        row = {"rule": names[layout.bank.retrieval.rule], "chunks": layout.bank.capacity}
         done = measured.setdefault(row["rule"], [])
         expected = done[-1]["median_s"] * row["chunks"] / done[-1]["chunks"] if done else 0
         if expected > effort.call_limit_s:
             yield {**row, "skipped": f"about {expected:.1f} s a call is more than {effort.call_limit_s:g} s"}
             continue
-        row |= dataclasses.asdict(measure(_selection(layout, seed), effort))
+        row |= dataclasses.asdict(measure(_selection(layout.bank, seed), effort))
         done.append(row)
         yield {**row, "ratio": row["median_s"] / done[0]["median_s"]}
 
 
-def _selection(layout: Layout, seed: int) -> Callable[[], Any]:
+def _selection(layout: BankLayout, seed: int) -> Callable[[], Any]:
     """Fill an index; the step chooses for one view after another."""
     rng, frames = np.random.default_rng(seed), layout.spec.chunk_frames
     cameras = jnp.asarray(random_cameras(rng, layout.capacity, frames)[:, None])
     keys = layout.spec.zeros(1, layout.spec.chunk_tokens).keys
-    descriptions = jax.jit(jax.vmap(lambda views: describe(views, keys, layout)))(cameras)
+    descriptions = jax.jit(jax.vmap(lambda views: describe_chunk(views, keys, layout)))(cameras)
     oldest, after = layout.first_candidate, layout.first_candidate + layout.capacity
     index = Index(descriptions, jnp.arange(oldest, after, dtype=jnp.int32))
     chunk = jnp.int32(after + layout.candidate_lag)  # just late enough that every chunk is a candidate
     queries = cycle_views(rng, frames)
-    return lambda: _select(index, chunk, next(queries), None, layout)
-
-
-_select = jax.jit(select, static_argnames="layout")
+    return lambda: select(index, chunk, next(queries), None, layout)

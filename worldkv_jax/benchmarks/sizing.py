@@ -14,14 +14,14 @@ def needed_bytes(layout: Layout) -> tuple[int, int]:
         chunks and the context they are packed into), and bytes of one chunk in the bank.
     """
     spec, worlds = layout.spec, layout.worlds
-    tokens = (layout.sink_frames + layout.ring_frames) * spec.tokens_per_frame + spec.chunk_tokens
-    retrieved = layout.config.retrieval.chunks * layout.chunk_bytes
-    return spec.bytes(worlds, tokens + layout.context_tokens) + retrieved, layout.chunk_bytes
+    tokens = layout.window.tokens + spec.chunk_tokens
+    retrieved = layout.bank.retrieval.chunks * layout.bank.chunk_bytes
+    return spec.bytes(worlds, tokens + layout.context_tokens) + retrieved, layout.bank.chunk_bytes
 
 
 def bank_bytes(layout: Layout) -> int:
     """Count the bytes of keys and values of a full bank."""
-    return layout.capacity * layout.chunk_bytes
+    return layout.bank.capacity * layout.bank.chunk_bytes
 
 
 def check_fits(layout: Layout, share: float) -> None:
@@ -37,14 +37,14 @@ def check_fits(layout: Layout, share: float) -> None:
     if not 0 < share <= 1:
         raise ValueError(f"the share of memory that may be used, {share}, is outside (0, 1]")
     fixed, chunk = needed_bytes(layout)
-    tier = layout.config.bank.tier
+    tier = layout.bank.config.tier
     device = available_device_bytes()
     host = available_host_bytes()
     if device is None:  # on a CPU all tiers lie in main memory
-        where, available, needed = "main", host, fixed + layout.capacity * chunk
+        where, available, needed = "main", host, fixed + layout.bank.capacity * chunk
         room = share * host - fixed
     elif tier == "device":
-        where, available, needed = "device", device, fixed + layout.capacity * chunk
+        where, available, needed = "device", device, fixed + layout.bank.capacity * chunk
         room = share * device - fixed
     else:
         if fixed > share * device:
@@ -52,15 +52,15 @@ def check_fits(layout: Layout, share: float) -> None:
                 f"recalling from and remembering into a {tier} bank needs {format_bytes(fixed)} of device memory, and "
                 f"only {share:.0%} of the {format_bytes(device)} available may be used; choose a smaller shape"
             )
-        where, available, needed = "main", host, layout.capacity * chunk
+        where, available, needed = "main", host, layout.bank.capacity * chunk
         room = share * host
     if needed <= share * available:
         return
     biggest = math.floor(room / chunk)
     advice = f"the biggest capacity that fits is {biggest} chunks"
-    if biggest < layout.config.retrieval.chunks:
-        advice = f"not even the {layout.config.retrieval.chunks} chunks to retrieve fit: choose a smaller shape"
+    if biggest < layout.bank.retrieval.chunks:
+        advice = f"not even the {layout.bank.retrieval.chunks} chunks to retrieve fit: choose a smaller shape"
     raise ValueError(
-        f"a bank of capacity {layout.capacity} in the {tier} tier needs {format_bytes(needed)} of {where} memory, and "
-        f"only {share:.0%} of the {format_bytes(available)} available may be used; {advice}"
+        f"a bank of capacity {layout.bank.capacity} in the {tier} tier needs {format_bytes(needed)} of {where} memory, "
+        f"and only {share:.0%} of the {format_bytes(available)} available may be used; {advice}"
     )

@@ -14,7 +14,7 @@ from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, Layout, WorldMemory, recall, remember
-from worldkv_jax.memory.bank import select
+from worldkv_jax.memory.index import select
 
 SHAPES = {
     "tiny": KVSpec(layers=2, heads=2, head_dim=8, tokens_per_frame=4),
@@ -85,7 +85,8 @@ def measure_storage(layouts: Sequence[Layout], *, effort: Effort, seed: int = 0)
         world = _FullWorld(layout, seed)
         for operation in OPERATIONS:
             before = world.places()
-            row = {"tier": layout.config.bank.tier, "operation": operation, "capacity": layout.capacity}
+            bank = layout.bank
+            row = {"tier": bank.config.tier, "operation": operation, "capacity": bank.capacity}
             row["bank_bytes"] = bank_bytes(layout)
             row |= dataclasses.asdict(measure(world.step(operation), effort))
             row["ratio"] = row["median_s"] / smallest.setdefault((row["tier"], operation), row["median_s"])
@@ -103,7 +104,7 @@ class _FullWorld:
         self.own = _random_span(rng, layout.spec)
         self.views = cycle_views(rng, layout.spec.chunk_frames)
         # Through the same program that is timed, so that the bank is filled as a rollout fills it.
-        for _ in range(layout.first_stored + layout.capacity):
+        for _ in range(layout.bank.first_stored + layout.bank.capacity):
             jax.block_until_ready(self.remember())
 
     def step(self, operation: str) -> Callable[[], Any]:
@@ -111,26 +112,26 @@ class _FullWorld:
         return dict(zip(OPERATIONS, (self.select, self.recall, self.remember, self.recall_remember)))[operation]
 
     def select(self):
-        return _select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.layout)
+        return select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.bank.layout)
 
     def recall(self):
-        verb = _recall if self.memory.on_device else recall
+        verb = _recall if self.memory.jittable else recall
         return verb(self.memory, next(self.views))
 
     def remember(self):
-        verb = _remember if self.memory.on_device else remember
+        verb = _remember if self.memory.jittable else remember
         self.memory = verb(self.memory, self.own, next(self.views))
         return self._written()
 
     def recall_remember(self):
-        if not self.memory.on_device:
+        if not self.memory.jittable:
             return self.recall(), self.remember()
         recalled, self.memory = recall_and_remember(self.memory, self.own, next(self.views))
         return recalled, self._written()
 
     def places(self) -> tuple[int, ...] | None:
         """Say where window and bank lie in the device's memory; ``None`` for a bank in host memory."""
-        if not self.memory.on_device:
+        if not self.memory.jittable:
             return None
         buffers = jax.tree.leaves((self.memory.window, self.memory.bank.slots))
         return tuple(buffer.unsafe_buffer_pointer() for buffer in buffers)
@@ -138,7 +139,7 @@ class _FullWorld:
     def temp_bytes(self, operation: str) -> int | None:
         """Ask the compiler what a program needs besides inputs and outputs: a bank that is copied shows here."""
         programs = {"recall": _recall, "remember": _remember, "recall + remember": recall_and_remember}
-        if not self.memory.on_device or operation not in programs:
+        if not self.memory.jittable or operation not in programs:
             return None
         view = next(self.views)
         arguments = (self.memory, view) if operation == "recall" else (self.memory, self.own, view)
@@ -147,10 +148,10 @@ class _FullWorld:
 
     def _written(self):
         memory = self.memory
-        if memory.on_device:
+        if memory.jittable:
             return memory
         # Waiting for the new chunk alone: asking each slot whether it is ready would itself take O(C).
-        newest = (memory.bank.offered - 1 - memory.layout.first_stored) % memory.layout.capacity
+        newest = (memory.bank.offered - 1 - memory.bank.layout.first_stored) % memory.bank.layout.capacity
         return memory.window, memory.bank.index, memory.bank.slots[newest]
 
 
@@ -174,6 +175,5 @@ def recall_and_remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array):
     return recalled, remember(memory, own, cameras)
 
 
-_select = jax.jit(select, static_argnames="layout")
 _recall = jax.jit(recall)
 _remember = jax.jit(remember, donate_argnums=0)

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every world, print the table and write evaluation.json."""
-    from worldkv_jax.evaluation import Limits, kv_bytes_per_second, load_metrics, over_worlds, score_world
+    from worldkv_jax.evaluation import RevisitCriteria, kv_bytes_per_second, load_metrics, over_worlds, score_world
     from worldkv_jax.sessions.results import prepare_output, write_json
 
     worlds = _pair_up(args.inputs)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--truth names {len(truths)} videos for {len(worlds)} worlds; give one each, in their order")
     pairs = None if args.pairs is None else [_pair(text) for text in args.pairs]
     metrics, left_out = load_metrics(lpips=args.lpips, dino=args.dino)
-    limits = Limits(
+    criteria = RevisitCriteria(
         max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
     )
     grown = None if args.report is None else _read_report(args.report)
@@ -71,7 +71,9 @@ def run(args: argparse.Namespace) -> None:
     for (video, poses), truth in zip(worlds, truths):
         frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)
         try:
-            scored = score_world(frames, path, truth=true, pairs=pairs, limits=limits, metrics=metrics, seed=args.seed)
+            scored = score_world(
+                frames, path, truth=true, pairs=pairs, criteria=criteria, metrics=metrics, seed=args.seed
+            )
         except ValueError as error:
             raise ValueError(f"{video}: {error}") from error
         scores.append(scored)
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         "over_worlds": {name: {key: _plain_interval(v) for key, v in row.items()} for name, row in table.items()},
         "left_out": left_out,
         "kv_bytes_per_second": speed,
-        "limits": vars(limits),
+        "criteria": vars(criteria),
     }
     print(*exported, write_json(folder / "evaluation.json", data), sep="\n")
 
@@ -149,7 +151,7 @@ def _print(table, scores, left_out, speed) -> None:
     from worldkv_jax.sessions.results import print_table
 
     count = len(scores)
-    revisits = sum(len(score.returns) for score in scores)
+    revisits = sum(len(score.revisits) for score in scores)
     over = f"{count} worlds, 95 % intervals over them" if count > 1 else "1 world, so no intervals"
     print(f"{revisits} revisits in {over}")
     metrics = {name: row for name, row in table.items() if name not in ("closure", "drift")}
@@ -175,7 +177,7 @@ def _print(table, scores, left_out, speed) -> None:
 def _plain(scores) -> dict:
     import dataclasses
 
-    return dataclasses.asdict(scores) | {"returns": scores.returns._asdict()}
+    return dataclasses.asdict(scores) | {"revisits": scores.revisits._asdict()}
 
 
 def _plain_interval(interval) -> dict | None:

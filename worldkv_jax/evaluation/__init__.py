@@ -2,33 +2,33 @@
 
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.evaluation.intervals import Interval, mean_interval, paired_interval
-from worldkv_jax.evaluation.memory_scores import Limits, MetricScores, WorldScores, score_world
+from worldkv_jax.evaluation.memory_scores import MetricScores, RevisitCriteria, WorldScores, score_world
 from worldkv_jax.evaluation.metrics import Metric, load_metrics
 from worldkv_jax.evaluation.mind import export_memory_test, export_mirror_test
 from worldkv_jax.evaluation.over_worlds import kv_bytes_per_second, over_worlds
 from worldkv_jax.evaluation.revisits import (
-    Approach,
-    Returns,
+    ClosestApproach,
+    Revisits,
     closest_approach,
-    find_returns,
-    given_returns,
+    find_revisits,
+    given_revisits,
     revisit_pairs,
     visit_numbers,
 )
 
 __all__ = [
-    "Approach",
+    "ClosestApproach",
     "Interval",
-    "Limits",
     "Metric",
     "MetricScores",
-    "Returns",
+    "RevisitCriteria",
+    "Revisits",
     "WorldScores",
     "closest_approach",
     "export_memory_test",
     "export_mirror_test",
-    "find_returns",
-    "given_returns",
+    "find_revisits",
+    "given_revisits",
     "kv_bytes_per_second",
     "load_metrics",
     "mean_interval",

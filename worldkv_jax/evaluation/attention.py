@@ -57,7 +57,7 @@ def attention_map(
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     if needs_queries(memory):
         query = _queries(params, x, t, prepared, window_context(memory), backbone=backbone).mean
-    context, picks = (_recall if memory.on_device else recall)(memory, chunk.cameras, query=query)
+    context, picks = recall(memory, chunk.cameras, query=query)
     queries = _queries(params, x, t, prepared, context, backbone=backbone)
     rows = row_chunks(memory.layout, int(memory.chunk), picks)
     return AttentionMap(np.asarray(attention_mass(queries, context, rows, chunks=chunks)), context, queries, picks)
@@ -113,6 +113,3 @@ def rank_correlation(values, others) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="backbone")
 def _queries(params, x, t, prepared, context: Context, *, backbone: Backbone):
     return backbone.attention_queries(params, x, t, prepared, context)
-
-
-_recall = jax.jit(recall)

@@ -7,14 +7,14 @@ import numpy as np
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric, is_constant
-from worldkv_jax.evaluation.revisits import Returns, closest_approach, find_returns, given_returns
+from worldkv_jax.evaluation.revisits import Revisits, closest_approach, find_revisits, given_revisits
 from worldkv_jax.media.frames import as_float, check_frames
 
 _FEWEST_FOR_SLOPE = 3  # frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
+class RevisitCriteria:
     """What counts as the same place, and as having left it."""
 
     max_angle_degrees: float = 10.0
@@ -26,7 +26,7 @@ class Limits:
     """Frames that count as having left."""
 
     def search(self, poses: np.ndarray) -> dict:
-        """Return the options of `find_returns` for a path."""
+        """Return the options of `find_revisits` for a path."""
         distance = self.max_distance
         if distance is None:
             distance = float(np.linalg.norm(np.ptp(poses[:, :3, 3], axis=0))) / 20
@@ -66,7 +66,7 @@ class WorldScores:
     """All that is measured of one world."""
 
     frames: int
-    returns: Returns
+    revisits: Revisits
     metrics: dict[str, MetricScores]
     closure: dict
     """The revisit that closes the longest loop: its frames, and the root mean squared error of its colours."""
@@ -81,7 +81,7 @@ def score_world(
     *,
     truth=None,
     pairs: Sequence[tuple[int, int]] | None = None,
-    limits: Limits | None = None,
+    criteria: RevisitCriteria | None = None,
     metrics: Sequence[Metric] = (PSNR, SSIM),
     seed: int = 0,
 ) -> WorldScores:
@@ -92,21 +92,21 @@ def score_world(
         poses: camera-to-world ``[n, 4, 4]``, one a frame, OpenCV axes.
         truth: the true video of the same shape, where it is known.
         pairs: (first visit, revisit) frame numbers, instead of those that the poses tell.
-        limits: what counts as a revisit.
+        criteria: what counts as a revisit.
         metrics: of `load_metrics`.
         seed: of the random control frames.
 
     Raises:
         ValueError: frames, poses and truth of different length or shape, or no revisit (with the closest pair).
     """
-    limits = limits or Limits()
+    criteria = criteria or RevisitCriteria()
     frames, poses = check_frames(frames, name="video"), validate_poses(poses)
     _check_lengths(frames, poses, truth)
-    search = limits.search(poses)
-    returns = _find(poses, pairs, search)
+    search = criteria.search(poses)
+    revisits = _find(poses, pairs, search)
     notes: list[str] = []
     metrics = _usable(metrics, frames.shape[1:3], notes)
-    elsewhere = _random_elsewhere(poses, returns, search, seed)
+    elsewhere = _random_elsewhere(poses, revisits, search, seed)
     if not (elsewhere >= 0).any():
         notes.append("headroom is undefined: the camera saw no other place before its revisits")
     if is_constant(frames).all():
@@ -114,13 +114,13 @@ def score_world(
         elsewhere = np.full_like(elsewhere, -1)
     scores = {}
     for metric in metrics:
-        scores[metric.name] = _score(metric, frames, truth, returns, elsewhere, notes)
+        scores[metric.name] = _score(metric, frames, truth, revisits, elsewhere, notes)
     return WorldScores(
         frames=len(frames),
-        returns=returns,
+        revisits=revisits,
         metrics=scores,
-        closure=_closure(frames, returns),
-        drift=_drift(frames, truth, returns),
+        closure=_closure(frames, revisits),
+        drift=_drift(frames, truth, revisits),
         notes=tuple(notes),
     )
 
@@ -137,12 +137,12 @@ def _check_lengths(frames: np.ndarray, poses: np.ndarray, truth) -> None:
         raise ValueError(f"the video has shape {frames.shape}, the truth {truth.shape}; cut or resize one of them")
 
 
-def _find(poses: np.ndarray, pairs, search: dict) -> Returns:
+def _find(poses: np.ndarray, pairs, search: dict) -> Revisits:
     if pairs is not None:
-        return given_returns(pairs, len(poses))
-    returns = find_returns(poses, **search)
-    if len(returns):
-        return returns
+        return given_revisits(pairs, len(poses))
+    revisits = find_revisits(poses, **search)
+    if len(revisits):
+        return revisits
     limits = f"{search['max_angle_degrees']:g} degrees and {search['max_distance']:.3g} units"
     nearest = closest_approach(poses, **{k: v for k, v in search.items() if k != "min_away"})
     closest = "the camera never comes back towards a view that it had left"
@@ -167,10 +167,10 @@ def _usable(metrics: Sequence[Metric], size: tuple[int, int], notes: list[str]) 
     return [metric for metric in metrics if min(size) >= metric.smallest_side]
 
 
-def _random_elsewhere(poses: np.ndarray, returns: Returns, search: dict, seed: int) -> np.ndarray:
+def _random_elsewhere(poses: np.ndarray, revisits: Revisits, search: dict, seed: int) -> np.ndarray:
     """Draw for each revisit an earlier frame of another place, ``[m]``; -1 where there is none."""
-    rng, drawn = np.random.default_rng(seed), np.full(len(returns), -1)
-    for i, frame in enumerate(returns.frames):
+    rng, drawn = np.random.default_rng(seed), np.full(len(revisits), -1)
+    for i, frame in enumerate(revisits.frames):
         distance, angle = pose_distance(poses[frame], poses[:frame])
         away = (np.rad2deg(angle) > search["max_angle_degrees"]) | (distance > search["max_distance"])
         if away.any():
@@ -178,8 +178,8 @@ def _random_elsewhere(poses: np.ndarray, returns: Returns, search: dict, seed: i
     return drawn
 
 
-def _score(metric: Metric, frames, truth, returns: Returns, elsewhere, notes: list[str]) -> MetricScores:
-    now, then, first = returns.frames, returns.earlier, returns.visits == 1
+def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, notes: list[str]) -> MetricScores:
+    now, then, first = revisits.frames, revisits.earlier, revisits.visits == 1
     same = metric(frames[now], frames[then])
     drawn = elsewhere >= 0
     other = np.full(len(now), np.nan)
@@ -213,15 +213,15 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _closure(frames: np.ndarray, returns: Returns) -> dict:
-    longest = int(np.argmax(returns.frames - returns.earlier))
-    frame, earlier = int(returns.frames[longest]), int(returns.earlier[longest])
+def _closure(frames: np.ndarray, revisits: Revisits) -> dict:
+    longest = int(np.argmax(revisits.frames - revisits.earlier))
+    frame, earlier = int(revisits.frames[longest]), int(revisits.earlier[longest])
     difference = as_float(frames[frame]) - as_float(frames[earlier])
     return {"frame": frame, "earlier": earlier, "rmse": float(np.sqrt(np.mean(np.square(difference))))}
 
 
-def _drift(frames: np.ndarray, truth, returns: Returns) -> dict[str, float | None]:
-    drift = {"revisits": _slope(returns.frames, PSNR(frames[returns.frames], frames[returns.earlier]))}
+def _drift(frames: np.ndarray, truth, revisits: Revisits) -> dict[str, float | None]:
+    drift = {"revisits": _slope(revisits.frames, PSNR(frames[revisits.frames], frames[revisits.earlier]))}
     drift["truth"] = None if truth is None else _slope(np.arange(len(frames)), PSNR(frames, truth))
     return drift
 

@@ -10,7 +10,7 @@ from worldkv_jax.cameras import pose_distance, validate_poses
 _BLOCK_PAIRS = 2**17  # pairs of poses compared at once: about 50 MB
 
 
-class Returns(NamedTuple):
+class Revisits(NamedTuple):
     """Frames whose view was left and is seen again, each with its nearest frame of the first visit."""
 
     frames: np.ndarray  # [m] int64
@@ -21,7 +21,7 @@ class Returns(NamedTuple):
         return len(self.frames)
 
 
-class Approach(NamedTuple):
+class ClosestApproach(NamedTuple):
     """A pair of frames whose views come near each other after the camera had moved away."""
 
     frame: int
@@ -93,9 +93,9 @@ def visit_numbers(poses, *, max_angle_degrees: float, max_distance: float, min_a
     return np.concatenate(numbers)
 
 
-def find_returns(
+def find_revisits(
     poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1, min_away: int = 1
-) -> Returns:
+) -> Revisits:
     """Find every frame whose view was left and is seen again, and its nearest view of the first visit.
 
     Visits are those of `visit_numbers`; what is nearest is that of `revisit_pairs`.
@@ -122,10 +122,10 @@ def find_returns(
         nearest, each = first_visit.argmin(axis=1), np.arange(len(rows))
         returned = (visits[each, rows] > 1) & np.isfinite(first_visit[each, nearest])
         found.append(np.stack([rows, nearest, visits[each, rows] - 1], axis=1)[returned])
-    return Returns(*np.concatenate(found).T)
+    return Revisits(*np.concatenate(found).T)
 
 
-def given_returns(pairs, frames: int) -> Returns:
+def given_revisits(pairs, frames: int) -> Revisits:
     """Take revisits that are given by hand, as for the trajectories of the released code.
 
     Args:
@@ -146,10 +146,12 @@ def given_returns(pairs, frames: int) -> Returns:
             )
     found, earlier = np.array(pairs, np.int64).T
     visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(pairs))]
-    return Returns(found, earlier, np.array(visits, np.int64))
+    return Revisits(found, earlier, np.array(visits, np.int64))
 
 
-def closest_approach(poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1) -> Approach | None:
+def closest_approach(
+    poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1
+) -> ClosestApproach | None:
     """Find the two frames that come closest to a revisit: nearest to each other, after the camera was farther away.
 
     The limits only weigh angle against distance. ``None`` if the camera never comes nearer to an earlier view.
@@ -170,7 +172,7 @@ def closest_approach(poses, *, max_angle_degrees: float, max_distance: float, mi
         earlier = int(closeness.argmin())
         if closeness[earlier] < least:
             least = closeness[earlier]
-            best = Approach(frame, earlier, float(np.rad2deg(angle[earlier])), float(distance[earlier]))
+            best = ClosestApproach(frame, earlier, float(np.rad2deg(angle[earlier])), float(distance[earlier]))
     return best
 
 

@@ -1,29 +1,27 @@
 """World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
 
-from worldkv_jax.memory.bank import Picks
+from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress, kept_tokens
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.memory.context import Context, Fetched
-from worldkv_jax.memory.controls import MostRecent, RandomChoice
-from worldkv_jax.memory.coverage import ViewCoverage
-from worldkv_jax.memory.host_bank import Arriving
+from worldkv_jax.memory.context import Context
+from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.prefetching import can_prefetch, correct, pick_ahead, prefetch
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, PROFILES, profile
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes, lost_chunks
-from worldkv_jax.memory.retrieval import AttentionScore, CameraDistance, Rule, ViewOverlap
-from worldkv_jax.memory.rules import RULES
-from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.world_memory import (
-    WorldMemory,
-    can_prefetch,
-    check_room,
-    correct,
-    pick_ahead,
-    prefetch,
-    recall,
-    remember,
-    window_context,
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes
+from worldkv_jax.memory.retrieval import Rule
+from worldkv_jax.memory.room import check_room, lost_chunks
+from worldkv_jax.memory.rules import (
+    RULES,
+    AttentionScore,
+    CameraDistance,
+    MostRecent,
+    RandomChoice,
+    ViewCoverage,
+    ViewOverlap,
 )
+from worldkv_jax.memory.spans import KVSpan, KVSpec
+from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, window_context
 
 __all__ = [
     "DEFAULT",
@@ -31,7 +29,6 @@ __all__ = [
     "PAPER",
     "PROFILES",
     "RULES",
-    "Arriving",
     "AttentionScore",
     "BankConfig",
     "CameraDistance",

@@ -1,156 +1,77 @@
-"""The bank: stored chunks on the device, and the index by which every tier's chunks are found."""
+"""What a bank is: stored chunks in one kind of memory, found by an index that is always on the device."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.retrieval import choose, distances_between
+from worldkv_jax.memory.index import Index, Picks
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.spans import KVSpan
-from worldkv_jax.memory.storage import packed_shape
+from worldkv_jax.memory.window import Window
 
 
-class Index(NamedTuple):
-    """What retrieval knows of the stored chunks; always on the device, whatever tier holds them."""
+class Fetched(NamedTuple):
+    """Picked chunks on the device, or on their way there.
 
-    descriptions: jax.Array  # [C, B, D] float32, made by the retrieval rule
-    chunks: jax.Array  # [C] int32 chunk id, -1 where empty
+    Chunks that are arrays of their own stay so until the context is packed. Joining them takes the device's own time
+    and has to wait for the last to arrive; a device runs programs in the order in which they were given, so to join
+    them before the chunk ahead is generated would make that chunk wait as well.
+    """
+
+    picks: Picks
+    spans: KVSpan | tuple[KVSpan, ...]
+    """As stored: one span ``[L, B, K, P, N, H]``, or ``B * K`` of ``[L, P, N, H]``, world by world, nearest first."""
+
+    def joined(self, worlds: int) -> KVSpan:
+        """Return one span ``[L, B, K, P, N, H]``; call it in the program that packs the context."""
+        if isinstance(self.spans, KVSpan):
+            return self.spans
+
+        def stack(*parts):
+            ranks = len(parts) // worlds
+            by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
+            return jnp.stack(by_world, axis=1)
+
+        return jax.tree.map(stack, *self.spans)
 
 
-class Picks(NamedTuple):
-    """Chunks chosen for one view, nearest first."""
-
-    slots: jax.Array  # [B, K] int32 bank slots
-    chunks: jax.Array  # [B, K] int32 chunk ids, -1 beyond `count`
-    scores: jax.Array  # [B, K] float32, lower is nearer, infinite beyond `count`
-    count: jax.Array  # int32, chunks really found
-
-
-class DeviceBank(NamedTuple):
-    """Bank in the device's own memory: written in place when donated."""
+class Bank(Protocol):
+    """Stored chunks of one tier; a pytree. All tiers hold the same bits under the same index."""
 
     index: Index
-    slots: KVSpan  # [C, L, B, P, N, H], as `pack` makes them
+    layout: BankLayout
+    """Static sizes; part of the jit key."""
+    jittable: bool
+    """Whether `fetch` and `store` can be traced. A bank that moves arrays between memories, or that shares them with
+    other worlds, cannot: it compiles what it can on its own, and is called outside of jit."""
 
+    @classmethod
+    def empty(cls, layout: BankLayout) -> Self:
+        """Make a bank that holds nothing.
 
-def empty_index(layout: Layout) -> Index:
-    """Make the index of a bank that holds nothing."""
-    spec, worlds = layout.spec, layout.worlds
-    description = jax.eval_shape(
-        lambda cameras, keys: describe(cameras, keys, layout),
-        jax.ShapeDtypeStruct((worlds, spec.chunk_frames, 4, 4), jnp.float32),
-        jax.ShapeDtypeStruct(spec.shape(worlds, spec.chunk_tokens), spec.dtype),
-    )
-    shape = (layout.capacity, *description.shape)
-    return Index(jnp.zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
+        Raises:
+            ValueError: the device lacks the tier's memory.
+        """
+        ...
 
+    def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
+        """Bring picked chunks to where the window is, but for those that ``known`` has brought already."""
+        ...
 
-def empty_device_bank(layout: Layout) -> DeviceBank:
-    """Make a device bank that holds nothing."""
-    shape = (layout.capacity, *layout.spec.shape(layout.worlds, layout.stored_tokens))
-    slots = packed_shape(shape, layout.config.bank.storage, layout.spec.dtype)
-    return DeviceBank(empty_index(layout), jax.tree.map(lambda slot: jnp.zeros(slot.shape, slot.dtype), slots))
+    def store(
+        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
+    ) -> tuple[Window, Self]:
+        """Take chunk number ``chunk``: roll the window, and store what `digest` makes of ``own [L, B, T, N, H]``.
 
+        A bank that is not `jittable` consumes the window and itself.
+        """
+        ...
 
-def describe(cameras: jax.Array, keys: jax.Array, layout: Layout) -> jax.Array:
-    """Describe a finished chunk in every world: cameras ``[B, F, 4, 4]``, keys ``[L, B, T, N, H]``."""
-    return jax.vmap(layout.config.retrieval.rule.describe, in_axes=(0, 1))(cameras, keys)
+    def padded(self) -> Self:
+        """Return the bank as it is saved: arrays whose number and shapes do not depend on how full it is."""
+        ...
 
-
-def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: Layout) -> Picks:
-    """Choose the stored chunks nearest to the cameras of chunk ``chunk``.
-
-    Args:
-        index: the bank's index.
-        chunk: int32, the chunk that comes next.
-        cameras: ``[B, F, 4, 4]`` of that chunk.
-        query: mean queries ``[L, B, N, H]`` of that chunk, for the attention rule.
-        layout: static sizes.
-    """
-    retrieval = layout.config.retrieval
-    valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
-    if layout.config.bank.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
-        valid &= index.chunks >= chunk - layout.capacity
-
-    def one_world(cameras, query, descriptions):
-        asked = retrieval.rule.describe_query(cameras, query)
-        return choose(retrieval.rule, asked, descriptions, index.chunks, valid, retrieval.chunks)
-
-    in_axes = (0, None if query is None else 1, 1)
-    slots, scores = jax.vmap(one_world, in_axes=in_axes)(cameras, query, index.descriptions)
-    count = jnp.minimum(valid.sum(dtype=jnp.int32), retrieval.chunks)
-    found = jnp.arange(retrieval.chunks) < count
-    return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
-
-
-def place(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
-    """Choose the slot of a new chunk.
-
-    Returns:
-        The slot, int32, and whether the chunk is stored at all: not if it lies in the sink, if a full bank
-        refuses it, or if it is itself the most redundant one.
-    """
-    stored = chunk - layout.first_stored
-    wanted = stored >= 0
-    capacity, policy = layout.capacity, layout.config.bank.when_full
-    if policy == "error":
-        return jnp.clip(stored, 0, capacity - 1), wanted & (stored < capacity)
-    if policy == "drop_oldest":
-        return stored % capacity, wanted
-    room = stored < capacity
-    # Comparing all pairs is only worth it once the bank is full.
-    redundant = jax.lax.cond(
-        room, lambda: jnp.int32(capacity), lambda: most_redundant(index, chunk, description, layout)
-    )
-    slot = jnp.where(room, jnp.clip(stored, 0, capacity - 1), jnp.minimum(redundant, capacity - 1))
-    return slot, wanted & (room | (redundant < capacity))
-
-
-def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layout: Layout) -> jax.Array:
-    """Find the younger of the two chunks whose views are nearest to each other; ``C`` means the new one.
-
-    Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared on one scale.
-    """
-    everything = jnp.concatenate([index.descriptions, description[None]])  # [C + 1, B, D]
-    chunks = jnp.concatenate([index.chunks, chunk[None]])
-    rule = layout.config.retrieval.rule
-    scores = jax.vmap(lambda world: distances_between(rule, world), in_axes=1)(everything).mean(axis=0)
-    # Each pair counts once, from its younger side.
-    nearest_older = jnp.min(jnp.where(chunks[None] < chunks[:, None], scores, jnp.inf), axis=1)
-    _, _, order = jax.lax.sort((nearest_older, chunks, jnp.arange(chunks.shape[0], dtype=jnp.int32)), num_keys=2)
-    return order[0]
-
-
-def note(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, description: jax.Array) -> Index:
-    """Write a chunk's description and id into the index, if it is stored."""
-    return Index(
-        index.descriptions.at[slot].set(jnp.where(stored, description, index.descriptions[slot])),
-        index.chunks.at[slot].set(jnp.where(stored, chunk, index.chunks[slot])),
-    )
-
-
-def store(bank: DeviceBank, span: KVSpan, chunk: jax.Array, description: jax.Array, layout: Layout) -> DeviceBank:
-    """Store a pruned and packed chunk ``[L, B, P, N, H]``."""
-    slot, stored = place(bank.index, chunk, description, layout)
-
-    def write(slots, new):
-        # Read with the axis it is written with: only then does XLA fuse the read instead of copying the slot out.
-        old = jax.lax.dynamic_slice_in_dim(slots, slot, 1)
-        kept = jnp.where(stored, new[None], old)
-        return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
-
-    slots = jax.tree.map(write, bank.slots, span)
-    return DeviceBank(note(bank.index, slot, stored, chunk, description), slots)
-
-
-def fetch(bank: DeviceBank, picks: Picks) -> KVSpan:
-    """Gather the picked chunks as they are stored: ``[L, B, K, P, N, H]``."""
-
-    def gather(slots):
-        def one_world(world, picked):
-            return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
-
-        return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
-
-    return jax.tree.map(gather, bank.slots)
+    def unpadded(self, chunk: int) -> Self:
+        """Return the bank of which this is `padded`, after ``chunk`` chunks."""
+        ...

@@ -5,9 +5,8 @@ import math
 from typing import Literal
 
 from kernels_pallas.dispatch import FILES
-from worldkv_jax.memory.retrieval import Rule
-from worldkv_jax.memory.rules import as_rule
-from worldkv_jax.memory.storage import STORAGES, Storage
+from worldkv_jax.memory.quantization import STORAGES, Storage
+from worldkv_jax.memory.rules import RuleOrName
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
@@ -82,7 +81,7 @@ class RetrievalConfig:
 
     chunks: int = 6
     """Chunks brought back at most, ``K``."""
-    rule: str | Rule = "camera"
+    rule: RuleOrName = RuleOrName("camera")  # noqa: RUF009 (a descriptor; each config has its own rule)
     """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``coverage``, ``attention``, the
     controls ``random`` and ``recent``, or a rule of your own."""
     positions: Literal["as_stored", "rebased", "auto"] = "as_stored"
@@ -102,7 +101,6 @@ class RetrievalConfig:
         check_name("order of re-based chunks", self.rebase_order, ("time", "rank"))
         if self.max_shift is not None and self.max_shift < 0:
             raise ValueError(f"max_shift={self.max_shift} must not be negative; None sets no limit")
-        object.__setattr__(self, "rule", as_rule(self.rule))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,16 +149,14 @@ class MemoryConfig:
     def __post_init__(self):
         check_name("memory mode", self.mode, ("full", "sliding", "sink_recent", "worldkv"))
         has_sink = self.mode in ("sink_recent", "worldkv")
-        if self.sink_frames is None:
-            object.__setattr__(self, "sink_frames", 3 if has_sink else 0)
-        if self.sink_frames < 0 or self.recent_frames < 0:
-            raise ValueError(
-                f"sink_frames={self.sink_frames} and recent_frames={self.recent_frames} must not be negative"
-            )
-        if self.sink_frames and not has_sink:
-            raise ValueError(
-                f"mode={self.mode!r} has no sink, got sink_frames={self.sink_frames}; use mode='sink_recent'"
-            )
+        sink = self.sink_frames
+        if sink is None:
+            sink = 3 if has_sink else 0
+            object.__setattr__(self, "sink_frames", sink)
+        if sink < 0 or self.recent_frames < 0:
+            raise ValueError(f"sink_frames={sink} and recent_frames={self.recent_frames} must not be negative")
+        if sink and not has_sink:
+            raise ValueError(f"mode={self.mode!r} has no sink, got sink_frames={sink}; use mode='sink_recent'")
         parts = {"retrieval": RetrievalConfig, "compression": CompressionConfig, "bank": BankConfig}
         for name, part in parts.items():
             if self.mode == "worldkv" and getattr(self, name) is None:
@@ -170,11 +166,22 @@ class MemoryConfig:
         if self.released_window and self.mode != "worldkv":
             raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")
 
-    def fitted(self, chunks: int) -> "MemoryConfig":
-        """Retrieve no more chunks than a rollout of so many chunks ever stores."""
-        if self.retrieval is None:
+    def fitted(self, chunks: int, *, chunk_frames: int = 3) -> "MemoryConfig":
+        """Return the memory that retrieves no more chunks than a rollout can have in its bank, and at least one.
+
+        A memory that wants more is refused when it is made. The bank never holds chunks that lie wholly in the sink,
+        nor more than its capacity; one that drops the oldest has its latest ones in the window as well.
+
+        Args:
+            chunks: that the rollout remembers: its length, less the backbone's lag.
+            chunk_frames: latent frames of the model's chunks.
+        """
+        if self.retrieval is None or self.bank is None:
             return self
-        most = max(1, chunks - self.sink_frames // 3)
-        return dataclasses.replace(
-            self, retrieval=dataclasses.replace(self.retrieval, chunks=min(self.retrieval.chunks, most))
-        )
+        most = max(1, chunks if self.released_window else chunks - (self.sink_frames or 0) // chunk_frames)
+        if self.bank.capacity is not None and self.bank.capacity < most:
+            most = self.bank.capacity
+            if self.bank.when_full == "drop_oldest":
+                most -= self.recent_frames // chunk_frames + self.released_window
+        fitting = max(1, min(self.retrieval.chunks, most))
+        return dataclasses.replace(self, retrieval=dataclasses.replace(self.retrieval, chunks=fitting))

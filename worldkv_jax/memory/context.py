@@ -1,15 +1,17 @@
 """The context of one chunk: sink, recent frames and retrieved chunks, packed for attention."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.bank import Picks
+from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.index import Picks
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
+from worldkv_jax.memory.quantization import dequantize
 from worldkv_jax.memory.spans import KVSpan, concatenate
-from worldkv_jax.memory.storage import unpack
 from worldkv_jax.memory.window import Window, latest, valid_tokens
 
 
@@ -21,47 +23,49 @@ class Context(NamedTuple):
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
 
 
-class Fetched(NamedTuple):
-    """Chunks brought to the device ahead of the chunk that needs them."""
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
+    """Pack sink and recent frames, with nothing retrieved."""
+    sink, ring = valid_tokens(chunk * layout.spec.chunk_frames, layout)
+    return Context(concatenate([window.sink, window.ring]), sink + ring)
 
-    picks: Picks
-    span: KVSpan  # [L, B, K, P, N, H], as stored
 
-
-def assemble(window: Window, chunk, fetched: Fetched | None, layout: Layout) -> Context:
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def assemble(
+    window: Window, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
+) -> Context:
     """Pack sink, recent frames and retrieved chunks so that what is valid comes first.
 
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
     the order sink, ring, retrieved needs no packing.
     """
-    seen = chunk * layout.spec.chunk_frames
-    sink, ring = valid_tokens(seen, layout)
-    if fetched is None:
-        return Context(concatenate([window.sink, window.ring]), sink + ring)
-    retrieved = _flatten(_condition(fetched, chunk, layout))
-    found = fetched.picks.count * layout.kept_tokens
-    near = layout.near_frames * layout.spec.tokens_per_frame
-    recent = latest(window, seen, layout.near_frames, layout)
-    if not layout.far_frames:
+    size, near_frames = window_layout.spec.tokens_per_frame, window_layout.near_frames
+    seen = chunk * window_layout.spec.chunk_frames
+    sink, ring = valid_tokens(seen, window_layout)
+    retrieved = _flatten(_condition(fetched, chunk, bank_layout, near_frames=near_frames))
+    found = fetched.picks.count * bank_layout.kept_tokens
+    recent = latest(window, seen, near_frames, window_layout)
+    if not window_layout.far_frames:
         return Context(concatenate([window.sink, recent, retrieved]), sink + ring + found)
     # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
     any_found = fetched.picks.count > 0
-    rows = layout.context_tokens - layout.sink_frames * layout.spec.tokens_per_frame
     near_and_retrieved = concatenate([recent, retrieved])
-    unused = jax.tree.map(lambda a: a[:, :, near_and_retrieved.keys.shape[2] :], window.ring)
+    rows = near_and_retrieved.keys.shape[2]
+    unused = jax.tree.map(lambda a: a[:, :, rows:], window.ring)
     before, after = _pad(window.ring, rows), concatenate([near_and_retrieved, unused])
     chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
-    length = jnp.where(any_found, sink + near + found, sink + ring)
-    return Context(concatenate([window.sink, chosen]), length, any_found if layout.hides_own else None)
+    length = jnp.where(any_found, sink + near_frames * size + found, sink + ring)
+    return Context(concatenate([window.sink, chosen]), length, any_found if window_layout.hides_own else None)
 
 
-def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
-    """Unpack retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration asks for it."""
-    compression, frames = layout.config.compression, layout.spec.chunk_frames
-    span = unpack(fetched.span, layout.spec.dtype)
-    if layout.rebases:
-        shift = rebase_frames(fetched.picks, chunk, layout)
-        span = span._replace(keys=layout.spec.rope.shift_time(span.keys, shift[None, :, :, None]))
+def _condition(fetched: Fetched, chunk: jax.Array, layout: BankLayout, *, near_frames: int) -> KVSpan:
+    """Dequantize retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration says so."""
+    compression, frames = layout.compression, layout.spec.chunk_frames
+    span = dequantize(fetched.joined(layout.worlds), layout.spec.dtype)
+    rope = layout.spec.rope if layout.rebases else None
+    if rope is not None:
+        shift = rebase_frames(fetched.picks, chunk, layout, near_frames=near_frames)
+        span = span._replace(keys=rope.shift_time(span.keys, shift[None, :, :, None]))
     if compression.at == "retrieval":
         # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
         ranks = range(span.keys.shape[2])
@@ -74,14 +78,14 @@ def _condition(fetched: Fetched, chunk, layout: Layout) -> KVSpan:
     return span
 
 
-def rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
+def rebase_frames(picks: Picks, chunk: jax.Array, layout: BankLayout, *, near_frames: int) -> jax.Array:
     """Return by how many frames each picked chunk moves, so that all lie right before the recent frames."""
-    retrieval, frames = layout.config.retrieval, layout.spec.chunk_frames
+    retrieval, frames = layout.retrieval, layout.spec.chunk_frames
     order = jnp.broadcast_to(jnp.arange(picks.chunks.shape[1], dtype=jnp.int32), picks.chunks.shape)
     if retrieval.rebase_order == "time":
         found = jnp.where(picks.chunks < 0, jnp.iinfo(jnp.int32).max, picks.chunks)
         order = jnp.argsort(jnp.argsort(found, axis=-1), axis=-1).astype(jnp.int32)
-    recent_start = chunk * frames - layout.near_frames
+    recent_start = chunk * frames - near_frames
     shift = recent_start - (picks.count - order) * frames - picks.chunks * frames
     if retrieval.max_shift is not None:
         shift = jnp.clip(shift, -retrieval.max_shift, retrieval.max_shift)
@@ -91,7 +95,7 @@ def rebase_frames(picks: Picks, chunk, layout: Layout) -> jax.Array:
 def _pad(span: KVSpan, tokens: int) -> KVSpan:
     """Append rows of zeros, as a released window in a short video needs: it is smaller than what is retrieved."""
     missing = tokens - span.keys.shape[2]
-    if not missing:
+    if missing <= 0:
         return span
     return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0))), span)
 

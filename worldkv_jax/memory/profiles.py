@@ -1,7 +1,7 @@
 """The named configurations of WorldKV: as released, as published, and the best we can measure."""
 
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.memory.retrieval import CameraDistance
+from worldkv_jax.memory.rules import CameraDistance
 from worldkv_jax.names import check_name
 
 OFFICIAL = MemoryConfig(

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import BankLayout, Layout
+from worldkv_jax.memory.room import dropped_chunks, lost_chunks, stored_chunks
 
 
 def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
@@ -19,9 +20,8 @@ def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
 
 def capacity_by_tier(layout: Layout) -> dict[str, int]:
     """Count the bytes of keys and values at full capacity, by tier."""
-    frames = layout.sink_frames + layout.ring_frames
-    window = layout.spec.bytes(layout.worlds, frames * layout.spec.tokens_per_frame)
-    return _by_tier(layout, window, layout.capacity if layout.has_bank else 0)
+    window = layout.spec.bytes(layout.worlds, layout.window.tokens)
+    return _by_tier(layout, window, 0 if layout.bank is None else layout.bank.capacity)
 
 
 def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> int:
@@ -33,61 +33,42 @@ def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> 
         found: how many chunks were retrieved, where known (`Picks.count`). Otherwise it is computed, which is
             an upper bound for a bank that drops the most redundant chunk: which one depends on the cameras.
     """
-    spec = layout.spec
+    size, window, bank = layout.spec.tokens_per_frame, layout.window, layout.bank
     sink, ring = _window_frames(layout, chunk)
-    if not layout.has_bank:
-        return (sink + ring) * spec.tokens_per_frame
+    if bank is None:
+        return (sink + ring) * size
     if found is None:
-        found = max(0, min(_candidates(layout, chunk), layout.config.retrieval.chunks))
-    recent = layout.near_frames if found and layout.far_frames else ring
-    return (sink + recent) * spec.tokens_per_frame + found * layout.kept_tokens
+        found = max(0, min(_candidates(bank, chunk), bank.retrieval.chunks))
+    recent = window.near_frames if found and window.far_frames else ring
+    return (sink + recent) * size + found * bank.kept_tokens
 
 
-def stored_chunks(layout: Layout, chunk: int) -> int:
-    """Count the chunks in the bank after ``chunk`` chunks."""
-    if not layout.has_bank:
-        return 0
-    return min(max(chunk - layout.first_stored, 0), layout.capacity)
-
-
-def lost_chunks(layout: Layout, chunk: int) -> int:
-    """Count the chunks that are lost although the configuration does not allow it, after ``chunk`` chunks.
-
-    `check_room` prevents it where chunks are counted on the host; under jit it shows here and in ``repr``.
-    """
-    if layout.config.mode == "full":
-        return max(0, chunk - layout.chunks)
-    if not layout.has_bank or layout.config.bank.when_full != "error":
-        return 0
-    return max(0, chunk - layout.first_stored - layout.capacity)
-
-
-def describe(layout: Layout, chunk_counter: jax.Array) -> str:
+def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     """Say what a memory of this layout holds when its counter stands there, in a few lines."""
-    config, spec = layout.config, layout.spec
+    config, spec, bank = layout.config, layout.spec, layout.bank
     seen = _chunks_seen(chunk_counter)  # several if the memory has a vmapped axis, none if it has no values
     copies = 1 if seen is None else seen.size
-    same = seen is not None and seen.size > 0 and (seen == seen.flat[0]).all()
-    chunk = int(seen.flat[0]) if same else None
-    count = "no values" if seen is None else f"{chunk if same else seen.tolist()} chunks seen"
+    chunk = None
+    if seen is not None and seen.size and (seen == seen.flat[0]).all():
+        chunk = int(seen.flat[0])
+    count = "no values" if seen is None else f"{seen.tolist() if chunk is None else chunk} chunks seen"
     stacked = "" if seen is None or not seen.ndim else f"{copies} memories x "
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
-    window = f"sink {layout.sink_frames} + recent {layout.ring_frames} frames of {spec.tokens_per_frame} tokens"
-    lines.append(f"  window: {window}")
-    if layout.has_bank:
+    sink, ring = layout.window.sink_frames, layout.window.ring_frames
+    lines.append(f"  window: sink {sink} + recent {ring} frames of {spec.tokens_per_frame} tokens")
+    if bank is not None:
         held = "up to" if chunk is None else f"{stored_chunks(layout, chunk)} of"
-        over = 0 if chunk is None else max(0, chunk - layout.first_stored - layout.capacity)
-        dropped = f" ({over} dropped)" if over and config.bank.when_full != "error" else ""
-        rule = type(config.retrieval.rule).__name__
-        storage = "" if config.bank.storage == "model" else f" as {config.bank.storage}"
+        over = 0 if chunk is None else dropped_chunks(layout, chunk)
+        dropped = f" ({over} dropped)" if over and bank.config.when_full != "error" else ""
+        storage = "" if bank.config.storage == "model" else f" as {bank.config.storage}"
         lines.append(
-            f"  bank: {held} {layout.capacity} chunks, {layout.stored_tokens} of {spec.chunk_tokens} tokens each, "
-            f"in {config.bank.tier} memory{storage}; when full: {config.bank.when_full}{dropped}"
+            f"  bank: {held} {bank.capacity} chunks, {bank.stored_tokens} of {spec.chunk_tokens} tokens each, "
+            f"in {bank.config.tier} memory{storage}; when full: {bank.config.when_full}{dropped}"
         )
         lines.append(
-            f"  recall: {config.retrieval.chunks} nearest by {rule}, {layout.kept_tokens} tokens each, positions "
-            f"{'rebased' if layout.rebases else 'as stored'}"
+            f"  recall: {bank.retrieval.chunks} nearest by {type(bank.retrieval.rule).__name__}, {bank.kept_tokens} "
+            f"tokens each, positions {'rebased' if bank.rebases else 'as stored'}"
         )
     lost = 0 if seen is None else max((lost_chunks(layout, int(c)) for c in seen.flat), default=0)
     if lost:
@@ -108,10 +89,10 @@ def format_bytes(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def _candidates(layout: Layout, chunk: int) -> int:
+def _candidates(layout: BankLayout, chunk: int) -> int:
     """Count the chunks that may be retrieved for chunk number ``chunk``, at most."""
     oldest, newest = layout.first_candidate, chunk - layout.candidate_lag
-    policy = layout.config.bank.when_full
+    policy = layout.config.when_full
     if policy == "error":
         return min(newest, layout.first_stored + layout.capacity) - oldest
     if policy == "drop_oldest":
@@ -131,12 +112,13 @@ def _chunks_seen(chunk_counter: jax.Array) -> np.ndarray | None:
 def _window_frames(layout: Layout, chunk: int) -> tuple[int, int]:
     """Count the frames in the sink and in the ring after ``chunk`` chunks."""
     seen = chunk * layout.spec.chunk_frames
-    return min(seen, layout.sink_frames), min(max(seen - layout.sink_frames, 0), layout.ring_frames)
+    sink, ring = layout.window.sink_frames, layout.window.ring_frames
+    return min(seen, sink), min(max(seen - sink, 0), ring)
 
 
 def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:
     sizes = {"device": window}
-    if layout.has_bank:
-        tier = layout.config.bank.tier
-        sizes[tier] = sizes.get(tier, 0) + chunks * layout.chunk_bytes
+    if layout.bank is not None:
+        tier = layout.bank.config.tier
+        sizes[tier] = sizes.get(tier, 0) + chunks * layout.bank.chunk_bytes
     return sizes

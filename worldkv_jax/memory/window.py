@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.layout import WindowLayout
 from worldkv_jax.memory.spans import KVSpan, concatenate
 
 
@@ -16,7 +16,7 @@ class Window(NamedTuple):
     ring: KVSpan  # [L, B, ring_frames * S, N, H], frame f at (f - sink_frames) % ring_frames
 
 
-def empty_window(layout: Layout) -> Window:
+def empty_window(layout: WindowLayout) -> Window:
     """Make a window that has seen nothing."""
     size = layout.spec.tokens_per_frame
     return Window(
@@ -25,7 +25,7 @@ def empty_window(layout: Layout) -> Window:
     )
 
 
-def push(window: Window, own: KVSpan, seen: jax.Array, layout: Layout) -> Window:
+def push(window: Window, own: KVSpan, seen: jax.Array, layout: WindowLayout) -> Window:
     """Write a finished chunk over the frames that leave the window.
 
     Args:
@@ -48,7 +48,7 @@ def push(window: Window, own: KVSpan, seen: jax.Array, layout: Layout) -> Window
     return Window(sink, ring)
 
 
-def latest(window: Window, seen: jax.Array, frames: int, layout: Layout) -> KVSpan:
+def latest(window: Window, seen: jax.Array, frames: int, layout: WindowLayout) -> KVSpan:
     """Take the latest ``frames`` frames of the ring, newest first in steps of ``layout.step_frames``."""
     size, step = layout.spec.tokens_per_frame, layout.step_frames
     if frames == layout.ring_frames:
@@ -62,7 +62,7 @@ def latest(window: Window, seen: jax.Array, frames: int, layout: Layout) -> KVSp
     )
 
 
-def valid_tokens(seen: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
+def valid_tokens(seen: jax.Array, layout: WindowLayout) -> tuple[jax.Array, jax.Array]:
     """Return how many tokens of the sink and of the ring are filled after ``seen`` frames, int32."""
     sink = jnp.minimum(seen, layout.sink_frames)
     ring = jnp.clip(seen - layout.sink_frames, 0, layout.ring_frames)

@@ -1,7 +1,7 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
-from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, Viewed
-from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.chunk_step import GeneratedChunk, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.live import CameraSource, live_chunks
 from worldkv_jax.rollout.placement import split, start_on_mesh, world_shardings
@@ -15,10 +15,10 @@ __all__ = [
     "CameraSource",
     "Chunk",
     "ChunkInput",
-    "Made",
+    "CommittedSpan",
+    "GeneratedChunk",
     "Noise",
     "Schedule",
-    "Viewed",
     "World",
     "chunk_inputs",
     "denoise",

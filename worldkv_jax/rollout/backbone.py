@@ -8,7 +8,7 @@ from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout.sampler import Schedule
 
 
-class Viewed(NamedTuple):
+class CommittedSpan(NamedTuple):
     """Keys and values of an earlier chunk, to be remembered under the cameras that saw them."""
 
     span: KVSpan
@@ -37,7 +37,7 @@ class Backbone(Protocol):
     """Shape of one world's latents of one chunk, without the batch axis."""
     lag: int = 0
     """Chunks that a chunk's clean keys and values are late: 0, or 1 where they are known only while the next one is
-    made (InSpatio-World). Then `commit` returns ``None`` for the first chunk and `Viewed` for all others."""
+    made (InSpatio-World). Then `commit` returns ``None`` for the first chunk and `CommittedSpan` for all others."""
 
     def init_carry(self, params: Any, worlds: int) -> Any:
         """Return the carry before the first chunk."""
@@ -51,7 +51,9 @@ class Backbone(Protocol):
         """Predict the flow (noise minus clean) of latents ``[B, *latent_shape]`` at time ``t``, a scalar."""
         ...
 
-    def commit(self, params: Any, x0: jax.Array, prepared: Any, context: Context) -> tuple[KVSpan | Viewed | None, Any]:
+    def commit(
+        self, params: Any, x0: jax.Array, prepared: Any, context: Context
+    ) -> tuple[KVSpan | CommittedSpan | None, Any]:
         """Run the clean pass: the chunk's own keys and values ``[L, B, T, N, H]``, and the new carry."""
         ...
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.memory import (
-    Arriving,
     Context,
     Fetched,
     KVSpan,
@@ -20,7 +19,7 @@ from worldkv_jax.memory import (
     window_context,
 )
 from worldkv_jax.memory.retrieval import needs_query
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, Viewed
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommittedSpan
 from worldkv_jax.rollout.sampler import denoise
 
 
@@ -33,8 +32,8 @@ class World(NamedTuple):
     decoder: Any = None  # of a streaming decoder, once a chunk is decoded
 
 
-class Made(NamedTuple):
-    """What one chunk brought forth."""
+class GeneratedChunk(NamedTuple):
+    """What generating one chunk gives besides the new world."""
 
     latents: jax.Array  # [B, *latent_shape]
     picks: Picks | None  # the chunks that were recalled
@@ -47,9 +46,9 @@ def generate_chunk(
     chunk: ChunkInput,
     noise: jax.Array,
     *,
-    fetched: Fetched | Arriving | None = None,
-    meanwhile: Callable[[WorldMemory], None] | None = None,
-) -> tuple[Made, World]:
+    fetched: Fetched | None = None,
+    while_running: Callable[[WorldMemory], None] | None = None,
+) -> tuple[GeneratedChunk, World]:
     """Generate one chunk and remember it.
 
     Denoising reads the memory and only the clean pass writes it, once. With the bank on the device all of
@@ -63,7 +62,7 @@ def generate_chunk(
         chunk: cameras and conditions.
         noise: ``[steps, B, *latent_shape]``, see `denoise`.
         fetched: what `prefetch` brought for this chunk.
-        meanwhile: called with the memory before the chunk when its context is packed and its passes are about to
+        while_running: called with the memory before the chunk when its context is packed and its passes are about to
             begin: what it gives the host or the link to do is done beside them. With a host tier only.
 
     Raises:
@@ -72,15 +71,15 @@ def generate_chunk(
     expected = (backbone.schedule.steps, world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(noise) != expected:
         raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
-    if world.memory.on_device:
+    if world.memory.jittable:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     del fetched  # is in the context now, and what is fetched next may need its room
-    if meanwhile is not None:
-        meanwhile(world.memory)
+    if while_running is not None:
+        while_running(world.memory)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
-    return Made(latents, picks), _next(world, own, carry, chunk)
+    return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
 
 
 def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: jax.Array) -> World:
@@ -92,7 +91,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
     expected = (world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(latents) != expected:
         raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
-    if world.memory.on_device:
+    if world.memory.jittable:
         return _observe(params, world, chunk, latents, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
@@ -102,8 +101,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
 
 def needs_queries(memory: WorldMemory) -> bool:
     """Tell whether recalling takes a first pass over the chunk, to see what it would attend to."""
-    retrieval = memory.layout.config.retrieval
-    return retrieval is not None and needs_query(retrieval.rule)
+    return memory.bank is not None and needs_query(memory.bank.layout.retrieval.rule)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
@@ -111,7 +109,7 @@ def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: 
     prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
-    return Made(latents, picks), _next(world, own, carry, chunk)
+    return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
@@ -128,9 +126,9 @@ def _generate(params, prepared, context: Context, noise, backbone: Backbone):
     return latents, own, carry
 
 
-def _next(world: World, own: KVSpan | Viewed | None, carry, chunk: ChunkInput) -> World:
+def _next(world: World, own: KVSpan | CommittedSpan | None, carry, chunk: ChunkInput) -> World:
     memory = world.memory
-    if isinstance(own, Viewed):
+    if isinstance(own, CommittedSpan):
         memory = remember(memory, own.span, own.cameras)
     elif own is not None:
         memory = remember(memory, own, chunk.cameras)

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from worldkv_jax.memory import Layout, MemoryConfig, WorldMemory, attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
-from worldkv_jax.rollout.chunk_step import Made, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.chunk_step import GeneratedChunk, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks
-from worldkv_jax.rollout.lookahead import look_ahead
+from worldkv_jax.rollout.prefetching import choose_prefetcher
 
 Noise = Callable[[int], jax.Array]
 """Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
@@ -45,11 +45,11 @@ class Chunk:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Begun:
-    """A chunk that the device has been told to make."""
+class _InFlight:
+    """A chunk that the device has been given, and nobody has waited for yet."""
 
     index: int
-    made: Made
+    generated: GeneratedChunk
     pixels: jax.Array | None
     since: float
 
@@ -71,7 +71,7 @@ def start(
         `start_on_mesh`, which splits its heads too.
     """
     memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
-    return beside(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
+    return place_like(params, World(memory, backbone.init_carry(params, worlds), jnp.int32(0)))
 
 
 def observe(
@@ -150,18 +150,17 @@ def stream(
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
         check_chunks(layout, ahead, first)
-    fetching = look_ahead(world.memory, None if ahead is None else [chunk.cameras for chunk in ahead])
+    prefetcher = choose_prefetcher(world.memory, None if ahead is None else [chunk.cameras for chunk in ahead])
     decoder, world = world.decoder, world._replace(decoder=None)
     if decode and decoder is None:
-        decoder = beside(params, backbone.init_decoder(params, layout.worlds))
+        decoder = place_like(params, backbone.init_decoder(params, layout.worlds))
     bar = tqdm(total=None if ahead is None else len(ahead), unit="chunk", disable=not progress)
-    begun, there = collections.deque(), -np.inf
+    in_flight, latest = collections.deque(), -np.inf
 
     def finish() -> Chunk:
-        nonlocal there
-        oldest = begun.popleft()
-        chunk = _wait(oldest, layout, lag=lag, earliest=there)
-        there = time.perf_counter()
+        nonlocal latest
+        chunk = _wait(in_flight.popleft(), layout, lag=lag, earliest=latest)
+        latest = time.perf_counter()
         bar.update()
         bar.set_postfix_str(_status(chunk, backbone.spec.chunk_frames))
         return chunk
@@ -173,24 +172,24 @@ def stream(
                 check_chunks(layout, [chunk], index)
             if progress and index == first:
                 tqdm.write(f"compiling the chunk step of {type(backbone).__name__} ...", file=sys.stderr)
-            made, world = generate_chunk(
+            generated, world = generate_chunk(
                 backbone,
                 params,
                 world,
                 chunk,
                 noise(index),
                 # Not kept in a variable here: once packed, what was fetched gives its room to what comes next.
-                fetched=fetching.take(world.memory, chunk.cameras),
-                meanwhile=fetching.fetch,
+                fetched=prefetcher.take(world.memory, chunk.cameras),
+                while_running=prefetcher.fetch,
             )
-            fetching.pick(world.memory)
+            prefetcher.pick(world.memory)
             if decode:
-                pixels, decoder = _decode(params, made.latents, decoder, backbone=backbone)
+                pixels, decoder = _decode(params, generated.latents, decoder, backbone=backbone)
                 pixels.copy_to_host_async()
-            begun.append(_Begun(index, made, pixels, since))
-            if ahead is None or len(begun) > 1:
+            in_flight.append(_InFlight(index, generated, pixels, since))
+            if ahead is None or len(in_flight) > 1:
                 yield finish()
-        while begun:
+        while in_flight:
             yield finish()
     return world._replace(decoder=decoder)
 
@@ -207,7 +206,7 @@ def rollout(
             return made, end.value
 
 
-def beside(params: Any, state: Any) -> Any:
+def place_like(params: Any, state: Any) -> Any:
     """Bind fresh state to the device that holds the parameters.
 
     What jit returns is bound to a device as soon as its parameters are. Fresh state that is not would have every
@@ -234,19 +233,19 @@ def _decode(params, latents, decoder, *, backbone: Backbone):
     return backbone.decode(params, latents, decoder)
 
 
-def _wait(begun: _Begun, layout: Layout, *, lag: int, earliest: float) -> Chunk:
+def _wait(chunk: _InFlight, layout: Layout, *, lag: int, earliest: float) -> Chunk:
     """Wait for a chunk, and say what it cost."""
-    frames = None if begun.pixels is None else np.asarray(begun.pixels)
-    jax.block_until_ready(begun.made)
-    retrieved = _retrieved(begun.made.picks, layout.worlds)
+    frames = None if chunk.pixels is None else np.asarray(chunk.pixels)
+    jax.block_until_ready(chunk.generated)
+    retrieved = _retrieved(chunk.generated.picks, layout.worlds)
     return Chunk(
-        index=begun.index,
-        latents=begun.made.latents,
+        index=chunk.index,
+        latents=chunk.generated.latents,
         frames=frames,
         retrieved=retrieved,
-        attended_tokens=attended_tokens(layout, max(0, begun.index - lag), found=retrieved.shape[1]),
-        kv_bytes=bytes_by_tier(layout, begun.index + 1 - lag),
-        seconds=time.perf_counter() - max(begun.since, earliest),
+        attended_tokens=attended_tokens(layout, max(0, chunk.index - lag), found=retrieved.shape[1]),
+        kv_bytes=bytes_by_tier(layout, chunk.index + 1 - lag),
+        seconds=time.perf_counter() - max(chunk.since, earliest),
     )
 
 

@@ -79,14 +79,14 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     spec = backbone.spec
     layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
     capacity = capacity_by_tier(layout)
-    tier = memory.bank.tier if layout.has_bank else None
+    tier = None if layout.bank is None else layout.bank.config.tier
     own_and_context = spec.chunk_tokens + layout.context_tokens
     needs = {
         "weights": cost.weights_bytes,
         "window and bank" if tier == "device" else "window": capacity["device"],
         # Parts are assembled once a chunk, a window of one part is read where it lies; and each layer appends its own
         # keys and values in turn.
-        "context": (spec.bytes(worlds, layout.context_tokens) if layout.has_bank or layout.sink_frames else 0)
+        "context": (spec.bytes(worlds, layout.context_tokens) if layout.bank or layout.window.sink_frames else 0)
         + spec.bytes(worlds, own_and_context) // spec.layers,
         "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
         "carry": cost.carry_bytes,
@@ -95,8 +95,8 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         "decoder": cost.decoder_bytes,
     }
     moved = 0
-    if tier in ("pinned_host", "host"):
-        moved = layout.chunk_bytes * (1 + memory.retrieval.chunks)
+    if layout.bank is not None and tier != "device":
+        moved = layout.bank.chunk_bytes * (1 + layout.bank.retrieval.chunks)
         needs["chunks on their way"] = moved
     return Plan(
         tier=tier,

@@ -89,7 +89,7 @@ def run_mode(
 def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]:
     """Return one row of the demo's table; every number comes from the run."""
     last, spec = outcome.chunks[-1], outcome.layout.spec
-    tier = outcome.layout.config.bank.tier if outcome.layout.has_bank else "device"
+    tier = outcome.layout.bank.config.tier if outcome.layout.bank else "device"
     device = last.kv_bytes["device"]
     whole = spec.bytes(outcome.frames.shape[0], spec.chunk_tokens)
     return {
@@ -101,6 +101,6 @@ def summarise(name: str, outcome: Outcome, scenario: Scenario) -> dict[str, Any]
         "attended_tokens": last.attended_tokens,
         "device_kv_bytes": device,
         "host_kv_bytes": 0 if tier == "device" else last.kv_bytes[tier],
-        "bytes_stored_per_chunk": outcome.layout.chunk_bytes if outcome.layout.has_bank else whole,
+        "bytes_stored_per_chunk": outcome.layout.bank.chunk_bytes if outcome.layout.bank else whole,
         "frames_per_second": outcome.frames_per_second,
     }

@@ -135,8 +135,8 @@ def trace(name: str, outcome: Outcome, scenario: Scenario, world: int) -> Memory
 def _window_chunks(outcome: Outcome, chunk: int) -> list[int]:
     """Name the chunks of which a chunk sees the whole in the window."""
     layout, frames = outcome.layout, outcome.layout.spec.chunk_frames
-    recent = range(max(0, chunk - layout.ring_frames // frames), chunk)
-    return sorted({*range(min(chunk, layout.sink_frames // frames)), *recent})
+    recent = range(max(0, chunk - layout.window.ring_frames // frames), chunk)
+    return sorted({*range(min(chunk, layout.window.sink_frames // frames)), *recent})
 
 
 def report(outcomes: Mapping[str, Outcome], scenario: Scenario, *, seed: int) -> dict[str, Any]:

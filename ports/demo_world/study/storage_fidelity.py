@@ -18,7 +18,7 @@ from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, make_scenario
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
-from worldkv_jax.memory.storage import pack, unpack
+from worldkv_jax.memory.quantization import dequantize, quantize
 from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
 from worldkv_jax.sessions.results import print_table
 
@@ -45,7 +45,7 @@ def bfloat16(span: KVSpan) -> KVSpan:
 
 def as_stored(storage: str) -> Round:
     """Round as a bank does."""
-    return lambda span: unpack(pack(span, storage, "float32"), "float32")
+    return lambda span: dequantize(quantize(span, storage, "float32"), "float32")
 
 
 VARIANTS: dict[str, tuple[str, Round | None]] = {
@@ -140,12 +140,12 @@ def _memory(storage: str) -> MemoryConfig:
 
 def _round_newest(world: World, rounding: Round) -> World:
     memory = world.memory
-    slot = int(memory.chunk) - 1 - memory.layout.first_stored
+    slot = int(memory.chunk) - 1 - memory.bank.layout.first_stored
     if slot < 0:
         return world
     newest = rounding(jax.tree.map(lambda slots: slots[slot], memory.bank.slots))
     slots = jax.tree.map(lambda slots, new: slots.at[slot].set(new), memory.bank.slots, newest)
-    return world._replace(memory=memory.replace(bank=memory.bank._replace(slots=slots)))
+    return world._replace(memory=memory.replace(bank=memory.bank.replace(slots=slots)))
 
 
 if __name__ == "__main__":

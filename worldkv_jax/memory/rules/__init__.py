@@ -1,8 +1,13 @@
-"""Retrieval rules by name, and the check of a user's own."""
+"""Retrieval rules, one a file: by name, and the check of a user's own."""
 
-from worldkv_jax.memory.controls import MostRecent, RandomChoice
-from worldkv_jax.memory.coverage import ViewCoverage
-from worldkv_jax.memory.retrieval import AttentionScore, CameraDistance, Rule, ViewOverlap
+from typing import Any
+
+from worldkv_jax.memory.retrieval import Rule
+from worldkv_jax.memory.rules.attention import AttentionScore
+from worldkv_jax.memory.rules.camera import CameraDistance
+from worldkv_jax.memory.rules.controls import MostRecent, RandomChoice
+from worldkv_jax.memory.rules.coverage import ViewCoverage
+from worldkv_jax.memory.rules.overlap import ViewOverlap
 from worldkv_jax.names import check_name
 
 RULES: dict[str, Rule] = {
@@ -45,3 +50,16 @@ def as_rule(rule: str | Rule) -> Rule:
             "whose fields are numbers, strings or tuples"
         ) from None
     return rule
+
+
+class RuleOrName:
+    """A dataclass field that takes a rule or the name of one, and gives the rule."""
+
+    def __init__(self, default: str):
+        self.default = rule_named(default)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Rule:
+        return self.default if instance is None else vars(instance)["rule"]
+
+    def __set__(self, instance: Any, rule: str | Rule) -> None:
+        vars(instance)["rule"] = as_rule(rule)

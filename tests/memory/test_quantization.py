@@ -10,7 +10,7 @@ import pytest
 from tests.memory.walks import EVERYTHING, SPEC, picked, walk, worldkv
 from tests.rollout.worlds import BACKBONE
 from worldkv_jax import memory as wm
-from worldkv_jax.memory.storage import STORAGES, pack, packed_bytes, packed_shape, unpack
+from worldkv_jax.memory.quantization import STORAGES, dequantize, quantize, stored_bytes, stored_shape
 from worldkv_jax.sessions.plan import Cost, make_plan
 
 EIGHT_BITS = ("int8", "float8")
@@ -19,7 +19,7 @@ SHAPE = (2, 3, 4, 16)  # layers, tokens, heads, head dim
 
 def there_and_back(x, storage: str) -> np.ndarray:
     span = wm.KVSpan(jnp.asarray(x), jnp.asarray(x))
-    keys, values = jax.jit(lambda s: unpack(pack(s, storage, "float32"), "float32"))(span)
+    keys, values = jax.jit(lambda s: dequantize(quantize(s, storage, "float32"), "float32"))(span)
     np.testing.assert_array_equal(keys, values)
     return np.asarray(keys)
 
@@ -65,16 +65,16 @@ def test_every_size_of_numbers_comes_back(storage, size):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_shapes_and_bytes_are_those_of_what_is_packed(storage, dtype):
     x = jnp.asarray(random(), dtype)
-    packed = jax.eval_shape(lambda x: pack(wm.KVSpan(x, x), storage, dtype), x)
-    assert packed == packed_shape(SHAPE, storage, dtype)
-    assert unpack(pack(wm.KVSpan(x, x), storage, dtype), dtype).keys.dtype == dtype
+    packed = jax.eval_shape(lambda x: quantize(wm.KVSpan(x, x), storage, dtype), x)
+    assert packed == stored_shape(SHAPE, storage, dtype)
+    assert dequantize(quantize(wm.KVSpan(x, x), storage, dtype), dtype).keys.dtype == dtype
     counted = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(packed))
-    assert packed_bytes(SHAPE, storage, dtype) == counted
+    assert stored_bytes(SHAPE, storage, dtype) == counted
 
 
 def test_at_head_dim_128_the_scales_are_three_percent():
     shape = (1, 10, 4, 128)
-    assert packed_bytes(shape, "int8", "bfloat16") / packed_bytes(shape, "model", "bfloat16") == (128 + 4) / 256
+    assert stored_bytes(shape, "int8", "bfloat16") / stored_bytes(shape, "model", "bfloat16") == (128 + 4) / 256
 
 
 @pytest.mark.parametrize("storage", EIGHT_BITS)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.cameras import points_seen
-from worldkv_jax.memory.retrieval import ViewOverlap
+from worldkv_jax.memory.rules.overlap import ViewOverlap
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Looking ahead: what the next chunk needs from the host moves to the device while this one is generated."""
+"""Prefetching: what the next chunk needs from the host moves to the device while this one is generated."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.memory import Arriving, WorldMemory, correct, pick_ahead, prefetch
+from worldkv_jax.memory import Fetched, WorldMemory, correct, pick_ahead, prefetch
 
 
-class NothingToFetch:
-    """What a bank on the device needs."""
+class NoPrefetch:
+    """For a bank on the device, whose chunks need no move."""
 
     def take(self, memory: WorldMemory, cameras: jax.Array) -> None:
-        """Return nothing."""
+        """Return ``None``: `recall` reads the bank where it is."""
 
     def fetch(self, memory: WorldMemory) -> None:
         """Do nothing."""
@@ -22,36 +22,36 @@ class NothingToFetch:
         """Do nothing."""
 
 
-class KnownCameras:
-    """Fetches for cameras that are known ahead, so that nothing is fetched in vain."""
+class KnownPathPrefetcher:
+    """Prefetches for a camera path that is known ahead, so that nothing is fetched in vain."""
 
     def __init__(self, cameras: Sequence[jax.Array]):
         self._following = list(cameras)[::-1]  # the next one last
-        self._picks = self._arriving = None
+        self._picks = self._fetched = None
 
-    def take(self, memory: WorldMemory, cameras: jax.Array) -> Arriving | None:
+    def take(self, memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
         """Return what was fetched for the next chunk, before it is generated."""
         self._following.pop()
-        arriving, self._arriving = self._arriving, None
-        return arriving
+        fetched, self._fetched = self._fetched, None
+        return fetched
 
     def fetch(self, memory: WorldMemory) -> None:
         """Begin to fetch for the chunk after it, when its own chunks are packed."""
         if self._following:
-            self._arriving = prefetch(memory, self._following[-1], picks=self._picks)
+            self._fetched = prefetch(memory, self._following[-1], picks=self._picks)
 
     def pick(self, memory: WorldMemory) -> None:
         """Pick for the chunk after the next, behind the work of the one just made and ahead of its decoding."""
         self._picks = pick_ahead(memory, self._following[-2]) if len(self._following) > 1 else None
 
 
-class LateCameras:
-    """Fetches for the cameras that would continue the motion, and what it missed when the real ones are known."""
+class SpeculativePrefetcher:
+    """Prefetches for cameras that would continue the motion; fetches what is missing when the real ones are known."""
 
     def __init__(self):
         self._cameras = self._guess = None
 
-    def take(self, memory: WorldMemory, cameras: jax.Array) -> Arriving | None:
+    def take(self, memory: WorldMemory, cameras: jax.Array) -> Fetched | None:
         """Return what the next chunk needs, if a guess was made for it."""
         self._cameras, guess, self._guess = cameras, self._guess, None
         return None if guess is None else correct(memory, cameras, guess)
@@ -64,11 +64,13 @@ class LateCameras:
         """Do nothing: whatever was picked now, the real cameras would have to confirm."""
 
 
-def look_ahead(memory: WorldMemory, cameras: Sequence[jax.Array] | None) -> NothingToFetch | KnownCameras | LateCameras:
-    """Choose how to look ahead, given the cameras of all chunks to come, or ``None`` if they come live."""
-    if memory.on_device:
-        return NothingToFetch()
-    return LateCameras() if cameras is None else KnownCameras(cameras)
+def choose_prefetcher(
+    memory: WorldMemory, cameras: Sequence[jax.Array] | None
+) -> NoPrefetch | KnownPathPrefetcher | SpeculativePrefetcher:
+    """Choose how to prefetch, given the cameras of all chunks to come, or ``None`` if they come live."""
+    if memory.jittable:
+        return NoPrefetch()
+    return SpeculativePrefetcher() if cameras is None else KnownPathPrefetcher(cameras)
 
 
 def continue_motion(cameras: jax.Array) -> jax.Array:

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from worldkv_jax.memory.retrieval import CameraDistance, nearest
+from worldkv_jax.memory.retrieval import nearest
+from worldkv_jax.memory.rules.camera import CameraDistance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import trajectory
-from worldkv_jax.memory import host_bank
-from worldkv_jax.rollout.lookahead import continue_motion
+from worldkv_jax.memory.host_bank import HostBank
+from worldkv_jax.rollout.prefetching import continue_motion
 
 
 def begun_when_yielded(config, *, live: bool) -> list[int]:
@@ -65,15 +65,15 @@ def moves(monkeypatch):
     """Counts the chunks that move to the device."""
     seen = []
 
-    def counted(bank, picks, device, layout, *, arrived=None):
-        known = [] if arrived is None else [id(span) for span in arrived.spans]
-        arriving = fetch(bank, picks, device, layout, arrived=arrived)
-        found = arriving.spans[: int(picks.count)]
-        seen.append(sum(id(span) not in known for span in found))
-        return arriving
+    def counted(bank, picks, window, *, known=None):
+        before = [] if known is None else [id(span) for span in known.spans]
+        fetched = fetch(bank, picks, window, known=known)
+        found = fetched.spans[: int(picks.count)]
+        seen.append(sum(id(span) not in before for span in found))
+        return fetched
 
-    fetch = host_bank.fetch
-    monkeypatch.setattr(host_bank, "fetch", counted)
+    fetch = HostBank.fetch
+    monkeypatch.setattr(HostBank, "fetch", counted)
     return seen
 
 
@@ -88,18 +88,18 @@ def test_what_a_guess_brought_does_not_move_again(moves):
     found = chunks_of(guess)
     right = wm.correct(memory, inputs[7].cameras, guess)
     others = (wm.correct(memory, given.cameras, guess) for given in inputs)
-    wrong = next(arriving for arriving in others if not chunks_of(arriving) <= found)
+    wrong = next(fetched for fetched in others if not chunks_of(fetched) <= found)
     assert moves[0] == 2
     assert moves[1] == len(chunks_of(right) - found) and moves[-1] == len(chunks_of(wrong) - found) > 0
-    for arriving, count in ((right, moves[1]), (wrong, moves[-1])):
-        assert int(arriving.picks.count) - count == len(chunks_of(arriving) & found)
+    for fetched, count in ((right, moves[1]), (wrong, moves[-1])):
+        assert int(fetched.picks.count) - count == len(chunks_of(fetched) & found)
     want, _ = wm.recall(memory, inputs[7].cameras)
     got, _ = wm.recall(memory, inputs[7].cameras, fetched=right)
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
-def chunks_of(arriving) -> set[int]:
-    return set(np.asarray(arriving.picks.chunks)[0].tolist())
+def chunks_of(fetched) -> set[int]:
+    return set(np.asarray(fetched.picks.chunks)[0].tolist())
 
 
 def test_a_live_camera_that_goes_on_as_before_costs_no_second_move(moves):
@@ -128,16 +128,16 @@ def test_a_decoder_goes_on_where_it_was_left():
 def test_chunks_that_are_packed_make_room_for_those_that_are_fetched(monkeypatch):
     """Never more than one chunk's picks wait on the device."""
     waiting = []
-    fetch = host_bank.fetch
+    fetch = HostBank.fetch
 
-    def counted(bank, picks, device, layout, **options):
-        spec = layout.spec
-        shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+    def counted(bank, picks, window, **options):
+        spec = bank.layout.spec
+        shape = (spec.layers, bank.layout.stored_tokens, spec.heads, spec.head_dim)
         arrays = [a for a in jax.live_arrays() if a.shape == shape and a.sharding.memory_kind == "device"]
         waiting.append(len(arrays))
-        return fetch(bank, picks, device, layout, **options)
+        return fetch(bank, picks, window, **options)
 
-    monkeypatch.setattr(host_bank, "fetch", counted)
+    monkeypatch.setattr(HostBank, "fetch", counted)
     for live in (False, True):
         waiting.clear()
         run(worldkv(tier="pinned_host"), 9, live=live)

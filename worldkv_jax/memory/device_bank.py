@@ -1,0 +1,66 @@
+"""The bank in the device's own memory: one array, written in place when donated."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.memory.bank import Fetched
+from worldkv_jax.memory.digest import digest
+from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
+from worldkv_jax.memory.layout import BankLayout, WindowLayout
+from worldkv_jax.memory.quantization import stored_shape
+from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.window import Window
+
+
+class DeviceBank(flax.struct.PyTreeNode):
+    """A `Bank` that passes through jit."""
+
+    index: Index
+    slots: KVSpan  # [C, L, B, P, N, H], as `quantize` makes them
+    layout: BankLayout = flax.struct.field(pytree_node=False)
+
+    jittable = True
+
+    @classmethod
+    def empty(cls, layout: BankLayout) -> "DeviceBank":
+        """Make a bank that holds nothing; its memory is taken at once."""
+        shape = (layout.capacity, *layout.spec.shape(layout.worlds, layout.stored_tokens))
+        slots = stored_shape(shape, layout.config.storage, layout.spec.dtype)
+        slots = jax.tree.map(lambda slot: jnp.zeros(slot.shape, slot.dtype), slots)
+        return cls(empty_index(layout), slots, layout)
+
+    def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
+        """Gather the picked chunks as they are stored."""
+
+        def gather(slots):
+            def one_world(world, picked):
+                return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
+
+            return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
+
+        return Fetched(picks, jax.tree.map(gather, self.slots))
+
+    def store(
+        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
+    ) -> tuple[Window, "DeviceBank"]:
+        """Roll the window and write the chunk over its slot."""
+        window, span, description = digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
+        slot, stored = place(self.index, chunk, description, self.layout)
+
+        def write(slots, new):
+            # Read with the axis it is written with: only then does XLA fuse the read instead of copying the slot out.
+            old = jax.lax.dynamic_slice_in_dim(slots, slot, 1)
+            kept = jnp.where(stored, new[None], old)
+            return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
+
+        slots = jax.tree.map(write, self.slots, span)
+        return window, self.replace(index=write_index(self.index, slot, stored, chunk, description), slots=slots)
+
+    def padded(self) -> "DeviceBank":
+        """Return the bank itself: its buffers have their full size from the start."""
+        return self
+
+    def unpadded(self, chunk: int) -> "DeviceBank":
+        """Return the bank itself."""
+        return self

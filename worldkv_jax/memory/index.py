@@ -1,0 +1,116 @@
+"""The index of a bank: which stored chunks are nearest to a view, and which place a new one takes."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.memory.layout import BankLayout
+from worldkv_jax.memory.retrieval import choose, distances_between
+
+
+class Index(NamedTuple):
+    """What retrieval knows of the stored chunks; always on the device, whatever tier holds them."""
+
+    descriptions: jax.Array  # [C, B, D] float32, made by the retrieval rule
+    chunks: jax.Array  # [C] int32 chunk id, -1 where empty
+
+
+class Picks(NamedTuple):
+    """Chunks chosen for one view, nearest first."""
+
+    slots: jax.Array  # [B, K] int32 bank slots
+    chunks: jax.Array  # [B, K] int32 chunk ids, -1 beyond `count`
+    scores: jax.Array  # [B, K] float32, lower is nearer, infinite beyond `count`
+    count: jax.Array  # int32, chunks really found
+
+
+def empty_index(layout: BankLayout) -> Index:
+    """Make the index of a bank that holds nothing."""
+    spec, worlds = layout.spec, layout.worlds
+    description = jax.eval_shape(
+        lambda cameras, keys: describe_chunk(cameras, keys, layout),
+        jax.ShapeDtypeStruct((worlds, spec.chunk_frames, 4, 4), jnp.float32),
+        jax.ShapeDtypeStruct(spec.shape(worlds, spec.chunk_tokens), spec.dtype),
+    )
+    shape = (layout.capacity, *description.shape)
+    return Index(jnp.zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
+
+
+def describe_chunk(cameras: jax.Array, keys: jax.Array, layout: BankLayout) -> jax.Array:
+    """Describe a finished chunk in every world: cameras ``[B, F, 4, 4]``, keys ``[L, B, T, N, H]``."""
+    return jax.vmap(layout.retrieval.rule.describe, in_axes=(0, 1))(cameras, keys)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array | None, layout: BankLayout) -> Picks:
+    """Choose the stored chunks nearest to the cameras of chunk ``chunk``.
+
+    Args:
+        index: the bank's index.
+        chunk: int32, the chunk that comes next.
+        cameras: ``[B, F, 4, 4]`` of that chunk.
+        query: mean queries ``[L, B, N, H]`` of that chunk, for the attention rule.
+        layout: static sizes.
+    """
+    retrieval = layout.retrieval
+    valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
+    if layout.config.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
+        valid &= index.chunks >= chunk - layout.capacity
+
+    def one_world(cameras, query, descriptions):
+        asked = retrieval.rule.describe_query(cameras, query)
+        return choose(retrieval.rule, asked, descriptions, index.chunks, valid, retrieval.chunks)
+
+    in_axes = (0, None if query is None else 1, 1)
+    slots, scores = jax.vmap(one_world, in_axes=in_axes)(cameras, query, index.descriptions)
+    count = jnp.minimum(valid.sum(dtype=jnp.int32), retrieval.chunks)
+    found = jnp.arange(retrieval.chunks) < count
+    return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
+
+
+def place(index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout) -> tuple[jax.Array, jax.Array]:
+    """Choose the slot of a new chunk.
+
+    Returns:
+        The slot, int32, and whether the chunk is stored at all: not if it lies in the sink, if a full bank
+        refuses it, or if it is itself the most redundant one.
+    """
+    stored = chunk - layout.first_stored
+    wanted = stored >= 0
+    capacity, policy = layout.capacity, layout.config.when_full
+    if policy == "error":
+        return jnp.clip(stored, 0, capacity - 1), wanted & (stored < capacity)
+    if policy == "drop_oldest":
+        return stored % capacity, wanted
+    room = stored < capacity
+    # Comparing all pairs is only worth it once the bank is full.
+    redundant = jax.lax.cond(
+        room, lambda: jnp.int32(capacity), lambda: most_redundant(index, chunk, description, layout)
+    )
+    slot = jnp.where(room, jnp.clip(stored, 0, capacity - 1), jnp.minimum(redundant, capacity - 1))
+    return slot, wanted & (room | (redundant < capacity))
+
+
+def most_redundant(index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout) -> jax.Array:
+    """Find the younger of the two chunks whose views are nearest to each other; ``C`` means the new one.
+
+    Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared on one scale.
+    """
+    everything = jnp.concatenate([index.descriptions, description[None]])  # [C + 1, B, D]
+    chunks = jnp.concatenate([index.chunks, chunk[None]])
+    rule = layout.retrieval.rule
+    scores = jax.vmap(lambda world: distances_between(rule, world), in_axes=1)(everything).mean(axis=0)
+    # Each pair counts once, from its younger side.
+    nearest_older = jnp.min(jnp.where(chunks[None] < chunks[:, None], scores, jnp.inf), axis=1)
+    _, _, order = jax.lax.sort((nearest_older, chunks, jnp.arange(chunks.shape[0], dtype=jnp.int32)), num_keys=2)
+    return order[0]
+
+
+def write_index(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, description: jax.Array) -> Index:
+    """Write a chunk's description and id into the index, if it is stored."""
+    return Index(
+        index.descriptions.at[slot].set(jnp.where(stored, description, index.descriptions[slot])),
+        index.chunks.at[slot].set(jnp.where(stored, chunk, index.chunks[slot])),
+    )

@@ -1,0 +1,77 @@
+"""How the bank writes keys and values: in the model's dtype, or in eight bits with a scale for each head of a token.
+
+A token's norm and the outliers of one head then never cost another one its precision.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from worldkv_jax.memory.spans import KVSpan
+
+Storage = Literal["model", "int8", "float8"]
+STORAGES = ("model", "int8", "float8")
+
+_INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
+
+
+class Quantized(NamedTuple):
+    """Keys or values in eight bits: they are ``values * scale``."""
+
+    values: jax.Array  # [..., tokens, N, H]: int8, or uint8 that holds the bits of float8_e4m3fn
+    scale: jax.Array  # [..., tokens, N, 1] float32
+
+
+def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
+    """Turn keys and values ``[..., tokens, N, H]`` into what the bank holds; ``dtype`` is the model's."""
+    if storage == "model":
+        return jax.tree.map(lambda x: x.astype(dtype), span)
+    to_eight_bits = _to_int8 if storage == "int8" else _to_float8
+    return KVSpan(*(to_eight_bits(x.astype(jnp.float32)) for x in span))
+
+
+def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
+    """Turn what `quantize` made back into keys and values in ``dtype``; nothing if they are not in eight bits."""
+    return KVSpan(*(_restore(x).astype(dtype) if isinstance(x, Quantized) else x for x in stored))
+
+
+def stored_shape(shape: tuple[int, ...], storage: Storage, dtype: str) -> KVSpan:
+    """Describe what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``, as `jax.ShapeDtypeStruct`."""
+    if storage == "model":
+        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    else:
+        values = jax.ShapeDtypeStruct(shape, jnp.int8 if storage == "int8" else jnp.uint8)
+        one = Quantized(values, jax.ShapeDtypeStruct((*shape[:-1], 1), jnp.float32))
+    return KVSpan(one, one)
+
+
+def stored_bytes(shape: tuple[int, ...], storage: Storage, dtype: str) -> int:
+    """Count the bytes of what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``."""
+    leaves = jax.tree.leaves(stored_shape(shape, storage, dtype))
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _to_int8(x: jax.Array) -> Quantized:
+    scale = _scale(x, _INT8_LARGEST)
+    return Quantized(jnp.round(x / scale).astype(jnp.int8), scale)
+
+
+def _to_float8(x: jax.Array) -> Quantized:
+    scale = _scale(x, _FLOAT8_LARGEST)
+    values = jnp.clip(x / scale, -_FLOAT8_LARGEST, _FLOAT8_LARGEST)  # it has no infinity: beyond is not a number
+    # As bits: XLA on CPU updates no float8 buffer in place, and not every file format has the type.
+    return Quantized(jax.lax.bitcast_convert_type(values.astype(jnp.float8_e4m3fn), jnp.uint8), scale)
+
+
+def _restore(stored: Quantized) -> jax.Array:
+    values = stored.values
+    if values.dtype == jnp.uint8:
+        values = jax.lax.bitcast_convert_type(values, jnp.float8_e4m3fn)
+    return values.astype(jnp.float32) * stored.scale
+
+
+def _scale(x: jax.Array, largest: float) -> jax.Array:
+    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) / largest
+    return jnp.where(scale > 0, scale, jnp.ones_like(scale))

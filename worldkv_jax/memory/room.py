@@ -1,0 +1,54 @@
+"""Whether a memory has room: how many chunks are stored, how many are lost, and the error before one would be."""
+
+from worldkv_jax.memory.layout import BankLayout, Layout
+
+
+def stored_chunks(layout: Layout, chunk: int) -> int:
+    """Count the chunks in the bank after ``chunk`` chunks."""
+    if layout.bank is None:
+        return 0
+    return min(max(chunk - layout.bank.first_stored, 0), layout.bank.capacity)
+
+
+def dropped_chunks(layout: Layout, chunk: int) -> int:
+    """Count the chunks that found no place or lost it, after ``chunk`` chunks, whether or not that is allowed."""
+    if layout.bank is not None:
+        return max(0, chunk - layout.bank.first_stored - layout.bank.capacity)
+    return max(0, chunk - layout.chunks) if layout.config.mode == "full" and layout.chunks is not None else 0
+
+
+def lost_chunks(layout: Layout, chunk: int) -> int:
+    """Count the chunks that are lost although the configuration does not allow it, after ``chunk`` chunks.
+
+    `check_room` prevents it where chunks are counted on the host; under jit it shows here and in ``repr``.
+    """
+    allowed = layout.bank is not None and layout.bank.config.when_full != "error"
+    return 0 if allowed else dropped_chunks(layout, chunk)
+
+
+def check_room(layout: Layout, chunk: int) -> None:
+    """Raise before chunk number ``chunk`` is made if the memory would have to lose a chunk against its mode.
+
+    Under jit nothing can be raised, so whoever counts chunks on the host calls this; ``repr`` shows lost
+    chunks too.
+
+    Raises:
+        ValueError: the bank is full and may not drop, or ``full`` memory is, with what to change.
+    """
+    if layout.bank is not None:
+        check_bank_room(layout.bank, chunk)
+    elif lost_chunks(layout, chunk + 1):
+        raise ValueError(
+            f"mode='full' keeps every chunk and was made for {layout.chunks}; chunk {chunk} needs a place: make the "
+            f"memory with chunks={chunk + 1} or more, or use mode='worldkv'"
+        )
+
+
+def check_bank_room(layout: BankLayout, chunk: int) -> None:
+    """Raise ValueError before chunk number ``chunk`` is made if the bank is full and may not drop."""
+    if layout.config.when_full == "error" and chunk - layout.first_stored >= layout.capacity:
+        raise ValueError(
+            f"the bank is full: it holds {layout.capacity} chunks and chunk {chunk} needs a place; raise "
+            f"bank.capacity to {chunk + 1 - layout.first_stored} or more (or chunks=..., if that sets it), or set "
+            "bank.when_full to 'drop_oldest' or 'drop_most_redundant'"
+        )

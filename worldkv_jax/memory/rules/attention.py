@@ -1,0 +1,34 @@
+"""Attention: chunks that the model itself would look at, by a first pass over the next chunk."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttentionScore:
+    """Mean attention logit between the next chunk's mean query and a stored chunk's mean key.
+
+    Ours: the paper's appendix has an attention-based rule whose formula is not public. The mean logit is a
+    lower bound of the logarithm of the attention mass that the chunk would draw, up to a constant. The mean
+    queries come from a first pass over the chunk: see ``AttentionProbe.attention_queries``.
+    """
+
+    needs_query = True
+
+    def describe(self, cameras, keys):
+        """Average the keys of a finished chunk over its tokens."""
+        return keys.astype(jnp.float32).mean(axis=1).reshape(-1)
+
+    def describe_query(self, cameras, query):
+        """Take the mean queries of the next chunk."""
+        if query is None:
+            raise ValueError(
+                "the attention rule needs the next chunk's mean queries [L, B, N, H]: pass query=... to recall, "
+                "or use a backbone that has an `attention_queries` method"
+            )
+        return query.astype(jnp.float32).reshape(-1)
+
+    def score(self, query, index, valid):
+        """Score by the negative mean logit."""
+        return -jnp.sum(index * query, axis=-1)
