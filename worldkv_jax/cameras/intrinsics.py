@@ -62,10 +62,11 @@ def check_lens(
     height, width = size
     for row, (fx, fy, cx, cy) in enumerate(array.reshape(-1, 4)):
         got = f"{name}: row {row} is {[round(float(v), 4) for v in (fx, fy, cx, cy)]} for a picture of {height}x{width}"
-        pixels = "expected fx, fy, cx, cy in its pixels; rescale them as the pictures were"
+        pixels = "expected fx, fy, cx, cy in its pixels; rescale them as the frames were"
         if 0 < cx <= 1 and 0 < cy <= 1 and max(fx, fy) < 20:
             raise ValueError(
-                f"{got}: these are shares of its sides; multiply fx and cx by the width, fy and cy by the height"
+                f"{got}: these are shares of its sides; multiply fx and cx by the width, fy and cy by the height, and "
+                "rescale them as the frames were"
             )
         if not (0 < cx < width and 0 < cy < height):
             swapped = 0 < cy < width and 0 < cx < height
