@@ -10,11 +10,12 @@ import numpy as np
 
 from checkpoints.components import Component, ModelFormat
 from checkpoints.layout import StoredArray, array_folder
-from checkpoints.listing import fold
+from checkpoints.listing import fold, fold_by_text
 from checkpoints.locating import find_places
 from checkpoints.manifest import ComponentRecord, Manifest, SourceFile, hash_file, is_converted, read_manifest
-from checkpoints.matching import match, recognise
+from checkpoints.matching import match, name_source, recognise
 from checkpoints.sources import Source, open_source
+from checkpoints.tensors import TensorFile, count_not_finite
 
 Tell = Callable[[int], Any]
 """Is told how many bytes were just read."""
@@ -65,7 +66,7 @@ def inspect_checkpoint(
     Args:
         path: where it is.
         models: what it might be.
-        verify: also read all data: compare it with the checksums it has, and hash PyTorch files.
+        verify: also read all data: compare it with the checksums it has, count what is not finite, hash PyTorch files.
         tell: is told how many bytes were just read.
 
     Raises:
@@ -122,9 +123,12 @@ def _inspect_network(source: Source, component: Component | None) -> Network:
     naming, problems = None, []
     if component is not None:
         try:
-            naming = match(source, component).naming
+            found = match(source, component)
+            naming = f"{found.naming}, after {found.source.taken}" if found.source.taken else found.naming
         except ValueError as error:
             problems.append(str(error))
+    elif foreign := name_source(source):
+        problems.append(f"{source.path}: {foreign}")
     tensors = source.tensors.values()
     return Network(
         name=component.name if component else None,
@@ -160,8 +164,19 @@ def _read_all(found: Inspection, models: Iterable[ModelFormat], tell: Tell) -> I
                 problems.append(str(error))
             digest = hash_file(file.path, tell)
             files.append(SourceFile(name=file.path.name, size=file.size, sha256=digest, published=known.get(digest)))
+            problems += [f"{file.path.name}: {line}" for line in _not_finite(file)]
         networks.append(dataclasses.replace(network, files=tuple(files), problems=tuple(problems)))
     return dataclasses.replace(found, networks=tuple(networks))
+
+
+def _not_finite(file: TensorFile) -> list[str]:
+    """Count what no weight should be; masks, which are infinite on purpose, are no weights but seldom in a file."""
+    counts = {name: count_not_finite(tensor.open()) for name, tensor in file.tensors.items()}
+    return fold_by_text({name: _not_finite_text(count) for name, count in counts.items() if count})
+
+
+def _not_finite_text(count: int) -> str:
+    return f"{count:,} number{'s are' if count > 1 else ' is'} not finite (NaN or infinity)"
 
 
 def _inspect_converted(path: Path, verify: bool, tell: Tell) -> Inspection:
@@ -206,7 +221,9 @@ def _check_data(folder: Path, record: ComponentRecord, tell: Tell) -> list[str]:
     problems = []
     for path, plan in record.arrays.items():
         try:
-            StoredArray(folder, path, plan).verify(tell)
+            count = StoredArray(folder, path, plan).verify(tell)
+            if count:
+                problems.append(f"{path}: {_not_finite_text(count)}")
         except ValueError as error:
             problems.append(str(error))
     return problems

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from checkpoints.tensors import DTYPES, copy_as
+from checkpoints.tensors import DTYPES, copy_as, count_not_finite
 
 PIECE_BYTES = 4 << 20
 """Bytes of a file at most. Writing takes some four times this; the largest model has some ten thousand files."""
@@ -124,14 +124,17 @@ class StoredArray:
             out[place if layer is None else place[1:]] = data if layer is None else data[0]
         return out
 
-    def verify(self, progress: Callable[[int], Any]) -> None:
-        """Read all pieces, which compares them with their checksums.
+    def verify(self, progress: Callable[[int], Any]) -> int:
+        """Read all pieces, which compares them with their checksums, and count the numbers that are not finite.
 
         Raises:
             ValueError: a file is missing or damaged.
         """
+        count = 0
         for _, data in self._load(None):
+            count += count_not_finite(data)
             progress(data.nbytes)
+        return count
 
     def _load(self, layer: int | None) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
         """Read the pieces in order, a few at once."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkpoints.components import Component, ModelFormat
-from checkpoints.matching import hint, recognise
-from checkpoints.sources import Source, check_inside, open_source
+from checkpoints.matching import hint, name_source, recognise
+from checkpoints.sources import Source, open_source, visible
 
 
 def locate(
@@ -62,6 +62,9 @@ def _open_one(
     found = recognise(source, [model])
     if found is not None and found[1] in wanted:
         return {found[1].name: source}
+    foreign = name_source(source)
+    if foreign:
+        raise ValueError(f"{path}: {foreign}")
     lacking = f"no {', no '.join(name for component in wanted for name in component.files)}, and " * path.is_dir()
     raise ValueError(
         f"{path} has no {' and no '.join(component.name for component in wanted)} of {model.name}: {lacking}its "
@@ -71,7 +74,7 @@ def _open_one(
 
 def _find(folder: Path, component: Component) -> Path | None:
     for pattern in component.files:
-        found = sorted(folder.glob(pattern))
+        found = visible(folder, pattern)
         shards = [path for path in found if path.name.count("-of-")]
         if shards and shards == found:
             found = sorted({path.parent for path in found})  # where their index is
@@ -81,5 +84,5 @@ def _find(folder: Path, component: Component) -> Path | None:
                 f"{folder} has {len(found)} files {pattern} ({names}); give the one you want as the source"
             )
         if found:
-            return check_inside(found[0], folder)
+            return found[0]
     return None

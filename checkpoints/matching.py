@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from checkpoints.components import Component, ModelFormat
+from checkpoints.foreign import name_tensors, unwrapped
 from checkpoints.key_tables import Row, Target, expected_tensors, fill
 from checkpoints.listing import fold, fold_by_text
 from checkpoints.parameter_paths import flatten
@@ -62,6 +63,9 @@ def match(source: Source, component: Component, *, known: Iterable[ModelFormat] 
     """
     result, problems = _try(source, component)
     if result is None or problems:
+        foreign = name_source(source)
+        if foreign:
+            raise ValueError(f"{source.path} is not a whole {component.name}: {foreign}")
         lines = [f"{source.path} is not a whole {component.name}{hint(source, known, but=component)}:", *problems]
         raise ValueError("\n  ".join(lines))
     return result
@@ -74,12 +78,18 @@ def recognise(source: Source, models: Iterable[ModelFormat]) -> tuple[ModelForma
     for model in models:
         for component in model.components:
             if id(component) not in shares:
-                shares[id(component)] = _share(source, component)
+                shares[id(component)] = _share(_unwrap(source, component), component)
     ranked = [(shares[id(component)], model, component) for model in models for component in model.components]
     ranked.sort(key=lambda entry: -entry[0])
     likely = [(model, component) for share, model, component in ranked if share > 0.5]
     whole = (entry for entry in likely if not _try(source, entry[1])[1])
     return next(whole, likely[0] if likely else None)
+
+
+def name_source(source: Source) -> str | None:
+    """Say what the tensors of a source are where no model can be read from them: adapters, quantised weights."""
+    metadata = {key: value for file in source.files for key, value in file.metadata.items()}
+    return name_tensors(source.tensors, metadata)
 
 
 def hint(source: Source, models: Iterable[ModelFormat], *, but: Component | None = None) -> str:
@@ -93,6 +103,7 @@ def hint(source: Source, models: Iterable[ModelFormat], *, but: Component | None
 
 def _try(source: Source, component: Component) -> tuple[Match | None, list[str]]:
     """Return the match as far as there is one, and all problems."""
+    source = _unwrap(source, component)
     tensors = source.tensors
     naming = max(component.tables, key=lambda naming: _count(component.tables[naming], tensors))
     rows = component.tables[naming]
@@ -112,6 +123,17 @@ def _try(source: Source, component: Component) -> tuple[Match | None, list[str]]
         return None, [f"its sizes make no sense: {error}", *_strangers(component, rows, tensors)]
     found = Match(component=component, source=source, naming=naming, config=config, abstract=abstract, targets=targets)
     return found, _problems(found)
+
+
+def _unwrap(source: Source, component: Component) -> Source:
+    """Take off the names what wrappers such as DistributedDataParallel put before them, where the rest is known."""
+    if _share(source, component) > 0.5:
+        return source
+    for taken, shorten in unwrapped(source.tensors):
+        names = {shorten(name) for name in source.tensors}
+        if len(names) == len(source.tensors) and _share_of(names, component) > 0.5:
+            return source.renamed(shorten, taken)
+    return source
 
 
 def _problems(found: Match) -> list[str]:
@@ -183,7 +205,11 @@ def _knows(rows: Iterable[Row], name: str) -> bool:
 
 def _share(source: Source, component: Component) -> float:
     """Return how much of a source has names that the component knows."""
-    names = [name for name in source.tensors if not _is_unused(component, name)]
+    return _share_of(source.tensors, component)
+
+
+def _share_of(names: Iterable[str], component: Component) -> float:
+    names = [name for name in names if not _is_unused(component, name)]
     return max(_count(rows, names) for rows in component.tables.values()) / max(1, len(names))
 
 

@@ -30,7 +30,7 @@ def read_safetensors(path: Path) -> TensorFile:
     data = map_file(path)
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8:start].tobytes(), object_pairs_hook=functools.partial(_unique, path))
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None) or {}
     unknown = sorted({entry["dtype"] for entry in header.values()} - _NAMES.keys())
     if unknown:
         raise ValueError(f"{path} has tensors of {', '.join(unknown)}; expected only {', '.join(_NAMES)}")
@@ -40,7 +40,7 @@ def read_safetensors(path: Path) -> TensorFile:
         begin, end = (start + offset for offset in entry["data_offsets"])
         view = functools.partial(_view, data[begin:end], dtype, shape)
         tensors[name] = LazyTensor(name=name, shape=shape, dtype=dtype, file=path, open=view)
-    return TensorFile(path=path, tensors=tensors)
+    return TensorFile(path=path, tensors=tensors, metadata=metadata)
 
 
 def safetensors_name(dtype: np.dtype) -> str:

@@ -1,12 +1,16 @@
 """Where tensors come from: a file, a folder of shards, a component of a model folder. All look the same."""
 
+import collections
 import dataclasses
 import functools
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from checkpoints.foreign import UNFINISHED, name_folder, name_start
 from checkpoints.listing import fold_by_text
 from checkpoints.safetensors_files import read_safetensors
 from checkpoints.tensors import LazyTensor, TensorFile
@@ -14,6 +18,7 @@ from checkpoints.torch_files import read_torch
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _INDEX = ".index.json"
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
 _MAX_JSON = 64 << 20
 
 
@@ -26,11 +31,21 @@ class Source:
     files: tuple[TensorFile, ...]
     config: Mapping[str, Any]
     """What ``config.json`` beside the tensors says; empty where there is none."""
+    taken: str = ""
+    """What was taken off the names of all tensors, such as ``"module."``."""
 
     @functools.cached_property
     def tensors(self) -> dict[str, LazyTensor]:
         """All tensors by name."""
         return {name: tensor for file in self.files for name, tensor in file.tensors.items()}
+
+    def renamed(self, rename: Callable[[str], str], taken: str) -> "Source":
+        """Return the same tensors under other names; ``taken`` says what was taken off them."""
+        files = (
+            dataclasses.replace(file, tensors={rename(name): tensor for name, tensor in file.tensors.items()})
+            for file in self.files
+        )
+        return dataclasses.replace(self, files=tuple(files), taken=taken)
 
     @property
     def size(self) -> int:
@@ -51,8 +66,8 @@ def open_source(path: str | Path) -> Source:
     """Open the tensors of one network, reading no more than headers.
 
     Args:
-        path: a safetensors file, a PyTorch file, the index of shards, or a folder that holds one of them (with
-            ``config.json``, as diffusers and transformers write it).
+        path: a safetensors file, a PyTorch file, the index of shards, or a folder that holds one of them, or all shards
+            without their index (with ``config.json``, as diffusers and transformers write it). Links are followed.
 
     Raises:
         FileNotFoundError: there is nothing, or no tensors are in the folder.
@@ -60,27 +75,17 @@ def open_source(path: str | Path) -> Source:
     """
     path = Path(path)
     if path.is_dir():
-        chosen = _choose(path)
-        return dataclasses.replace(_open_file(chosen, inside=path), path=path, config=_read_config(path))
-    alone = path.exists() and [file for file in path.parent.iterdir() if file.suffix in SUFFIXES] == [path]
+        return dataclasses.replace(_open_file(_choose(path)), path=path, config=_read_config(path))
+    alone = path.exists() and [file for file in visible(path.parent, "*") if file.suffix in SUFFIXES] == [path]
     # In a folder of several networks nobody knows whose configuration it is.
     config = _read_config(path.parent) if alone or path.name.endswith(_INDEX) else {}
-    return dataclasses.replace(_open_file(path, inside=None), config=config)
+    return dataclasses.replace(_open_file(path), config=config)
 
 
-def check_inside(path: Path, folder: Path) -> Path:
-    """Return ``path`` if, links followed, it lies in ``folder``.
-
-    The download cache of the Hugging Face hub is known: it links from ``snapshots/REVISION`` to ``blobs``.
-
-    Raises:
-        ValueError: it lies elsewhere.
-    """
-    real, root = path.resolve(), folder.resolve()
-    caches = [parent.parent / "blobs" for parent in (root, *root.parents) if parent.name == "snapshots"]
-    if not any(real.is_relative_to(place) for place in (root, *caches)):
-        raise ValueError(f"{path} leads to {real}, outside of {folder}; give that path itself if it is the right one")
-    return path
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """Find what fits a pattern in a folder, without hidden files: macOS leaves ``._NAME`` beside every file."""
+    found = folder.glob(pattern)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def read_json(path: Path) -> dict:
@@ -102,56 +107,90 @@ def read_json(path: Path) -> dict:
 
 def _read_config(folder: Path) -> dict:
     path = folder / "config.json"
-    return read_json(check_inside(path, folder)) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
-def _choose(folder: Path) -> Path:
-    """Find the one index or file of tensors in a folder; safetensors come first."""
+def _choose(folder: Path) -> Path | list[Path]:
+    """Find the one index or file of tensors in a folder, or all shards of one; safetensors come first."""
     for pattern in (
         "*.safetensors" + _INDEX,
         "*.safetensors",
         "*" + _INDEX,
         *(f"*{suffix}" for suffix in SUFFIXES[1:]),
     ):
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        found = [path for path in visible(folder, pattern) if path.is_file() or path.is_symlink()]
+        shards = [_SHARD.fullmatch(path.name) for path in found]
+        if found and all(shards) and len({(match[1], match[3], match[4]) for match in shards}) == 1:
+            _check_complete(folder, shards)
+            return found
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise ValueError(
                 f"{folder} has {len(found)} files {pattern} ({names}), expected one; give the file you want"
             )
         if found:
-            return check_inside(found[0], folder)
-    raise FileNotFoundError(f"{folder} has no tensors: no {', no '.join('*' + suffix for suffix in SUFFIXES)}")
+            return found[0]
+    known = name_folder(folder)
+    none = f"{folder} has no tensors: no {', no '.join('*' + suffix for suffix in SUFFIXES)}"
+    raise FileNotFoundError(f"{none}; {known}" if known else none)
 
 
-def _open_file(path: Path, *, inside: Path | None) -> Source:
-    shards = path.name.endswith(_INDEX)
-    files = _read_shards(path, inside or path.parent) if shards else (_read_file(path),)
+def _check_complete(folder: Path, shards: list[re.Match]) -> None:
+    count = int(shards[0][3])
+    missing = sorted(set(range(1, count + 1)) - {int(match[2]) for match in shards})
+    if missing:
+        numbers = ", ".join(map(str, missing[:9])) + (", ..." if len(missing) > 9 else "")
+        raise ValueError(
+            f"{folder} has {len(shards)} of {count} shards and no index of them; missing: {numbers}. Get the others"
+        )
+
+
+def _open_file(path: Path | list[Path]) -> Source:
+    if isinstance(path, list):
+        return Source(path=path[0].parent, files=_read_without_index(path), config={})
+    files = _read_shards(path) if path.name.endswith(_INDEX) else (_read_file(path),)
     return Source(path=path, files=files, config={})
 
 
 def _read_file(path: Path) -> TensorFile:
     """Read one file; what it is shows in its first bytes, not in its name."""
     if not path.exists():
+        if path.is_symlink():
+            raise FileNotFoundError(f"{path} is a link to {os.readlink(path)}, which is not there; get the file again")
         raise FileNotFoundError(f"{path} does not exist; expected a file or folder of tensors")
     if not path.is_file():
         raise ValueError(f"{path} is not a regular file; expected tensors")
+    started = [path.name + suffix for suffix in UNFINISHED if path.with_name(path.name + suffix).exists()]
+    if started or path.suffix in UNFINISHED:
+        because = f": {started[0]} lies beside it" if started else ""
+        raise ValueError(f"{path} is a download that is not finished{because}; download it again")
     with open(path, "rb") as file:
         start = file.read(64)
     if not start:
         raise ValueError(f"{path} is empty; get the file again")
     if start.startswith(b"PK\3\4"):
         return read_torch(path)
-    if start.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a pointer of Git LFS, not the file itself; download it with git lfs pull")
-    if start[:2] in (b"\x80\2", b"\x80\3", b"\x80\4"):
-        raise ValueError(f"{path} is in the PyTorch format before 1.6; load it with PyTorch and save it again")
+    found = name_start(start)
+    if found is not None and found[1]:
+        raise ValueError(f"{path} is {found[0]}")
     if start[8:9] != b"{":
-        raise ValueError(f"{path} is neither a safetensors file nor a PyTorch zip file; it starts with {start[:16]!r}")
+        what = f"it is {found[0]}" if found else f"it starts with {start[:16]!r}"
+        raise ValueError(f"{path} is neither a safetensors file nor a PyTorch zip file; {what}")
     return read_safetensors(path)
 
 
-def _read_shards(index: Path, folder: Path) -> tuple[TensorFile, ...]:
+def _read_without_index(paths: list[Path]) -> tuple[TensorFile, ...]:
+    """Read the shards of a folder whose index is missing; no tensor may be in two of them."""
+    files = tuple(map(_read_file, paths))
+    places = collections.Counter(name for file in files for name in file.tensors)
+    twice = {name: f"in {count} shards" for name, count in places.items() if count > 1}
+    if twice:
+        lines = [f"{paths[0].parent} has shards that do not fit together; get them again:", *fold_by_text(twice)]
+        raise ValueError("\n  ".join(lines))
+    return files
+
+
+def _read_shards(index: Path) -> tuple[TensorFile, ...]:
     """Read the shards that an index names; they must hold just what it says, each tensor once."""
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()) or not places:
@@ -160,12 +199,12 @@ def _read_shards(index: Path, folder: Path) -> tuple[TensorFile, ...]:
     for name in sorted(set(places.values())):
         if Path(name).name != name or "\\" in name:
             problems.append(f"the index names {name!r}, which is not a plain file name")
-        elif not (index.parent / name).is_file():
+        elif not (index.parent / name).is_file() and not (index.parent / name).is_symlink():
             problems.append(f"shard {name} is missing")
         else:
             try:
-                files[name] = _read_file(check_inside(index.parent / name, folder))
-            except ValueError as error:
+                files[name] = _read_file(index.parent / name)
+            except (ValueError, FileNotFoundError) as error:
                 problems.append(str(error))
     wrong = {}
     for name, file in files.items():

@@ -17,6 +17,7 @@ DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in map(np.dtype, _
 """What a file may hold, by NumPy's name."""
 
 _STRIP = 64
+_COUNTED = 1 << 20  # numbers that are looked at at once
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
@@ -50,6 +51,8 @@ class TensorFile:
     tensors: Mapping[str, LazyTensor]
     ignored: tuple[str, ...] = ()
     """Names of what it holds besides tensors."""
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What its header says of the file."""
     verify: Callable[[Callable[[int], Any]], None] = lambda progress: None
     """Compare all data with the checksums that the format has, if it has any; is told the bytes it has read.
     Raises ``ValueError`` where they differ."""
@@ -101,6 +104,18 @@ def copy_as(array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None 
 def is_floating(dtype: np.dtype) -> bool:
     """Tell whether a dtype is one that weights may have: floating and at most 32 bits wide."""
     return dtype in map(np.dtype, _FLOATING)
+
+
+def count_not_finite(array: np.ndarray) -> int:
+    """Count NaN and infinity in an array of any dtype, a strip at a time."""
+    if array.dtype.kind in "iub":
+        return 0
+    rows = array.reshape(-1) if array.flags.c_contiguous else array
+    if not rows.ndim:
+        return int(not np.isfinite(rows))
+    step = max(1, _COUNTED // max(1, math.prod(rows.shape[1:])))
+    strips = (rows[start : start + step] for start in range(0, len(rows), step))
+    return sum(strip.size - int(np.isfinite(strip).sum()) for strip in strips)
 
 
 def common_dtype(found: set[np.dtype], wanted: np.dtype | None) -> np.dtype:

@@ -18,13 +18,25 @@ def pytest_addoption(parser):
         default=Path(__file__).parent / "goldens",
         help="folder with golden cases (NAME.json + NAME.safetensors), searched recursively",
     )
+    parser.addoption(
+        "--assets",
+        type=Path,
+        default=Path(__file__).parents[2] / "shared" / "assets",
+        help="folder with real inputs; tests marked assets are skipped where there is none",
+    )
     parser.addoption("--slow", action="store_true", help="also run tests marked slow")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--slow"):
-        return
-    skip = pytest.mark.skip(reason="slow: run with --slow")
+    leave_out = {} if config.getoption("--slow") else {"slow": "slow: run with --slow"}
+    if not config.getoption("--assets").is_dir():
+        leave_out["assets"] = "no real inputs here: give their folder with --assets"
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+        for mark in leave_out.keys() & item.keywords.keys():
+            item.add_marker(pytest.mark.skip(reason=leave_out[mark]))
+
+
+@pytest.fixture(scope="session")
+def assets(request) -> Path:
+    """The folder of real inputs, for tests that are marked so."""
+    return request.config.getoption("--assets")

@@ -23,7 +23,11 @@ def test_rigid_poses_pass_in_any_float_type(poses):
     [
         ((4, 4), "poses[None]"),
         ((20, 3, 4), "append the row (0, 0, 0, 1)"),
-        ((20, 16), "[n, 4, 4]"),
+        ((20, 16), "poses.reshape(-1, 4, 4)"),
+        ((20, 12), "poses.reshape(-1, 3, 4)"),
+        ((20, 7), "positions and quaternions"),
+        ((1, 81, 4, 4), "take the first axis off: poses[0]"),
+        ((2, 81, 4, 4), "choose one of (2,) paths: poses[0]"),
         ((0, 4, 4), "no frames"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldkv_jax.cameras import DEFAULT_INTRINSICS, field_of_view, rescale_intrinsics, validate_intrinsics
+from worldkv_jax.cameras import DEFAULT_INTRINSICS, check_lens, field_of_view, rescale_intrinsics, validate_intrinsics
 
 sides = st.integers(16, 2000)
 
@@ -55,3 +55,28 @@ def test_bad_intrinsics_are_refused(intrinsics, message):
 def test_impossible_sizes_are_refused(settings):
     with pytest.raises(ValueError, match=r"larger than the resized|must be positive"):
         rescale_intrinsics(DEFAULT_INTRINSICS, (32, 48), **settings)
+
+
+@pytest.mark.parametrize(
+    ("lens", "size", "message"),
+    [
+        ((0.5, 0.866, 0.5, 0.5), (480, 832), "these are shares of its sides"),
+        ((415, 415, 240, 416), (480, 832), "cx and cy are swapped"),
+        ((415, 415, 416, 240), (832, 480), "cx and cy are swapped, or the height and width"),
+        ((415, 415, 900, 240), (480, 832), "expected fx, fy, cx, cy in its pixels"),
+        ((415, 415, 500, 240), (832, 480), "cx and cy are swapped, or height and width"),
+        ((4, 4, 416, 240), (480, 832), "no lens has such a focal length"),
+        ((1e6, 1e6, 416, 240), (480, 832), "no lens has such a focal length"),
+    ],
+)
+def test_a_lens_is_held_against_the_picture(lens, size, message):
+    with pytest.raises(ValueError, match=f"row 1 is .*picture of {size[0]}x{size[1]}: .*{message}"):
+        check_lens([(*size[::-1], size[1] / 2, size[0] / 2), lens], size)
+
+
+def test_a_lens_that_fits_is_taken_as_it_is(recwarn):
+    for lens, size in ((DEFAULT_INTRINSICS, (480, 832)), ((300, 310, 130, 100), (256, 256))):
+        np.testing.assert_array_equal(check_lens(lens, size), lens)
+    assert not len(recwarn)
+    with pytest.warns(UserWarning, match=r"77% of the width and 75% of the height .* of another size, rescale it"):
+        check_lens((640, 640, 640, 360), (480, 832))

@@ -97,7 +97,7 @@ def test_a_scale_must_be_positive(scale):
 def test_interpolation_keeps_poses_rigid_and_ends_in_place(seed, count, samples):
     poses = random_poses(seed, count)
     got = cameras.latent_poses(poses, samples)
-    assert got.shape == (samples, 4, 4) and got.dtype == np.float32
+    assert got.shape == (samples, 4, 4) and got.dtype == np.float64
     cameras.validate_poses(got)
     np.testing.assert_allclose(got[0], poses[0], atol=1e-5)
     if samples > 1:

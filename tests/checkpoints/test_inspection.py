@@ -118,3 +118,31 @@ def test_models_are_found_by_name():
     for name in ("lost", "broken"):
         with pytest.raises(ValueError, match=f"model '{name}' cannot be loaded from"):
             load_model(name)
+
+
+def test_numbers_that_are_not_finite_are_counted(tmp_path):
+    from tests.checkpoints.formats import VAE, VAEConfig, draw
+
+    broken = draw(VAE, VAEConfig(), dtype=np.float32)
+    broken["conv.weight"][0, 0, 0, 0, :2] = [np.nan, np.inf]
+    save_file(broken, tmp_path / "a.safetensors")
+    assert inspect_checkpoint(tmp_path / "a.safetensors", MODELS).problems == []
+    said = inspect_checkpoint(tmp_path / "a.safetensors", MODELS, verify=True).problems
+    assert said == ["a.safetensors: conv.weight: 2 numbers are not finite (NaN or infinity)"]
+    run_conversion(
+        plan_conversion(tmp_path / "a.safetensors", FORMAT, dtype="bfloat16", only=["vae"]), tmp_path / "out"
+    )
+    assert inspect_checkpoint(tmp_path / "out", MODELS, verify=True).problems == [
+        "conv/kernel: 2 numbers are not finite (NaN or infinity)"
+    ]
+
+
+def test_adapters_and_wrappers_are_named(tmp_path):
+    from tests.checkpoints.formats import VAE, VAEConfig, draw
+
+    save_file({"a.lora_A.weight": np.zeros((2, 2), np.float32)}, tmp_path / "lora.safetensors")
+    (problem,) = inspect_checkpoint(tmp_path / "lora.safetensors", MODELS).problems
+    assert "these are LoRA weights" in problem
+    save_file({f"module.{name}": a for name, a in draw(VAE, VAEConfig()).items()}, tmp_path / "vae.safetensors")
+    found = inspect_checkpoint(tmp_path / "vae.safetensors", MODELS)
+    assert found.model == "tiny-world" and found.networks[0].naming == "original, after module." and not found.problems

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -12,7 +11,6 @@ from checkpoints.locating import locate
 from checkpoints.matching import match, recognise
 from checkpoints.sources import open_source
 from tests.checkpoints.formats import CLIP, DIT, FORMAT, OTHER, VAE, DiTConfig, VAEConfig, draw, write_model
-from tests.checkpoints.torch_writer import save_torch
 
 CONFIG = DiTConfig(dim=6, layers=3)
 
@@ -153,10 +151,68 @@ def test_networks_that_cannot_be_found(tmp_path):
         locate(folder, FORMAT)
 
 
-def test_a_component_that_leads_out_of_the_folder_is_refused(tmp_path):
+def test_a_component_may_be_a_link(tmp_path):
     folder = write_model(tmp_path / "model")
-    save_torch(tmp_path / "vae.pth", draw(VAE, VAEConfig(), dtype=ml_dtypes.bfloat16))
-    (folder / "vae.pth").unlink()
+    (folder / "vae.pth").rename(tmp_path / "vae.pth")
     (folder / "vae.pth").symlink_to(tmp_path / "vae.pth")
-    with pytest.raises(ValueError, match="leads to"):
-        locate(folder, FORMAT)
+    assert locate(folder, FORMAT)["vae"].tensors
+
+
+def test_hidden_files_are_no_components(tmp_path):
+    folder = write_model(tmp_path / "model")
+    (folder / "vae.pth").unlink()
+    save_file(draw(VAE, VAEConfig()), folder / "aVAE.safetensors")
+    (folder / "._aVAE.safetensors").write_bytes(b"\0\5\x16\7")
+    assert locate(folder, FORMAT)["vae"].path == folder / "aVAE.safetensors"
+
+
+# --- names of other programs ---
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.diffusion_model.", "x."]
+)
+@pytest.mark.parametrize("naming", ["original", "other"])
+def test_what_wrappers_put_before_names_is_taken_off(tmp_path, prefix, naming):
+    plain = draw(DIT, CONFIG, naming=naming)
+    wrapped = source(tmp_path, {prefix + name: tensor for name, tensor in plain.items()})
+    assert recognise(wrapped, [FORMAT]) == (FORMAT, DIT)
+    found = match(wrapped, DIT)
+    assert found.source.tensors.keys() == plain.keys() and found.naming == naming and not found.left_out
+    for name, tensor in plain.items():
+        np.testing.assert_array_equal(found.source.tensors[name].open(), tensor)
+
+
+def test_what_wrappers_put_between_parts_of_names_is_taken_out(tmp_path):
+    plain = draw(DIT, CONFIG)
+    inner = {name.replace("self_attn.", "_fsdp_wrapped_module.self_attn._orig_mod."): a for name, a in plain.items()}
+    assert inner.keys() != plain.keys()
+    assert match(source(tmp_path, inner), DIT).source.tensors.keys() == plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["base.blocks.0.q.lora_A.weight", "base.blocks.0.q.lora_B.weight"], "these are LoRA weights"),
+        (["lora_unet_blocks_0_q.lora_down.weight", "lora_unet_blocks_0_q.alpha"], "these are LoRA weights"),
+        (["blocks.0.q.lora_A.default.weight"], "these are LoRA weights"),
+        (["blocks.0.q.hada_w1_a"], "these are LoRA weights"),
+        (["blocks.0.q.weight", "blocks.0.q.weight.absmax"], "quantised by bitsandbytes"),
+        (["blocks.0.q.qweight", "blocks.0.q.scales"], "GPTQ or AWQ"),
+        (["blocks.0.q.weight", "blocks.0.q.scale_weight", "scaled_fp8"], "scaled to 8 bits"),
+        (["state.0.exp_avg"], "the state of an optimiser"),
+    ],
+)
+def test_weights_of_other_kinds_are_named_in_one_line(tmp_path, names, message):
+    foreign = source(tmp_path, {name: np.zeros((2, 2), np.float32) for name in names})
+    with pytest.raises(ValueError, match=rf"is not a whole dit: .*{message}") as error:
+        match(foreign, DIT)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=message):
+        locate(tmp_path / "a.safetensors", FORMAT)
+
+
+def test_weights_of_another_library_are_named(tmp_path):
+    save_file({"a.weight": np.zeros(2, np.float32)}, tmp_path / "a.safetensors", metadata={"format": "mlx"})
+    with pytest.raises(ValueError, match="converted for MLX, with other layouts"):
+        locate(tmp_path / "a.safetensors", FORMAT)

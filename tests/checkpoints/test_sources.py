@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from checkpoints.sources import check_inside, open_source
+from checkpoints.sources import open_source
 from tests.checkpoints.formats import write_shards
 from tests.checkpoints.torch_writer import save_torch
 
@@ -187,19 +187,21 @@ def test_an_index_cannot_lead_out_of_its_folder(shards, name):
         open_source(shards)
 
 
-def test_links_out_of_the_folder_are_refused(tmp_path, shards):
+def test_links_are_followed(tmp_path, shards):
+    """Whoever keeps one copy of large files links to it; the advice to give that path itself could not be taken."""
     elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     elsewhere.mkdir()
     (shards / SHARD.format(1)).rename(elsewhere / "a.safetensors")
     (shards / SHARD.format(1)).symlink_to(elsewhere / "a.safetensors")
-    with pytest.raises(ValueError, match=r"leads to .*elsewhere"):
-        open_source(shards)
     (elsewhere / "all").symlink_to(shards)
-    with pytest.raises(ValueError, match=r"leads to"):
-        open_source(elsewhere / "all")
-    same_file = open_source(elsewhere / "a.safetensors")
-    (tmp_path / "link.safetensors").symlink_to(elsewhere / "a.safetensors")
-    assert open_source(tmp_path / "link.safetensors").tensors.keys() == same_file.tensors.keys()  # the user's own link
+    for path in (shards, elsewhere / "all"):
+        same(open_source(path), TENSORS)
+    (elsewhere / "a.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"is a link to .*a\.safetensors, which is not there"):
+        open_source(shards)
+    (tmp_path / "alone.safetensors").symlink_to(".git/annex/objects/x")
+    with pytest.raises(FileNotFoundError, match=r"alone\.safetensors is a link to \.git/annex/objects/x, which is not"):
+        open_source(tmp_path / "alone.safetensors")
 
 
 def test_the_cache_of_the_hub_is_known(tmp_path):
@@ -211,8 +213,13 @@ def test_the_cache_of_the_hub_is_known(tmp_path):
         file.rename(blobs / f"blob{number}")
         (snapshot / file.name).symlink_to(Path("../../../blobs") / f"blob{number}")
     same(open_source(snapshot), TENSORS)
-    with pytest.raises(ValueError, match="outside of"):
-        check_inside(tmp_path, snapshot)
+    for path, message in (
+        (tmp_path / "models--a--b", r"download cache of a model; give .*snapshots/1234"),
+        (blobs, r"part of the download cache of a model: .*give .*snapshots/1234"),
+        (tmp_path, r"download cache of models--a--b; give the snapshot of one"),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"has no tensors: .*; it is .*{message}"):
+            open_source(path)
 
 
 @pytest.mark.parametrize(
@@ -245,3 +252,73 @@ def test_what_is_no_regular_file(tmp_path):
     (tmp_path / "b" / "x.safetensors").mkdir()
     with pytest.raises(FileNotFoundError, match="has no tensors"):
         open_source(tmp_path / "b")
+
+
+def test_hidden_files_are_passed_over(shards):
+    for path in list(shards.iterdir()):
+        (shards / f"._{path.name}").write_bytes(b"\0\5\x16\7" + bytes(20))
+    same(open_source(shards), TENSORS)
+    with pytest.raises(ValueError, match="an AppleDouble file, which macOS writes"):
+        open_source(shards / f"._{SHARD.format(1)}")
+
+
+def test_shards_without_their_index(shards):
+    (shards / INDEX).unlink()
+    same(open_source(shards), TENSORS)
+    save_file(TENSORS, shards / SHARD.format(2))
+    with pytest.raises(ValueError, match=r"shards that do not fit together(.|\n)*: in 2 shards"):
+        open_source(shards)
+    (shards / SHARD.format(2)).unlink()
+    with pytest.raises(ValueError, match=r"has 2 of 3 shards and no index of them; missing: 2\. Get the others"):
+        open_source(shards)
+
+
+@pytest.mark.parametrize("suffix", [".aria2", ".incomplete", ".part", ".crdownload"])
+def test_unfinished_downloads_are_named(tmp_path, suffix):
+    """Some programs make the file in its full size at once: of zeros, it would be read as a whole one."""
+    save_file(TENSORS, tmp_path / "a.safetensors")
+    (tmp_path / f"a.safetensors{suffix}").touch()
+    for path in (tmp_path / "a.safetensors", tmp_path):
+        with pytest.raises(ValueError, match=rf"a download that is not finished: a\.safetensors\{suffix} lies beside"):
+            open_source(path)
+    (tmp_path / "a.safetensors").rename(tmp_path / f"a.safetensors{suffix}")
+    with pytest.raises(FileNotFoundError, match=r"has downloads that are not finished \(a\.safetensors"):
+        open_source(tmp_path)
+    with pytest.raises(ValueError, match="is a download that is not finished"):
+        open_source(tmp_path / f"a.safetensors{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"GGUF\3\0\0\0", "a GGUF file of quantised weights"),
+        (b"/annex/objects/SHA256E-s1", "a pointer of git-annex"),
+        (
+            b"<!DOCTYPE html><title>Log in",
+            "a web page; the download asked for a login",
+        ),
+        (bytes(100), "zeros, as an unfinished or broken download"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, start, message):
+    (tmp_path / "a.pth").write_bytes(start)
+    with pytest.raises(ValueError, match=rf"a\.pth is {message}|a\.pth is neither .*{message}"):
+        open_source(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model_index.json", "a pipeline as diffusers writes it"),
+        ("adapter_config.json", "an adapter"),
+        ("model-Q4.gguf", "GGUF files of quantised weights"),
+        ("sub/model.safetensors", "there are some in sub; give that folder"),
+        (".cache/huggingface/download/x.safetensors.incomplete", "downloads that are not finished"),
+    ],
+)
+def test_folders_without_tensors_are_named(tmp_path, name, message):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError, match=f"has no tensors.*; it has {message}|has no tensors.*{message}"):
+        open_source(tmp_path)

@@ -80,7 +80,7 @@ def test_a_camera_folder_and_stretched_poses(files, tmp_path):
         (["{video0}", "{poses0}", "--min-away", "80"], "no revisit in the trajectory"),
         (["{video0}", "{video0}"], "is no .npy file of poses"),
         (["{video0}", "nowhere.npy"], "nowhere.npy"),
-        (["nowhere.mp4", "{poses0}"], "no video file at nowhere.mp4"),
+        (["nowhere.mp4", "{poses0}"], "nowhere.mp4 is not there; expected a video file"),
         (["{video0}", "{poses0}", "--report", "{poses0}"], "is no report.json"),
     ],
 )

@@ -225,3 +225,92 @@ def test_stretching_keeps_what_pixels_look_at(parts):
     np.testing.assert_allclose(scene.intrinsics[0, :2], 2 * LENS[:2])
     assert "stretched" in scene.notes[-1]
     assert Scene(**parts).resized(SIZE).notes == ()
+
+
+def rename_frames(folder, new_name):
+    """Give the pictures of a written scene other names, in frames/ and depth/."""
+    for part in ("frames", "depth"):
+        for path in sorted((folder / part).iterdir()):
+            path.rename(path.with_name(new_name(int(path.stem)) + path.suffix))
+
+
+def test_pictures_are_ordered_by_number(tmp_path, parts):
+    """As text 10 comes before 2, while poses stay in their order."""
+    many = {name: np.concatenate([array] * 3)[:12] for name, array in parts.items()}
+    write_scene(tmp_path, Scene(**many))
+    rename_frames(tmp_path, "frame_{}".format)
+    for name in ("._frame_3.png", ".DS_Store"):
+        (tmp_path / "frames" / name).write_bytes(b"\0\5\x16\7")
+    equal(read_scene(tmp_path), many)
+
+
+def test_gaps_are_told_and_pictures_of_other_frames_refused(tmp_path, parts):
+    write_scene(tmp_path, Scene(**parts))
+    rename_frames(tmp_path, lambda number: f"{2**number}")
+    assert "the numbers of the files jump from 2.png to 4.png" in " ".join(read_scene(tmp_path).notes)
+    (tmp_path / "depth" / "16.png").rename(tmp_path / "depth" / "17.png")
+    with pytest.raises(ValueError, match=r"picture 16 of frames/ stands beside picture 17 of depth/"):
+        read_scene(tmp_path)
+
+
+def test_frames_of_a_phone(tmp_path, parts):
+    """Of any suffix, lying on their side, some written twice."""
+    write_scene(tmp_path, Scene(**parts))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in (tmp_path / "frames").iterdir():
+        with Image.open(path) as image:
+            image.rotate(180).save(path.with_suffix(".WEBP"), exif=exif, lossless=True)
+        path.unlink()
+    equal(read_scene(tmp_path), parts)
+    Image.new("RGB", (32, 16)).save(tmp_path / "frames" / "0002.jpg")
+    with pytest.raises(ValueError, match=r"0002\.jpg.* have one number"):
+        read_scene(tmp_path)
+
+
+def test_of_a_long_video_the_beginning_is_read(tmp_path, parts, monkeypatch):
+    from ports.inspatio_world import scene_files
+    from worldkv_jax.media import write_video
+
+    monkeypatch.setattr(scene_files, "MOST_FRAMES", 5)
+    many = {name: np.concatenate([array] * 3) for name, array in parts.items()}
+    folder = write_plain(tmp_path, many)
+    (folder / "frames.npy").unlink()
+    write_video(folder / "video.mp4", many["frames"], fps=8)
+    scene = read_scene(folder)
+    assert len(scene) == 5 and any("the first 5 are used" in note for note in scene.notes)
+
+
+def test_texts_of_windows(tmp_path, parts):
+    write_released(tmp_path, parts)
+    for name in ("intrinsic.txt", "extrinsic.txt"):
+        (tmp_path / name).write_text((tmp_path / name).read_text(), encoding="utf-16")
+    (tmp_path / "prompt.txt").write_bytes("Straße\r\n".encode("utf-8-sig"))
+    (tmp_path / "scene.json").write_bytes(b'\xef\xbb\xbf{"fps": 24}')
+    scene = read_scene(tmp_path)
+    assert (scene.prompt, scene.fps) == ("Straße", 24)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"fps": "fast"}', "fps is 'fast', expected a number"),
+        ('{"fps": NaN}', "fps is nan"),
+        ('{"valid_frames": 2.5}', "valid_frames is 2.5, expected a whole number"),
+        ('{"valid_frames": true}', "valid_frames is True"),
+        ("[]", "describes no scene"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(tmp_path, parts, text, message):
+    (write_plain(tmp_path, parts) / "scene.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"scene\.json.* {message}"):
+        read_scene(tmp_path)
+
+
+def test_a_damaged_depth_picture_is_named(tmp_path, parts):
+    write_released(tmp_path, parts)
+    path = tmp_path / "depth" / "0003.png"
+    for content in (b"", b"\xff\xd8\xffa JPEG", path.read_bytes()[:60]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"0003\.png is not a depth picture that can be read"):
+            read_scene(tmp_path)

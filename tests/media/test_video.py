@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldkv_jax.media import read_video, video, write_video, writing_video
+from worldkv_jax.media import encoder, read_video, write_video, writing_video
 
 
 def pattern(count=6, height=16, width=24):
@@ -70,7 +70,7 @@ def test_other_suffixes_are_refused(tmp_path):
 def test_a_failing_encoder_leaves_the_older_file(tmp_path, monkeypatch):
     path = tmp_path / "video.mp4"
     path.write_bytes(b"older")
-    monkeypatch.setattr(video, "_ENCODER", ("-c:v", "no_such_codec"))
+    monkeypatch.setattr(encoder, "_ENCODER", ("-c:v", "no_such_codec"))
     with pytest.raises(OSError, match=r"encoding 24x16 video failed .*no_such_codec"):
         write_video(path, pattern(), fps=8)
     assert path.read_bytes() == b"older" and list(tmp_path.iterdir()) == [path]
@@ -80,7 +80,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(frame):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(video, "_pad_to_even", interrupt)
+    monkeypatch.setattr(encoder, "_pad_to_even", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_video(tmp_path / "video.mp4", pattern(), fps=8)
     assert not list(tmp_path.iterdir())
@@ -96,7 +96,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 
 def test_reading_what_is_no_video(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no video file at .*missing\.mp4"):
+    with pytest.raises(FileNotFoundError, match=r"missing\.mp4 is not there; expected a video file"):
         read_video(tmp_path / "missing.mp4")
     whole = write_video(tmp_path / "video.mp4", pattern(), fps=8).read_bytes()
     for name, content in (("text.mp4", b"hello"), ("empty.mp4", b""), ("cut.mp4", whole[: len(whole) // 2])):

@@ -23,18 +23,18 @@ def test_what_is_no_array_of_numbers_is_named(tmp_path):
     for save, message in (
         (lambda: path.write_bytes(b""), "an empty file"),
         (lambda: path.write_bytes(b"\x89PNG" + bytes(9)), "a PNG picture"),
-        (lambda: path.write_text("1 2 3"), "cannot be read as poses"),
+        (lambda: path.write_text("1 2 3"), "cannot be read as a .npy array of poses"),
         (lambda: np.savez(path.open("wb"), data=np.zeros(3), poses=np.zeros(3)), "a .npz archive of data, poses"),
-        (lambda: np.save(path, np.array([None])), "cannot be read as poses"),
-        (lambda: np.save(path, np.array(["a"])), "holds <U1, expected poses: real numbers"),
+        (lambda: np.save(path, np.array([None])), "cannot be read as a .npy array of poses"),
+        (lambda: np.save(path, np.array(["a"])), "holds <U1, expected real numbers such as float32: poses"),
         (lambda: np.save(path, np.array([True])), "holds bool"),
         (lambda: np.save(path, np.zeros(3, complex)), "holds complex128"),
-        (lambda: np.save(path, np.zeros(11)), "holds 11 numbers .* at most 10"),
+        (lambda: np.save(path, np.zeros(11)), "has shape \\(11,\\), which holds more numbers than 10 frames"),
     ):
         save()
         with pytest.raises(ValueError, match=rf"a\.npy .*{message}"):
-            read_array(path, what="poses", most=10)
-    with pytest.raises(FileNotFoundError, match=r"b\.npy is not there; expected poses"):
+            read_array(path, what="poses", most=(10, "10 frames"))
+    with pytest.raises(FileNotFoundError, match=r"b\.npy is not there; expected a .npy array of poses"):
         read_array(tmp_path / "b.npy", what="poses")
 
 

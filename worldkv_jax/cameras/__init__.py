@@ -10,6 +10,7 @@ from worldkv_jax.cameras.frustum import points_seen, view_overlap
 from worldkv_jax.cameras.intrinsics import (
     DEFAULT_INTRINSICS,
     DEFAULT_SIZE,
+    check_lens,
     field_of_view,
     rescale_intrinsics,
     validate_intrinsics,
@@ -37,6 +38,7 @@ __all__ = [
     "MotionUnits",
     "Move",
     "camera_channels",
+    "check_lens",
     "dead_reckon",
     "field_of_view",
     "fit_units",

@@ -15,11 +15,7 @@ def _check_layout(poses, name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: not an array of numbers ({error}); give [n, 4, 4]") from None
     if array.ndim != 3 or array.shape[1:] != (4, 4):
-        advice = {
-            (4, 4): "; add the frame axis: poses[None]",
-            (3, 4): "; append the row (0, 0, 0, 1) to every matrix",
-        }.get(array.shape[-2:], "")
-        raise ValueError(f"{name}: got shape {array.shape}, expected camera-to-world [n, 4, 4]{advice}")
+        raise ValueError(f"{name}: got shape {array.shape}, expected camera-to-world [n, 4, 4]{_advice(array.shape)}")
     if len(array) == 0:
         raise ValueError(f"{name}: got no frames, expected at least one camera-to-world matrix")
     bad = ~np.isfinite(array).all(axis=(1, 2))
@@ -31,6 +27,21 @@ def _check_layout(poses, name: str) -> np.ndarray:
             f"numbers ({bad.sum()} of {len(array)} frames are affected); drop or interpolate these frames"
         )
     return array
+
+
+def _advice(shape: tuple[int, ...]) -> str:
+    if shape == (4, 4):
+        return "; add the frame axis: poses[None]"
+    if len(shape) > 3 and shape[-2:] == (4, 4):
+        axes = shape[:-3]
+        return "; take the first axis off: poses[0]" if set(axes) == {1} else f"; choose one of {axes} paths: poses[0]"
+    if shape[-2:] == (3, 4):
+        return "; append the row (0, 0, 0, 1) to every matrix"
+    if shape[-1:] in ((16,), (12,)):
+        return f"; make matrices of the rows: poses.reshape(-1, {shape[-1] // 4}, 4)"
+    if shape[-1:] == (7,):
+        return "; these look like positions and quaternions, as TUM trajectories have: worldkv cameras converts them"
+    return ""
 
 
 def validate_poses(poses, *, name: str = "poses") -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from worldkv_jax.cameras.checks import MAX_FRAMES, validate_poses
 from worldkv_jax.cameras.intrinsics import validate_intrinsics
+from worldkv_jax.readers import read_array
 
 _FILES = ("poses.npy", "intrinsics.npy")
 
@@ -74,22 +75,10 @@ def _read(folder: Path, name: str, max_frames: int) -> np.ndarray:
         found = sorted(entry.name for entry in folder.glob("*.npy"))[:5] if folder.is_dir() else None
         near = "the folder does not exist" if found is None else f"the folder has {', '.join(found) or 'no .npy'}"
         raise FileNotFoundError(f"{path} is missing ({near}); a camera folder holds {' and '.join(_FILES)}")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise ValueError(
-            f"{path}: cannot be read as a .npy array of numbers ({error}); save it anew with numpy.save"
-        ) from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path}: is a .npz archive, expected one array; save it with numpy.save")
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{path}: holds {array.dtype}, expected real numbers such as float32")
-    if array.size > 16 * max_frames:
-        raise ValueError(
-            f"{path}: shape {array.shape} holds more numbers than {max_frames} frames have; pass max_frames to allow it"
-        )
-    return np.array(array, np.float64)
+    # 16 numbers a pose; sizes are read from the head of the file before memory is taken.
+    return read_array(path, most=(16 * max_frames, f"{max_frames} frames have; pass max_frames to allow it")).astype(
+        np.float64
+    )
 
 
 def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: bool = False) -> Path:
@@ -100,7 +89,8 @@ def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: boo
 
     Args:
         folder: where to write; parents are made.
-        track: poses and intrinsics; stored as float32, as the official files are.
+        track: poses and intrinsics; stored as float32, as the official files are, unless the path lies so far from the
+            origin that float64 is needed to tell its positions apart.
         overwrite: replace ``poses.npy`` and ``intrinsics.npy`` if they are there.
 
     Returns:
@@ -119,7 +109,7 @@ def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: boo
     try:
         for name, array in zip(_FILES, (track.poses, track.intrinsics)):
             with open(draft / name, "wb") as file:
-                np.save(file, array.astype(np.float32), allow_pickle=False)
+                np.save(file, _as_small(array), allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
         if folder.exists():
@@ -131,3 +121,9 @@ def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: boo
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return folder
+
+
+def _as_small(array: np.ndarray) -> np.ndarray:
+    small = array.astype(np.float32)
+    extent = np.ptp(array, axis=0).max()
+    return small if np.abs(small - array).max() <= 1e-5 * max(extent, 1e-3) else array

@@ -1,4 +1,7 @@
-"""Pinhole intrinsics (fx, fy, cx, cy) in pixels: check, rescale, and read the field of view."""
+"""Pinhole intrinsics (fx, fy, cx, cy) in pixels: check, hold against a picture, rescale, and read the field of view."""
+
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,6 +36,50 @@ def validate_intrinsics(intrinsics, *, name: str = "intrinsics") -> np.ndarray:
         raise ValueError(
             f"{name}: row {row} is {rows[row].tolist()}, expected finite fx, fy, cx, cy in pixels "
             "with fx > 0 and fy > 0"
+        )
+    return array
+
+
+def check_lens(
+    intrinsics, size: tuple[int, int], *, name: str = "intrinsics", tell: Callable[[str], object] = warnings.warn
+) -> np.ndarray:
+    """Hold intrinsics against the picture they are of.
+
+    Args:
+        intrinsics: fx, fy, cx, cy in pixels, ``[4]`` or ``[n, 4]``.
+        size: height and width of the picture.
+        name: how error messages call the argument.
+        tell: is told of a principal point so far from the middle that the lens may be of a picture of another size.
+
+    Returns:
+        The same as float64.
+
+    Raises:
+        ValueError: what `validate_intrinsics` refuses, shares of the picture's sides in place of pixels, height and
+            width swapped, a principal point outside of the picture, or an angle of view next to 0 or 180 degrees.
+    """
+    array = validate_intrinsics(intrinsics, name=name)
+    height, width = size
+    for row, (fx, fy, cx, cy) in enumerate(array.reshape(-1, 4)):
+        got = f"{name}: row {row} is {[round(float(v), 4) for v in (fx, fy, cx, cy)]} for a picture of {height}x{width}"
+        pixels = "expected fx, fy, cx, cy in its pixels; rescale them as the frames were"
+        if 0 < cx <= 1 and 0 < cy <= 1 and max(fx, fy) < 20:
+            raise ValueError(
+                f"{got}: these are shares of its sides; multiply fx and cx by the width, fy and cy by the height, and "
+                "rescale them as the frames were"
+            )
+        if not (0 < cx < width and 0 < cy < height):
+            swapped = 0 < cy < width and 0 < cx < height
+            raise ValueError(f"{got}: {'cx and cy are swapped, or height and width; ' if swapped else ''}{pixels}")
+        if max(abs(cx / height - 0.5), abs(cy / width - 0.5)) < 0.05 and max(height, width) > 1.2 * min(height, width):
+            raise ValueError(f"{got}: cx and cy are swapped, or the height and width of the picture; {pixels}")
+        if min(fx, fy) < 0.05 * max(size) or max(fx, fy) > 100 * max(size):
+            raise ValueError(f"{got}: no lens has such a focal length; {pixels}")
+    middle = np.median(array.reshape(-1, 4)[:, 2:] / (width, height), axis=0)
+    if (np.abs(middle - 0.5) > 0.15).all():
+        tell(
+            f"{name}: the principal point lies at {middle[0]:.0%} of the width and {middle[1]:.0%} of the height of a "
+            f"picture of {height}x{width}; if the lens is of another size, rescale it"
         )
     return array
 

@@ -87,7 +87,8 @@ def inverse(poses) -> np.ndarray:
 def relative(origin, poses):
     """Express poses in the camera frame of another one.
 
-    Subtracting the position before turning keeps cameras far from the world's origin exact in float32.
+    Paths in geographic coordinates lie millions of units away, where float32 knows half metres. Only differences of
+    positions mean anything: give NumPy arrays, of which they are taken in float64 before anything is rounded.
 
     Args:
         origin: rigid ``[..., 4, 4]``, NumPy or JAX; leading axes broadcast against those of ``poses``.
@@ -129,15 +130,14 @@ def relative_to_first(
     poses = validate_poses(poses)
     if scale is not None and not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale={scale} is not a positive number of scene units; leave it out for no scaling")
-    relative = inverse(poses[0]) @ poses
-    if framewise:
-        relative[1:] = inverse(relative[:-1]) @ relative[1:]
-    relative[0] = np.eye(4)
+    # Of neighbours, not of what is relative to the first already: far apart they would lose digits once more.
+    moved = relative(poses[np.maximum(np.arange(len(poses)) - 1, 0)] if framewise else poses[0], poses)
+    moved[0] = np.eye(4)
     if scale is None and normalize:
-        scale = translation_scale(relative)
+        scale = translation_scale(moved)
     if scale is not None:
-        relative[:, :3, 3] /= scale
-    return relative
+        moved[:, :3, 3] /= scale
+    return moved
 
 
 def translation_scale(relative) -> float:
@@ -153,16 +153,18 @@ def translation_scale(relative) -> float:
     return longest if longest > STILL else 1.0
 
 
-def interpolate(poses, times, target_times) -> np.ndarray:
+def interpolate(poses, times, target_times, *, dtype=np.float32) -> np.ndarray:
     """Resample a camera path: translations linearly, rotations by slerp along the shorter arc.
 
     Args:
         poses: camera-to-world ``[n, 4, 4]``.
         times: strictly increasing time of each pose ``[n]``, any unit.
         target_times: times to sample at ``[m]``, within the range of ``times``.
+        dtype: of the result, which is computed in float64: float32 as LingBot-World has it, unless the path lies so far
+            from the origin that this would lose the motion (see `relative`).
 
     Returns:
-        Poses ``[m, 4, 4]``; computed in float64, rounded to float32 as LingBot-World does.
+        Poses ``[m, 4, 4]``.
 
     Raises:
         ValueError: invalid poses, times that do not increase or do not match, targets out of range.
@@ -188,7 +190,7 @@ def interpolate(poses, times, target_times) -> np.ndarray:
         result[:, :3, :3] = rotations(target_times).as_matrix()
         result[:, :3, 3] = np.stack([np.interp(target_times, times, axis) for axis in poses[:, :3, 3].T], -1)
         result[:, 3, 3] = 1.0
-    return result.astype(np.float32)
+    return result.astype(dtype)
 
 
 def latent_poses(poses, latent_frames: int) -> np.ndarray:
@@ -202,7 +204,7 @@ def latent_poses(poses, latent_frames: int) -> np.ndarray:
         latent_frames: how many latent frames the video has.
 
     Returns:
-        Poses ``[latent_frames, 4, 4]``, float32.
+        Poses ``[latent_frames, 4, 4]``, float64.
 
     Raises:
         ValueError: invalid poses, or ``latent_frames`` below one.
@@ -210,7 +212,7 @@ def latent_poses(poses, latent_frames: int) -> np.ndarray:
     if latent_frames < 1:
         raise ValueError(f"latent_frames={latent_frames}, expected at least 1")
     last = len(poses) - 1
-    return interpolate(poses, np.arange(last + 1), np.linspace(0, last, latent_frames))
+    return interpolate(poses, np.arange(last + 1), np.linspace(0, last, latent_frames), dtype=np.float64)
 
 
 def pose_distance(a, b):

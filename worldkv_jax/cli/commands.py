@@ -26,6 +26,7 @@ GROUP = "worldkv_jax.commands"
 
 BUILT_IN: Mapping[str, str] = {
     "bench": "worldkv_jax.cli.bench",
+    "cameras": "worldkv_jax.cli.cameras",
     "convert": "worldkv_jax.cli.convert",
     "evaluate": "worldkv_jax.cli.evaluate",
     "export": "worldkv_jax.cli.export",

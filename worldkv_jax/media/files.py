@@ -1,5 +1,6 @@
 """Write a file whole or not at all, with an error that says why it cannot be written."""
 
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -26,8 +27,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name in it")
     make_folder(path.parent)
-    # Beside the target, so that the rename stays on one file system; not tempfile, which makes files private.
-    draft = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    # Beside the target, so that the rename stays on one file system; not tempfile, which makes files private. Not
+    # hidden: of a process that is killed it remains, and whoever looks should see what it is.
+    draft = path.with_name(f"{path.stem}.draft-{secrets.token_hex(4)}{path.suffix}")
     try:
         draft.touch(exist_ok=False)
     except OSError as error:
@@ -58,6 +60,13 @@ def make_folder(folder: str | os.PathLike) -> Path:
     except OSError as error:
         raise type(error)(f"cannot make folder {folder}: {_reason(error)}; choose another folder") from None
     return folder
+
+
+def free_name(path: str | os.PathLike) -> Path:
+    """Return a path where nothing is: the one that is given, or with the first free number, ``NAME_2.mp4``."""
+    path = Path(path)
+    names = itertools.chain([path], (path.with_stem(f"{path.stem}_{number}") for number in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _reason(error: OSError) -> str:

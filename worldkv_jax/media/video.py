@@ -1,31 +1,18 @@
-"""Video files: frames to H.264 in mp4 and back, by the ffmpeg that imageio-ffmpeg brings along."""
+"""Video files: frames to H.264 in mp4 as they come, whole or up to where a rollout ended."""
 
 import contextlib
 import os
-import re
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import imageio_ffmpeg
-import numpy as np
+from worldkv_jax.media.encoder import Encoder, remux
+from worldkv_jax.media.ffmpeg import program
+from worldkv_jax.media.files import free_name, replacing
+from worldkv_jax.media.frames import check_frames
+from worldkv_jax.media.video_reading import read_video
 
-from worldkv_jax.media.files import replacing
-from worldkv_jax.media.frames import as_bytes, check_frames, enlarge
-
-# Visually lossless; 4:2:0 and BT.709 tags are what every player and browser shows with the right colours.
-_ENCODER = (
-    *("-c:v", "libx264", "-preset", "medium", "-crf", "17", "-pix_fmt", "yuv420p"),
-    *("-vf", "scale=out_color_matrix=bt709:out_range=tv"),
-    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-    *("-movflags", "+faststart", "-f", "mp4"),
-)
-
-# What ffmpeg says about the stream it puts out: "Video: rawvideo ..., rgb24(...), 192x128 [...], ..., 12 fps".
-_STREAM = re.compile(r"Video: rawvideo.*?rgb24.*?, (\d+)x(\d+).*?, ([\d.]+) fps")
+__all__ = ["VideoWriter", "read_video", "write_video", "writing_video"]
 
 
 def write_video(path: str | os.PathLike, frames, *, fps: float, scale: int = 1) -> Path:
@@ -51,106 +38,87 @@ def write_video(path: str | os.PathLike, frames, *, fps: float, scale: int = 1) 
     return Path(path)
 
 
+class VideoWriter:
+    """A video that is being written: call it with frames ``[n, h, w, 3]`` to append them.
+
+    Attributes:
+        frames: how many were appended.
+        path: the file once it is there, complete or cut; ``None`` before, and where nothing was kept.
+        cut: whether the file ends where an exception ended the block.
+    """
+
+    def __init__(self, encoder: Encoder):
+        self.frames, self.path, self.cut = 0, None, False
+        self._encoder = encoder
+
+    def __call__(self, frames) -> None:
+        frames = check_frames(frames)
+        if frames.ndim != 4:
+            raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
+        for frame in frames:
+            self._encoder.append(frame)
+            self.frames += 1
+
+
 @contextmanager
-def writing_video(path: str | os.PathLike, *, fps: float, scale: int = 1) -> Iterator[Callable[[Any], None]]:
+def writing_video(
+    path: str | os.PathLike, *, fps: float, scale: int = 1, keep_cut: bool = False
+) -> Iterator[VideoWriter]:
     """Offer a function that appends frames ``[n, h, w, 3]`` to an mp4 file, which appears when the block ends well.
 
-    For rollouts of any length: frames go to the encoder as they come. Arguments and errors are those of `write_video`.
+    For rollouts of any length: frames go to the encoder as they come. Path, rate and encoder are checked before the
+    block begins. Other arguments and errors are those of `write_video`.
+
+    With ``keep_cut``, what ends the block early (Ctrl-C, an error, a full disk) costs no frame that was appended: they
+    become a playable ``NAME_cut.mp4`` (numbered if that is taken), ``path`` and ``cut`` of the writer tell, and the
+    exception goes on. An older file at ``path`` stays. A signal such as SIGTERM must be turned into an exception by
+    the program; of a process that is killed outright, a playable ``NAME.draft-XXXXXXXX.mp4`` remains::
+
+        with writing_video("video.mp4", fps=16, keep_cut=True) as video:
+            for chunk in chunks:
+                video(chunk.frames[0])
+        print(video.path, video.frames)
+
+    Args:
+        keep_cut: keep what was appended when the block raises.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"{path}: videos are written as .mp4, got {path.suffix or 'no suffix'}")
     if not 0 < fps <= 1000:
         raise ValueError(f"fps={fps} is not in (0, 1000]")
-    with (
-        replacing(path) as draft,
-        tempfile.TemporaryFile() as log,
-        _Encoder(draft, fps, scale, log) as encoder,
-    ):
-        yield encoder.append
-
-
-class _Encoder:
-    """An ffmpeg process that starts with the first frame, whose size it needs."""
-
-    def __init__(self, path: Path, fps: float, scale: int, log: BinaryIO):
-        self.path, self.fps, self.scale, self.log = path, fps, scale, log
-        self.process, self.size = None, None
-
-    def append(self, frames) -> None:
-        frames = check_frames(frames)
-        if frames.ndim != 4:
-            raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
-        if self.process is None:
-            self._start(_pad_to_even(enlarge(as_bytes(frames[0]), self.scale)).shape)
+    program()
+    with replacing(path) as draft:
+        encoder = Encoder(draft, fps, scale)
+        writer = VideoWriter(encoder)
         try:
-            for frame in frames:
-                pixels = _pad_to_even(enlarge(as_bytes(frame), self.scale))
-                if f"{pixels.shape[1]}x{pixels.shape[0]}" != self.size:
-                    raise ValueError(f"frames of {pixels.shape[1]}x{pixels.shape[0]} in a video of {self.size}")
-                self.process.stdin.write(pixels.tobytes())
-        except BrokenPipeError:
-            self._finish()  # the encoder stopped early; its exit status and message say why
-
-    def _start(self, shape) -> None:
-        self.size = f"{shape[1]}x{shape[0]}"
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-        command += ["-s", self.size, "-r", f"{self.fps:g}", "-i", "-", *_ENCODER, os.fspath(self.path)]
-        # Not imageio_ffmpeg.write_frames: it does not look at the exit status, and a full disk would go unseen.
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
-
-    def _finish(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        if self.process.wait():
-            self.log.seek(0)
-            message = " ".join(self.log.read().decode(errors="replace").split())[-500:]
-            status = self.process.returncode
-            raise OSError(f"encoding {self.size} video failed (ffmpeg status {status}): {message}")
-
-    def __enter__(self) -> "_Encoder":
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        if kind is None and self.process is None:
-            raise ValueError("no frames were given; a video needs at least one")
-        if kind is None:
-            self._finish()
-        elif self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+            yield writer
+            if not writer.frames:
+                raise ValueError("no frames were given; a video needs at least one")
+            encoder.close()
+            with contextlib.suppress(OSError):  # no room for a second file: the first can be played as well
+                remux(draft)
+        except BaseException:
+            if keep_cut and writer.frames:
+                writer.path = _keep(encoder, draft, path.with_stem(f"{path.stem}_cut"))
+                writer.cut = writer.path is not None
+            raise
+        finally:
+            encoder.kill()
+    writer.path = path
 
 
-def _pad_to_even(frame: np.ndarray) -> np.ndarray:
-    height, width = frame.shape[:2]
-    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def read_video(path: str | os.PathLike) -> tuple[np.ndarray, float]:
-    """Read a whole video file.
-
-    Args:
-        path: any format that ffmpeg reads.
-
-    Returns:
-        Frames ``[n, h, w, 3]`` uint8, and frames a second.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no video, or is damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no video file at {path}")
-    # Not imageio_ffmpeg.read_frames: it forks Python, which may deadlock under the threads of JAX.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "info", "-i", os.fspath(path)]
-    command += ["-map", "0:v:0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-    log = result.stderr.decode(errors="replace")
-    stream = _STREAM.search(log)
-    if result.returncode or stream is None or not result.stdout:
-        reason = "it holds no frames" if result.returncode == 0 else log.strip().splitlines()[-1]
-        raise ValueError(f"{path} cannot be read as a video: {reason}")
-    width, height = int(stream[1]), int(stream[2])
-    frames = np.frombuffer(result.stdout, np.uint8).reshape(-1, height, width, 3)
-    return frames.copy(), float(stream[3])
+def _keep(encoder: Encoder, draft: Path, path: Path) -> Path | None:
+    """Give what was appended so far a name of its own, and return it."""
+    try:
+        encoder.close(check=False)
+        remux(draft)
+    except BaseException:  # a full disk, or another Ctrl-C of somebody who does not want to wait
+        encoder.kill()  # the draft itself can be played up to its last whole second
+    try:
+        read_video(draft, limit=1, tell=lambda _: None)
+    except ValueError:
+        return None
+    path = free_name(path)
+    os.replace(draft, path)
+    return path

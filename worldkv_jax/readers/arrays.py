@@ -8,21 +8,21 @@ from worldkv_jax.readers.foreign import check_file, what_it_is
 
 
 def read_array(
-    path: str | os.PathLike, *, what: str = "an array of numbers", kinds: str = "fiu", most: int | None = None
+    path: str | os.PathLike, *, what: str = "numbers", kinds: str = "fiu", most: tuple[int, str] | None = None
 ) -> np.ndarray:
     """Read a ``.npy`` file; its header is checked before memory is taken.
 
     Args:
         path: of the file.
-        what: it should hold, with its article.
+        what: it should hold, such as ``"poses"``.
         kinds: of NumPy dtypes that are taken: floating, signed and unsigned by default; add ``b`` for booleans.
-        most: numbers at most.
+        most: numbers at most, and what has so many, with advice: ``"10 frames have; pass max_frames"``.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is another kind of file, cut short or damaged, holds no such numbers or too many of them.
     """
-    path = check_file(path, what)
+    path = check_file(path, f"a .npy array of {what}")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # of a header that is fed arbitrary bytes: whatever its parser raises
@@ -30,15 +30,17 @@ def read_array(
             raise
         found = what_it_is(path)
         reason = f"it is {found}" if found and "NumPy" not in found else _short(error)
-        raise ValueError(f"{path} cannot be read as {what} (.npy): {reason}; save it anew with numpy.save") from None
+        raise ValueError(
+            f"{path} cannot be read as a .npy array of {what}: {reason}; save it anew with numpy.save"
+        ) from None
     if not isinstance(array, np.ndarray):
         names = ", ".join(array.files[:8]) or "nothing"
         array.close()
-        raise ValueError(f"{path} is a .npz archive of {names}, expected {what}: save the one array with numpy.save")
+        raise ValueError(f"{path} is a .npz archive of {names}, expected one array of {what}; save it with numpy.save")
     if array.dtype.kind not in kinds:
-        raise ValueError(f"{path} holds {array.dtype}, expected {what}: real numbers such as float32")
-    if most is not None and array.size > most:
-        raise ValueError(f"{path} holds {array.size:,} numbers {array.shape}, expected {what}: at most {most:,}")
+        raise ValueError(f"{path} holds {array.dtype}, expected real numbers such as float32: {what}")
+    if most is not None and array.size > most[0]:
+        raise ValueError(f"{path} has shape {array.shape}, which holds more numbers than {most[1]}")
     return np.array(array)
 
 

@@ -6,18 +6,22 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.cameras import validate_poses
+from worldkv_jax.cameras import relative, validate_poses
 from worldkv_jax.memory import KVSpec, Layout, check_room
 from worldkv_jax.rollout.backbone import ChunkInput
 
 
-def chunk_inputs(poses: np.ndarray, spec: KVSpec, *, conditions: Sequence[Any] | None = None) -> list[ChunkInput]:
-    """Cut a camera path into chunks.
+def chunk_inputs(
+    poses: np.ndarray, spec: KVSpec, *, conditions: Sequence[Any] | None = None, origin: np.ndarray | None = None
+) -> list[ChunkInput]:
+    """Cut a camera path into chunks, relative to its first camera: cameras are float32 from here on.
 
     Args:
         poses: ``[n, 4, 4]`` or ``[B, n, 4, 4]`` camera-to-world poses of latent frames, OpenCV axes.
         spec: of the backbone.
         conditions: what else each chunk is given, one pytree a chunk.
+        origin: camera ``[4, 4]`` or ``[B, 4, 4]`` that the rollout began with, where the path continues one; by default
+            that of the path itself.
 
     Raises:
         ValueError: poses that are not rigid or finite, fewer frames than a chunk, frames that do not fill
@@ -39,6 +43,8 @@ def chunk_inputs(poses: np.ndarray, spec: KVSpec, *, conditions: Sequence[Any] |
     count = frames // size
     if conditions is not None and len(conditions) != count:
         raise ValueError(f"got conditions for {len(conditions)} chunks, but the trajectory has {count}")
+    first = poses[:, 0] if origin is None else np.asarray(origin, np.float64)
+    poses = relative(first[..., None, :, :], poses)
     cameras = jnp.asarray(poses, jnp.float32).reshape(poses.shape[0], count, size, 4, 4)
     return [ChunkInput(cameras[:, i], None if conditions is None else conditions[i]) for i in range(count)]
 

@@ -1,11 +1,14 @@
 """Depth in files: arrays, float32 or uint16 pictures, and lossless video."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from worldkv_jax.media import read_video
+from worldkv_jax.readers import read_array, read_text, what_it_is
 
 RANGE = "metadata.txt"
 """Beside quantised depth: its smallest and largest value."""
@@ -14,12 +17,7 @@ _LEVELS = 65535
 
 def read_depth_array(path: Path) -> np.ndarray:
     """Read a ``.npy`` file of depth ``[n, h, w]``, or ``[h, w]`` of one image."""
-    try:
-        depth = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as an array of numbers: {error}") from None
-    if not isinstance(depth, np.ndarray) or depth.dtype.kind not in "fiu":
-        raise ValueError(f"{path} does not hold one array of real numbers; save depth with numpy.save")
+    depth = read_array(path, what="depth")
     return (depth[None] if depth.ndim == 2 else depth).astype(np.float32)
 
 
@@ -33,19 +31,28 @@ def read_depth_pictures(paths: list[Path]) -> np.ndarray:
 
 
 def _read_picture(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        if image.mode == "RGBA":
-            return np.ascontiguousarray(np.asarray(image)).view("<f4")[..., 0].astype(np.float32)
-        if image.mode in ("I;16", "I"):
-            return _dequantise(np.asarray(image, np.int64), path)
+    """Read the raw numbers, which `read_picture` would take for colours."""
+    try:
+        with Image.open(path, formats=("PNG", "TIFF")) as image:
+            image.load()
+    except Exception as error:  # of a decoder that is fed arbitrary bytes: whatever its helpers raise
+        if isinstance(error, MemoryError | PermissionError):
+            raise
         raise ValueError(
-            f"{path} is a picture of mode {image.mode}; depth is RGBA (float32 bytes) or one channel of 16 bits"
-        )
+            f"{path} is not a depth picture that can be read: {what_it_is(path) or 'damaged or cut short'} ({error})"
+        ) from None
+    if image.mode == "RGBA":
+        return np.ascontiguousarray(np.asarray(image)).view("<f4")[..., 0].astype(np.float32)
+    if image.mode in ("I;16", "I;16B", "I"):
+        return _dequantise(np.asarray(image).astype(np.int64), path)
+    raise ValueError(
+        f"{path} is a picture of mode {image.mode}; depth is RGBA (float32 bytes) or one channel of 16 bits"
+    )
 
 
-def read_depth_video(path: Path) -> np.ndarray:
-    """Read a lossless RGB video: red is the high byte of 16 bits, green the low one."""
-    frames, _ = read_video(path)
+def read_depth_video(path: Path, *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn):
+    """Read a lossless RGB video, float32 ``[n, h, w]``: red is the high byte of 16 bits, green the low one."""
+    frames, _ = read_video(path, limit=limit, tell=tell)
     return _dequantise(frames[..., 0].astype(np.int64) * 256 + frames[..., 1], path)
 
 
@@ -56,7 +63,7 @@ def _dequantise(levels: np.ndarray, path: Path) -> np.ndarray:
             f"{place} is missing; it holds the smallest and largest depth that {path.name} stands for"
         )
     try:
-        low, high = (float(word) for word in place.read_text().split())
+        low, high = (float(word) for word in read_text(place).split())
     except ValueError:
         raise ValueError(f"{place}: expected two numbers, the smallest and the largest depth") from None
     if not np.isfinite([low, high]).all() or low > high:

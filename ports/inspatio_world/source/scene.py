@@ -8,7 +8,7 @@ from PIL import Image
 
 from ports.wan.latents import CELL
 from ports.wan.nn.patches import PATCH
-from worldkv_jax.cameras import rescale_intrinsics, validate_intrinsics, validate_poses
+from worldkv_jax.cameras import check_lens, rescale_intrinsics, validate_intrinsics, validate_poses
 
 Kind = Literal["video", "image"]
 _DEPTHS = (1e-3, 1e3)  # that a scene's median may have, scene units: beyond, the splat cannot tell near from far
@@ -61,12 +61,13 @@ class Scene:
         for name, rows in (("intrinsics", intrinsics), ("source poses", poses)):
             if len(rows) != len(frames):
                 raise ValueError(f"got {len(rows)} {name} for {len(frames)} frames; give one a frame")
-        _check_lens(intrinsics, frames.shape[1:3])
+        doubts: list[str] = []
+        check_lens(intrinsics, frames.shape[1:3], tell=doubts.append)
         if self.targets is not None:
             object.__setattr__(self, "targets", validate_poses(self.targets, name="target poses"))
         for name, value in {"depth": depth, "intrinsics": intrinsics, "poses": poses}.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "notes", (*self.notes, *notes))
+        object.__setattr__(self, "notes", (*self.notes, *notes, *doubts))
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -108,14 +109,3 @@ def _usable(depth: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     share = 1 - known.mean()
     note = f"{share:.2%} of the source's pixels have no depth (zero, negative or not finite): they are not drawn"
     return np.where(known, depth, np.float32(0)), (note,)
-
-
-def _check_lens(intrinsics: np.ndarray, size: tuple[int, int]) -> None:
-    height, width = size
-    inside = (intrinsics[:, 2] > 0) & (intrinsics[:, 2] < width) & (intrinsics[:, 3] > 0) & (intrinsics[:, 3] < height)
-    wide = (intrinsics[:, :2] < 0.05 * max(size)).any(axis=1)
-    for frame in np.flatnonzero(~inside | wide):
-        raise ValueError(
-            f"intrinsics of frame {frame} are {intrinsics[frame].tolist()} for a frame of {height}x{width} pixels: "
-            "expected fx, fy, cx, cy in its pixels; rescale them as the frames were"
-        )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,8 @@ from scipy.interpolate import UnivariateSpline
 from worldkv_jax.cameras import inverse, validate_poses
 from worldkv_jax.cameras.checks import MAX_FRAMES
 from worldkv_jax.names import check_name
+from worldkv_jax.readers import read_text
+from worldkv_jax.readers.texts import MAX_DATA
 
 Fit = Literal["smooth", "exact"]
 _LINES = ("pitch", "yaw", "displacement")
@@ -143,11 +144,10 @@ def read_target_poses(path: str | os.PathLike) -> np.ndarray:
 
 
 def _rows(path: str | os.PathLike) -> list[list[float]]:
-    path = Path(path)
-    if not path.is_file():
+    if not os.path.exists(path):
         raise FileNotFoundError(f"no camera path at {path}")
     rows = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, limit=MAX_DATA).splitlines(), 1):
         try:
             row = [float(word) for word in line.split()]
         except ValueError as error:
