@@ -14,13 +14,17 @@ from worldkv_jax import open_model
 class Heading:
     """Angle between the mean view directions, whatever the places."""
 
-    def describe(self, cameras: jax.Array) -> jax.Array:
-        """Describe chunks ``[..., F, 4, 4]`` by their mean view direction ``[..., 3]``."""
-        forward = cameras[..., :3, 2].mean(axis=-2)
-        return forward / jnp.linalg.norm(forward, axis=-1, keepdims=True)
+    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
+        """Describe a finished chunk, cameras ``[F, 4, 4]``, by its mean view direction ``[3]``."""
+        forward = cameras[:, :3, 2].mean(axis=0)
+        return forward / jnp.linalg.norm(forward)
 
-    def score(self, index: jax.Array, query: jax.Array) -> jax.Array:
-        """Score described chunks ``[C, 3]`` against a query ``[3]``: the smaller the nearer."""
+    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
+        """Describe the next chunk in the same way."""
+        return self.describe(cameras, None)
+
+    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
+        """Score the chunks of an index ``[C, 3]`` against a query ``[3]``: the smaller the nearer."""
         return jnp.arccos(jnp.clip(index @ query, -1, 1))
 
 
