@@ -1,4 +1,4 @@
-"""The README's examples run as they stand."""
+"""The examples of the README and of the documents run as they stand."""
 
 import re
 from pathlib import Path
@@ -6,16 +6,21 @@ from pathlib import Path
 import jax
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = [
+    pytest.param(page.name, source, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, source in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
+]
 
 
 def test_there_are_examples():
-    assert EXAMPLES
+    assert len(EXAMPLES) >= 5
 
 
-@pytest.mark.parametrize("source", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_example_runs(source, capsys):
+@pytest.mark.parametrize(("page", "source"), EXAMPLES)
+def test_example_runs(page, source, capsys):
     with jax.numpy_dtype_promotion("standard"):
-        exec(compile(source, "README.md", "exec"), {})
+        exec(compile(source, page, "exec"), {})
     assert capsys.readouterr().out
