@@ -1,12 +1,24 @@
-"""Camera paths as users have them: folders of WorldKV and LingBot-World, or trajectory scripts."""
+"""Camera paths as users have them: folders of WorldKV and LingBot-World, files of other programs, or scripts."""
 
+import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ports.lingbot_world.config import MAPS, Control
-from worldkv_jax.cameras import DEFAULT_INTRINSICS, CameraTrack, read_track, trajectory
+from worldkv_jax.cameras import (
+    DEFAULT_INTRINSICS,
+    DEFAULT_SIZE,
+    CameraTrack,
+    check_lens,
+    read_track,
+    trajectory,
+)
+from worldkv_jax.cameras.formats import format_of, read_cameras
+from worldkv_jax.readers import find_series, looks_like_path, read_array
 
 KEYS = MAPS["act"] - MAPS["cam"] // 2
 """Columns of a table of pressed keys: W, A, S, D."""
@@ -20,35 +32,59 @@ class CameraPath(NamedTuple):
     """``[n, 4]`` keys W, A, S, D that are pressed, for checkpoints that are steered by them."""
 
 
-def read_path(text: str, control: Control, *, frames: int | None) -> CameraPath:
-    """Read a camera folder, or turn a trajectory script into a path.
+def read_path(
+    text: str, control: Control, *, frames: int | None, tell: Callable[[str], object] = warnings.warn
+) -> CameraPath:
+    """Read a camera folder or a file of cameras, or turn a trajectory script into a path.
 
     Args:
         text: a folder with ``poses.npy`` and ``intrinsics.npy``, and ``action.npy`` for control "act"; each may have
-            a prefix, as in ``R_L90_360_poses.npy``. Or a script, see `worldkv_jax.cameras.parse`.
+            a prefix, as in ``R_L90_360_poses.npy``. Or what `worldkv_jax.cameras.formats.read_cameras` reads, or a
+            script, see `worldkv_jax.cameras.parse`.
         control: of the checkpoint.
         frames: length of the path of a script, whose last pose is held; its own length by default.
+        tell: is told of what was left out or is in doubt.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: files that cannot be read or do not fit together, a script that cannot be read, or a script
-            where keys are needed.
+        FileNotFoundError: a file is missing, or what looks like a path leads nowhere.
+        ValueError: files that cannot be read or do not fit together, a lens that does not fit the picture, a script
+            that cannot be read, or no keys where they are needed.
     """
-    folder = Path(text)
-    if folder.is_dir():
-        actions = _read_actions(folder) if control == "act" else None
-        return CameraPath(_read_poses(folder), actions)
-    if folder.exists() or len(folder.parts) > 1:
-        raise FileNotFoundError(f"{text} is no folder; give one with poses.npy and intrinsics.npy, or a script: R_L90")
+    place = os.path.expanduser(text)
+    if os.path.isdir(place) and (control == "act" or format_of(place) in ("folder", None)):
+        folder = Path(place)
+        track = _read_poses(folder)
+        check_lens(track.intrinsics, DEFAULT_SIZE, name=f"{folder}: intrinsics", tell=tell)
+        return CameraPath(track, _read_actions(folder) if control == "act" else None)
+    if looks_like_path(text) and not os.path.exists(place):
+        raise FileNotFoundError(
+            f"{text} is no folder and no file; give a folder with poses.npy and intrinsics.npy, a file of cameras, or a "
+            "script: R_L90"
+        )
     if control == "act":
         raise ValueError(
-            f"this checkpoint is steered by keys as well, which the script {text!r} does not have; give a folder with "
+            f"this checkpoint is steered by keys as well, which {text!r} does not have; give a folder with "
             "poses.npy, intrinsics.npy and action.npy"
         )
-    poses = trajectory(text)
+    if os.path.exists(place):
+        return CameraPath(_read_file(Path(place), tell), None)
+    try:
+        poses = trajectory(text)
+    except ValueError as error:
+        raise ValueError(f"no folder or file {text}, and no script: {error}") from None
     if frames is not None:
         poses = poses[np.minimum(np.arange(frames), len(poses) - 1)]
     return CameraPath(CameraTrack(poses, np.asarray(DEFAULT_INTRINSICS)), None)
+
+
+def _read_file(path: Path, tell: Callable[[str], object]) -> CameraTrack:
+    cameras = read_cameras(path)
+    for note in cameras.notes:
+        tell(f"{path}: {note}")
+    if cameras.intrinsics is not None:
+        return cameras.track(DEFAULT_SIZE)
+    tell(f"{path} has no lens; LingBot-World's usual one is taken, 90 degrees wide")
+    return CameraTrack(cameras.poses, np.asarray(DEFAULT_INTRINSICS))
 
 
 def latent_actions(actions: np.ndarray, frames: int, latents: int) -> np.ndarray:
@@ -91,7 +127,7 @@ def _read_actions(folder: Path) -> np.ndarray:
 
 def _find(folder: Path, name: str) -> Path:
     """Find a file of this name, or the one file whose name ends so."""
-    found = [] if (folder / name).exists() else sorted(folder.glob(f"*_{name}"))
+    found = [] if (folder / name).exists() else find_series(folder, f"*_{name}", tell=lambda _: None)
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise ValueError(f"{folder} has {len(found)} files *_{name} ({names}); leave one, or call it {name}")
@@ -103,10 +139,4 @@ def _load(path: Path) -> np.ndarray:
         raise FileNotFoundError(
             f"{path} is missing; a camera folder holds poses.npy, intrinsics.npy and, for some, action.npy"
         )
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as a .npy array of numbers: {error}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise ValueError(f"{path} does not hold one array of real numbers; save it with numpy.save")
-    return array.astype(np.float64)
+    return read_array(path, kinds="fiub").astype(np.float64)

@@ -61,6 +61,35 @@ def test_one_world_has_no_intervals(files, tmp_path, capsys):
     assert "frame 80 to frame 0" in out
 
 
+def test_poses_in_an_archive_are_named_as_such(files, tmp_path, capsys):
+    np.savez(tmp_path / "poses.npz", data=np.load(files["poses0"]))
+    assert evaluate(tmp_path, files["video0"], str(tmp_path / "poses.npz"))[0] == 2
+    assert "is a .npz archive of data, expected one array of poses" in capsys.readouterr().err
+
+
+def test_stretching_is_advised_only_for_latent_frames(files, tmp_path, capsys):
+    """A video with a varying rate had more frames than poses: the advice led to a wrong score."""
+    poses = np.load(files["poses0"])
+    np.save(tmp_path / "fewer.npy", poses[:65])
+    assert evaluate(tmp_path, files["video0"], str(tmp_path / "fewer.npy"))[0] == 2
+    said = capsys.readouterr().err
+    assert "81 frames but there are 65 poses" in said and "--stretch" not in said and "dropped or repeated" in said
+    assert evaluate(tmp_path, files["video0"], str(tmp_path / "fewer.npy"), "--stretch")[0] == 0
+    assert (
+        "note: --stretch spreads 65 poses over 81 frames, though that is no number of latent" in capsys.readouterr().out
+    )
+    np.save(tmp_path / "latents.npy", poses[::4])
+    assert evaluate(tmp_path, files["video0"], str(tmp_path / "latents.npy"))[0] == 2
+    assert "--stretch" in capsys.readouterr().err
+
+
+def test_a_path_of_another_format(files, tmp_path):
+    from worldkv_jax.cameras.formats import CameraFile, write_cameras
+
+    path = write_cameras(tmp_path / "path.txt", CameraFile(poses=np.load(files["poses0"])), format="tum")
+    assert evaluate(tmp_path, files["video0"], str(path))[0] == 0
+
+
 def test_a_camera_folder_and_stretched_poses(files, tmp_path):
     poses = np.load(files["poses0"])
     folder = tmp_path / "cameras"
@@ -78,7 +107,7 @@ def test_a_camera_folder_and_stretched_poses(files, tmp_path):
         (["{video0}", "{poses0}", "--pairs", "0-40"], "--pairs 0-40: expected"),
         (["{video0}", "{poses0}", "--pairs", "0:999"], "video0.mp4: pair 0:999 does not fit a video of 81 frames"),
         (["{video0}", "{poses0}", "--min-away", "80"], "no revisit in the trajectory"),
-        (["{video0}", "{video0}"], "is no .npy file of poses"),
+        (["{video0}", "{video0}"], "video0.mp4 is no camera path known here (an MP4 or QuickTime video)"),
         (["{video0}", "nowhere.npy"], "nowhere.npy"),
         (["nowhere.mp4", "{poses0}"], "nowhere.mp4 is not there; expected a video file"),
         (["{video0}", "{poses0}", "--report", "{poses0}"], "is no report.json"),

@@ -86,7 +86,9 @@ def test_no_revisit_is_said_with_the_closest_pair():
 
 def test_different_lengths_are_refused():
     frames, poses = world(there_and_back())
-    with pytest.raises(ValueError, match=r"41 frames but there are 40 poses; give one pose a frame .*--stretch"):
+    with pytest.raises(ValueError, match=r"41 frames but there are 11 poses; give one pose a frame .*--stretch"):
+        score_world(frames, poses[::4])
+    with pytest.raises(ValueError, match=r"41 frames but there are 40 poses; give one pose a frame; .*repeated"):
         score_world(frames, poses[1:])
     with pytest.raises(ValueError, match=r"the video has shape \(41, .* the truth \(40,"):
         score_world(frames, poses, truth=frames[1:])

@@ -75,3 +75,36 @@ def test_what_is_refused(tmp_path, make, control, says):
 def test_keys_that_are_too_few():
     with pytest.raises(ValueError, match=r"44 rows for 45 frames"):
         latent_actions(np.zeros((44, 4)), 45, 12)
+
+
+def test_a_path_that_is_not_there_is_no_script(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="no folder or file mypath, and no script: .*unknown move 'mypath'"):
+        read_path("mypath", "cam", frames=None)
+    for text in ("paths/a", "poses.npy", "~/paths", "./a"):
+        with pytest.raises(FileNotFoundError, match="is no folder and no file"):
+            read_path(text, "cam", frames=None)
+
+
+def test_a_lens_in_shares_is_refused(tmp_path):
+    """It was taken for pixels: a view of nearly 180 degrees."""
+    folder = write(tmp_path / "path")
+    np.save(tmp_path / "path" / "intrinsics.npy", np.tile([0.5, 0.866, 0.5, 0.5], (45, 1)))
+    with pytest.raises(ValueError, match=r"path: intrinsics: row 0 is .*shares of its sides"):
+        read_path(folder, "cam", frames=None)
+
+
+def test_files_of_other_programs(tmp_path):
+    from worldkv_jax.cameras.formats import CameraFile, write_cameras
+
+    poses = trajectory("R90")
+    lens = (320.0, 320.0, 320.0, 240.0)
+    for format, name in (("nerfstudio", "transforms.json"), ("colmap", "model"), ("tum", "a.txt")):
+        file = write_cameras(tmp_path / name, CameraFile(poses=poses, intrinsics=lens, size=(480, 640)), format=format)
+        said = []
+        track = read_path(str(file), "cam", frames=None, tell=said.append).track
+        np.testing.assert_allclose(track.poses, poses, atol=1e-6)
+        if format == "tum":
+            assert "has no lens" in said[0]
+        else:
+            np.testing.assert_allclose(track.intrinsics[0], [416, 320, 416, 240])

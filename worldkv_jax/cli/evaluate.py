@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="VIDEO POSES",
-        help="a video and its camera-to-world poses (.npy [n, 4, 4], or a folder with poses.npy); more such pairs are "
-        "more worlds, over which intervals are taken",
+        help="a video and its camera path (.npy [n, 4, 4] camera-to-world, a folder with poses.npy, or what worldkv "
+        "cameras reads); more such pairs are more worlds, over which intervals are taken",
     )
     parser.add_argument("--truth", nargs="+", default=None, metavar="VIDEO", help="the true video of each world")
     parser.add_argument(
@@ -111,21 +111,30 @@ def _pair(text: str) -> tuple[int, int]:
 def _read(video: str, poses: str, truth: str | None, *, stretch: bool):
     from pathlib import Path
 
-    import numpy as np
-
     from worldkv_jax.cameras import latent_poses
+    from worldkv_jax.cameras.formats import read_cameras
+    from worldkv_jax.evaluation.memory_scores import are_latents
     from worldkv_jax.media.video import read_video
 
-    frames, fps = read_video(video)
-    file = Path(poses) / "poses.npy" if Path(poses).is_dir() else Path(poses)
-    try:
-        path = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{file} is no .npy file of poses: {error}") from error
+    frames, fps = read_video(video, tell=_note)
+    alone = Path(poses) / "poses.npy"  # a lens is not needed here
+    cameras = read_cameras(alone if alone.is_file() else poses)
+    for note in cameras.notes:
+        _note(f"{poses}: {note}")
+    path = cameras.poses
     if stretch:
+        if len(path) != len(frames) and not are_latents(len(path), len(frames)):
+            _note(
+                f"--stretch spreads {len(path)} poses over {len(frames)} frames, though that is no number of latent "
+                "frames; if frames were dropped or repeated instead, all that follows is wrong"
+            )
         path = latent_poses(path, len(frames))
-    true = None if truth is None else read_video(truth)[0]
+    true = None if truth is None else read_video(truth, tell=_note)[0]
     return frames, path, true, fps
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}")
 
 
 def _export(args, name: str, frames, truth, fps: float) -> list:
@@ -136,11 +145,10 @@ def _export(args, name: str, frames, truth, fps: float) -> list:
 
 def _read_report(report: str) -> tuple[list[int], list[int]]:
     """Read the bytes in memory after each chunk, and its video frames."""
-    import json
-    from pathlib import Path
+    from worldkv_jax.readers import read_json
 
     try:
-        chunks = json.loads(Path(report).read_text())["chunks"]
+        chunks = read_json(report)["chunks"]
         return [sum(chunk["kv_bytes"].values()) for chunk in chunks], [chunk["frames"] for chunk in chunks]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{report} is no report.json of worldkv rollout: {error}") from error

@@ -129,12 +129,19 @@ def _check_lengths(frames: np.ndarray, poses: np.ndarray, truth) -> None:
     if frames.ndim != 4:
         raise ValueError(f"video has shape {frames.shape}, expected [frames, height, width, 3]")
     if len(frames) != len(poses):
+        advice = "; frames that were dropped or repeated, or a path that was cut, show in such numbers"
+        if are_latents(len(poses), len(frames)):
+            advice = " (poses of latent frames can be stretched: cameras.latent_poses, on the command line --stretch)"
         raise ValueError(
-            f"the video has {len(frames)} frames but there are {len(poses)} poses; give one pose a frame (poses of "
-            "latent frames can be stretched with worldkv_jax.cameras.latent_poses, on the command line --stretch)"
+            f"the video has {len(frames)} frames but there are {len(poses)} poses; give one pose a frame{advice}"
         )
     if truth is not None and check_frames(truth, name="truth").shape != frames.shape:
         raise ValueError(f"the video has shape {frames.shape}, the truth {truth.shape}; cut or resize one of them")
+
+
+def are_latents(count: int, frames: int) -> bool:
+    """Tell whether a number of poses can be that of the latent frames of a video of so many frames."""
+    return 1 < count < frames and ((frames - 1) % (count - 1) == 0 or frames % count == 0)
 
 
 def _find(poses: np.ndarray, pairs, search: dict) -> Revisits:

@@ -22,7 +22,7 @@ from worldkv_jax.cameras.formats.camera_file import CameraFile
 from worldkv_jax.names import check_name
 from worldkv_jax.readers import what_it_is
 
-__all__ = ["FORMATS", "CameraFile", "read_cameras", "write_cameras"]
+__all__ = ["FORMATS", "CameraFile", "format_of", "read_cameras", "write_cameras"]
 
 FORMATS: Mapping[str, ModuleType] = {
     "folder": camera_folder,
@@ -52,13 +52,17 @@ def read_cameras(path: str | os.PathLike, *, format: str | None = None) -> Camer
     path = Path(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is not there; expected a camera path, see worldkv cameras --help")
-    if format is None:
-        format = next((name for name, module in FORMATS.items() if module.recognise(path)), None)
+    format = format or format_of(path)
     if format is None:
         found = what_it_is(path) if path.is_file() else _listing(path)
         kinds = "".join(f"\n  {name}: {module.KIND}" for name, module in FORMATS.items())
         raise ValueError(f"{path} is no camera path known here{f' ({found})' if found else ''}; known are{kinds}")
     return FORMATS[check_name("camera format", format, FORMATS)].read(path)
+
+
+def format_of(path: str | os.PathLike) -> str | None:
+    """Return the name of the format that a file or folder looks like; ``None`` for none of them."""
+    return next((name for name, module in FORMATS.items() if module.recognise(Path(path))), None)
 
 
 def write_cameras(path: str | os.PathLike, cameras: CameraFile, *, format: str) -> Path:
