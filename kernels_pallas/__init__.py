@@ -1,4 +1,4 @@
-"""The three array operations of World Compression, each as a jax.numpy specification and as Pallas kernels.
+"""The three array operations of World Compression, each as a jax.numpy specification and as Pallas kernels; attention.
 
 ==================== ============================================== ===== ============ ========
 kernel               computes                                       "xla" "mosaic_gpu" "triton"
@@ -21,4 +21,6 @@ becomes a default when a measurement on a GPU says so. Until then ask for one by
 "mosaic_gpu" needs a Hopper GPU or newer. "triton" runs on older ones and on every jax version in Pallas's
 interpreter, but JAX has announced the end of its Triton backend: it is here to be read and tested, and as the
 only one that can select (Mosaic GPU has no scan, sort or scatter).
+
+`attention` is chosen by platform: cuDNN's fused kernel on a GPU, a loop over blocks of keys on a CPU, XLA's else.
 """

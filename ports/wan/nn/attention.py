@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from kernels_pallas.attention import attention as attend
 from ports.wan.sharding import split_heads
 
 
@@ -16,9 +17,6 @@ def attention(
 ) -> jax.Array:
     """Attend ``query`` to the first ``length`` rows of ``key`` and ``value``.
 
-    Softmax does not care about the order of rows once RoPE is in the keys, so a memory context is packed
-    as a prefix and one length replaces a mask: that is the form which cuDNN's fused kernel takes.
-
     Args:
         query: ``[B, T, N, H]``.
         key, value: ``[B, W, N, H]``.
@@ -31,16 +29,7 @@ def attention(
     if mask is not None:
         return _masked_attention(query, key, value, mask)
     query, key, value = (split_heads(x) for x in (query, key, value))
-    if length is not None:
-        length = jnp.broadcast_to(jnp.asarray(length, jnp.int32), (query.shape[0],))
-
-    # Chosen when traced, not by the platform of the lowering: without a GPU cuDNN cannot even be traced. It has no
-    # float32 kernel.
-    fused = query.dtype != jnp.float32 and jax.default_backend() == "gpu"
-    with jax.numpy_dtype_promotion("standard"):  # jax's own function mixes dtypes
-        return jax.nn.dot_product_attention(
-            query, key, value, key_value_seq_lengths=length, implementation="cudnn" if fused else "xla"
-        )
+    return attend(query, key, value, length=length)
 
 
 def _masked_attention(query, key, value, mask):

@@ -1,0 +1,123 @@
+"""Attention: every implementation that runs here against NumPy, and which one is chosen."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from kernels_pallas.attention import attention
+from kernels_pallas.attention.blocked import BLOCK
+
+TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
+each_implementation = pytest.mark.parametrize("implementation", ["xla", "blocked"])
+
+
+def draw(tokens, rows, *, worlds=2, heads=4, groups=4, width=16, dtype="float32"):
+    rng = np.random.default_rng(tokens + rows)
+    shapes = ((worlds, tokens, heads, width), *2 * ((worlds, rows, groups, width),))
+    return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+
+
+def oracle(query, key, value, length):
+    """Compute attention in float64, world by world."""
+    query, key, value = (np.asarray(a, np.float64) for a in (query, key, value))
+    group = query.shape[2] // key.shape[2]
+    made = []
+    for q, k, v, n in zip(query, key, value, np.broadcast_to(length, len(query))):
+        k, v = (a[:n].repeat(group, axis=1) for a in (k, v))
+        logits = np.einsum("tnh,wnh->ntw", q, k) * q.shape[-1] ** -0.5
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        made.append(np.einsum("ntw,wnh->tnh", weights / weights.sum(axis=-1, keepdims=True), v))
+    return np.stack(made)
+
+
+@each_implementation
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize(
+    "rows, length", [(7, 7), (BLOCK, 1), (BLOCK + 1, BLOCK + 1), (2 * BLOCK + 90, [BLOCK, 2 * BLOCK + 3])]
+)
+def test_it_equals_numpy(implementation, dtype, groups, rows, length):
+    arrays = draw(5, rows, groups=groups, dtype=dtype)
+    got = attention(*arrays, length=jnp.asarray(length, jnp.int32), implementation=implementation)
+    assert got.dtype == dtype
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(np.asarray(got, np.float64), oracle(*arrays, length), atol=tolerance, rtol=tolerance)
+
+
+def test_without_a_length_all_rows_are_seen():
+    arrays = draw(3, BLOCK + 4)
+    got = attention(*arrays, implementation="blocked")
+    np.testing.assert_allclose(got, oracle(*arrays, BLOCK + 4), atol=2e-6)
+
+
+def test_large_logits_do_not_overflow():
+    query, key, value = draw(3, BLOCK + 4)
+    got = attention(300 * query, key, value, implementation="blocked")
+    np.testing.assert_allclose(got, oracle(300 * query, key, value, BLOCK + 4), atol=1e-3)
+
+
+def test_blocks_past_the_length_are_never_met():
+    query, key, value = draw(3, 2 * BLOCK)
+    past = jnp.arange(2 * BLOCK)[:, None, None] >= BLOCK
+    got = attention(query, *(jnp.where(past, jnp.nan, a) for a in (key, value)), length=BLOCK, implementation="blocked")
+    np.testing.assert_allclose(got, oracle(query, key, value, BLOCK), atol=2e-6)
+
+
+def test_worlds_mapped_over_equal_worlds_of_a_batch():
+    arrays, lengths = draw(3, BLOCK + 20), jnp.array([9, BLOCK + 7], jnp.int32)
+    alone = jax.vmap(lambda *a: attention(*(x[None] for x in a[:3]), length=a[3], implementation="blocked")[0])
+    want = attention(*arrays, length=lengths, implementation="blocked")
+    np.testing.assert_allclose(alone(*arrays, lengths), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [4, 2])
+def test_gradients_are_those_of_xla(groups):
+    arrays, length = draw(3, BLOCK + 20, groups=groups), jnp.int32(BLOCK + 5)
+
+    def gradient(implementation):
+        def loss(*a):
+            return (attention(*a, length=length, implementation=implementation) ** 2).sum()
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arrays)
+
+    for got, want in zip(gradient("blocked"), gradient("xla")):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def program(arrays, **options):
+    return jax.jit(lambda *a: attention(*a, length=jnp.int32(9), **options)).trace(*arrays)
+
+
+def test_a_cpu_loops_unless_logits_are_few():
+    few, many = draw(4, 64), jax.eval_shape(lambda: draw(64, 1024))
+    assert program(few).lower().as_text() == program(few, implementation="xla").lower().as_text()
+    assert program(many).lower().as_text() == program(many, implementation="blocked").lower().as_text()
+    assert "while" in program(many).lower().as_text()
+
+
+def test_logits_are_never_whole():
+    arrays = jax.eval_shape(lambda: draw(256, 4096))
+    temporaries = program(arrays).lower().compile().memory_analysis().temp_size_in_bytes
+    assert temporaries < 2 * 4 * 256 * 4096 * 4 / 8  # an eighth of the logits; XLA's own takes twice their size
+
+
+def test_a_program_for_another_platform_has_no_loop():
+    arrays = jax.eval_shape(lambda: draw(64, 1024))
+    assert "while" not in program(arrays).lower(lowering_platforms=("tpu",)).as_text()
+
+
+def test_heads_that_are_split_are_not_looped_over():
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(AxisType.Auto,))
+    arrays = jax.eval_shape(lambda: draw(64, 1024))
+    with jax.set_mesh(mesh):
+        assert "while" not in program(arrays).lower().as_text()
+
+
+def test_what_does_not_fit_is_refused():
+    query, key, value = draw(3, 8)
+    with pytest.raises(ValueError, match="do not fit; expected"):
+        attention(query, key[:, :, :3], value[:, :, :3])
+    with pytest.raises(ValueError, match="'flash' is unknown; give 'xla'"):
+        attention(query, key, value, implementation="flash")
