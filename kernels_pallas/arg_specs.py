@@ -35,6 +35,6 @@ LINGBOT_464 = ArgSpec(name="lingbot_464x832", leading=(40,), tokens=4524, picks=
 MATRIX_GAME = ArgSpec(name="matrix_game2", leading=(30,), tokens=2640, picks=1760, heads=12, head_dim=128)
 INSPATIO = ArgSpec(name="inspatio", leading=(30,), tokens=4680, picks=3120, heads=12, head_dim=128)
 LINGBOT_SHARDED = ArgSpec(name="lingbot_8_devices", leading=(40,), tokens=4680, picks=3120, heads=5, head_dim=128)
-DEMO = ArgSpec(name="demo_world", leading=(3, 1), tokens=48, picks=32, heads=3, head_dim=32, dtype="float32")
+DEMO = ArgSpec(name="demo_world", leading=(5, 1), tokens=72, picks=48, heads=4, head_dim=40, dtype="float32")
 
 REAL = (LINGBOT, LINGBOT_464, MATRIX_GAME, INSPATIO, LINGBOT_SHARDED, DEMO)

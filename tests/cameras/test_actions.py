@@ -10,9 +10,7 @@ from worldkv_jax.cameras.actions import (
     Stance,
     dead_reckon,
     fit_units,
-    full_turn,
     mouse_turn,
-    pairs_from_poses,
     resting,
 )
 
@@ -144,38 +142,3 @@ def test_fitting_needs_something_to_fit():
         fit_units([(1.0, -15.0)])
     with pytest.raises(ValueError, match="pairs of frames and scene units, all finite"):
         fit_units(walks=[(3, np.nan)])
-
-
-def test_units_are_fitted_to_the_poses_of_a_rollout():
-    rng, true = np.random.default_rng(3), MotionUnits(degrees_per_mouse_unit=9.0, step=0.4, diagonal_step=0.25)
-    walk = rng.integers(-1, 2, (80, 2)).astype(float)
-    mouse = np.stack([np.zeros(80), rng.choice([-0.1, 0.0, 0.1], 80)], axis=-1)
-    poses = dead_reckon(Motion(walk, mouse_turn(mouse, true)), true).pose()
-    fitted = fit_units(*pairs_from_poses(mouse[:, 1], walk, poses))
-    assert fitted.degrees_per_mouse_unit == pytest.approx(9.0)
-    assert fitted.step == pytest.approx(0.4)
-    with pytest.raises(ValueError, match="81 poses need mouse"):
-        pairs_from_poses(mouse[:79, 1], walk, poses)
-
-
-def similarity_of_a_turn(degrees_per_frame, frames):
-    """Likeness to the first frame of a panorama that is looked at all around."""
-    angle = np.deg2rad(np.arange(frames) * degrees_per_frame)
-    return np.exp((np.cos(angle) - 1) * 20)
-
-
-def test_a_full_turn_is_found_by_the_picture_that_comes_back():
-    similarity = similarity_of_a_turn(1.25, 330)
-    pair = full_turn(similarity, np.full(330, 0.1))
-    assert pair == (pytest.approx(28.8), 360.0)
-    assert fit_units([pair]).degrees_per_mouse_unit == pytest.approx(12.5)
-
-
-def test_what_is_no_full_turn_is_refused():
-    similarity = similarity_of_a_turn(1.25, 330)
-    with pytest.raises(ValueError, match="does not come back"):
-        full_turn(similarity[:200], np.full(200, 0.1))
-    with pytest.raises(ValueError, match="one way"):
-        full_turn(similarity, np.where(np.arange(330) < 9, 0.1, -0.1))
-    with pytest.raises(ValueError, match="one a frame"):
-        full_turn(similarity, np.full(329, 0.1))

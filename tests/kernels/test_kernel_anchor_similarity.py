@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels_pallas.anchor_similarity import Partials, anchor_similarity, anchor_vector, cosine, squared_norm
-from kernels_pallas.arg_specs import DEMO, ArgSpec
+from kernels_pallas.arg_specs import ArgSpec
 from tests.kernels.kernel_suite import KernelSuite
 
 ANCHOR_TOKENS = 7
@@ -63,10 +63,6 @@ class TestTriton(AnchorSimilaritySuite):
 
 class TestMosaicGpu(AnchorSimilaritySuite):
     implementation = "mosaic_gpu"
-
-    def skip_if_unfit(self, spec):
-        if spec is DEMO:
-            pytest.skip("48 tokens are less than a block")
 
     def test_refuses_small_or_odd_tokens(self):
         for shape, dtype in (((48, 4, 64), "bfloat16"), ((64, 3, 40), "bfloat16"), ((64, 4, 64), "float16")):

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worldkv_jax.cameras.checks import validate_poses
-from worldkv_jax.cameras.poses import inverse, pose_from_angles
+from worldkv_jax.cameras.poses import pose_from_angles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,67 +132,6 @@ def fit_units(
         step = _slope("walks", "frames and scene units", walks)
         found |= {"step": step, "diagonal_step": step * units.diagonal_step / units.step}
     return dataclasses.replace(units, calibrated=True, **found)
-
-
-def pairs_from_poses(
-    mouse: np.ndarray, walk: np.ndarray, poses: np.ndarray
-) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Compare the actions of a rollout with its poses, as a structure-from-motion program finds them.
-
-    Args:
-        mouse: ``[n]`` yaw of the mouse in mouse units, row ``p`` turning frame ``p`` towards the next.
-        walk: ``[n, 2]`` forward and right, each -1, 0 or 1.
-        poses: ``[n + 1, 4, 4]`` camera-to-world.
-
-    Returns:
-        Pairs of turns and pairs of walks for `fit_units`, a frame each; frames with diagonal walks count for turns
-        alone.
-
-    Raises:
-        ValueError: invalid poses, or another number of them than one more than the actions.
-    """
-    mouse, walk, poses = np.asarray(mouse, np.float64), np.asarray(walk, np.float64), validate_poses(poses)
-    if mouse.shape != (len(poses) - 1,) or walk.shape != (len(poses) - 1, 2):
-        raise ValueError(
-            f"{len(poses)} poses need mouse [{len(poses) - 1}] and walk [{len(poses) - 1}, 2], got {mouse.shape} and "
-            f"{walk.shape}"
-        )
-    steps = inverse(poses[:-1]) @ poses[1:]
-    degrees = np.rad2deg(np.arctan2(steps[:, 0, 2], steps[:, 2, 2]))
-    distances = np.linalg.norm(steps[:, :3, 3], axis=-1)
-    turned, walked = mouse != 0, np.abs(walk).sum(axis=-1) == 1
-    turns = list(zip(mouse[turned].tolist(), degrees[turned].tolist()))
-    return turns, [(1.0, distance) for distance in distances[walked].tolist()]
-
-
-def full_turn(similarity: np.ndarray, mouse: np.ndarray) -> tuple[float, float]:
-    """Measure a steady turn by when the first picture comes back.
-
-    Args:
-        similarity: ``[n]`` of each frame to the first one, the larger the more alike.
-        mouse: ``[n]`` yaw of the mouse in mouse units, row ``p`` turning frame ``p`` towards the next.
-
-    Returns:
-        Mouse units of a turn by 360 degrees, and 360: a pair for `fit_units`.
-
-    Raises:
-        ValueError: frames of other numbers, a mouse that rests or turns both ways, or a picture that does not come
-            back.
-    """
-    similarity, mouse = np.asarray(similarity, np.float64), np.asarray(mouse, np.float64)
-    if similarity.shape != mouse.shape or similarity.ndim != 1 or len(similarity) < 3:
-        raise ValueError(f"got {similarity.shape} similarities and {mouse.shape} rows of the mouse; give one a frame")
-    if not (np.isfinite(mouse).all() and np.isfinite(similarity).all()):
-        raise ValueError("similarities and mouse must be finite numbers")
-    if (mouse[:-1] * mouse[0] <= 0).any():
-        raise ValueError("the mouse must turn one way in every frame; use a rollout that only turns")
-    # The picture first leaves: what follows its least likeness is the way back.
-    away = int(similarity.argmin())
-    back = away + int(similarity[away:].argmax())
-    middle = (similarity[away] + similarity[0]) / 2
-    if back == away or similarity[back] < middle or back == len(similarity) - 1:
-        raise ValueError("the first picture does not come back and leave again; turn for longer")
-    return float(np.abs(mouse[:back]).sum()), 360.0
 
 
 def _wrap(degrees: np.ndarray) -> np.ndarray:
