@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from checkpoints.key_tables import Row
+from checkpoints.key_tables import Row, Target, expected_tensors
+from checkpoints.parameter_paths import flatten
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -32,6 +33,11 @@ class Component:
     """Regular expressions of PyTorch keys that the network does not need; they are left out without complaint."""
     optional: bool = False
     """Whether a model folder may lack it."""
+
+    def tensors(self, config: Any, naming: str = "original") -> dict[str, Target]:
+        """List the PyTorch tensors that fill a network of this configuration, by key."""
+        shapes = {path: leaf.shape for path, leaf in flatten(self.abstract(config)).items()}
+        return expected_tensors(self.tables[naming], shapes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ def load_entry(kind: str, name: str, value: str) -> Any:
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:
-        raise ValueError(f"{kind} {name!r} cannot be loaded from {module}: {error}; install what is missing") from error
+        hidden = hidden_by(module)
+        advice = f"{hidden}; start elsewhere, or rename it" if hidden else "install what is missing"
+        raise ValueError(f"{kind} {name!r} cannot be loaded from {module}: {error}; {advice}") from error
     if not attribute:
         return loaded
     if not hasattr(loaded, attribute):
         raise ValueError(f"{kind} {name!r} is broken: its module {module} has no {attribute}")
     return getattr(loaded, attribute)
+
+
+def hidden_by(module: str) -> str | None:
+    """Say which folder of the user's hides the package of a module that is installed elsewhere; ``None`` for none."""
+    package = module.split(".")[0]
+    spec = importlib.util.find_spec(package) if package not in sys.modules else sys.modules[package].__spec__
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    own = Path(__file__).parents[1] / package
+    if not places or not own.is_dir() or own.resolve() in (place.resolve() for place in places):
+        return None
+    return f"{places[0]} hides the package {package!r} of worldkv-jax"
 
 
 def read_help(value: str) -> str:

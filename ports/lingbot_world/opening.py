@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import is_embedding
 from ports.wan.latents import CELL
-from ports.wan.program.frame_size import read_size
+from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import (
     check_parts,
@@ -67,7 +68,12 @@ def open_session(
     notes: list[str] = []
     image = None if options.image is None else read_picture(options.image, tell=notes.append)
     rows, columns = _latent_size(options, image)
-    path, length = _path(options, config)
+    path, length = _path(options, config, tell=notes.append)
+    if options.frames is not None and length.frames < options.frames:
+        poses = "" if path is None else f", along {len(path.track)} poses"
+        notes.append(f"the video has {length.frames} frames and not {options.frames}: whole chunks{poses}")
+    if image is not None and options.resolution is not None:
+        notes += lies_differently("resolution", (rows, columns), image.shape[:2])
     chosen = choose_released(options.released, memory, sink_size=config.sink_frames)
     chosen = choose_memory(memory, DEFAULT.fitted(length.chunks)) if chosen is None else chosen
     check_released_window(chosen, length.latents)
@@ -151,7 +157,9 @@ def _latent_size(options: "LingBotOptions", image: np.ndarray | None) -> tuple[i
     return latent_size((height, width) if image is None else image.shape[:2], height * width)
 
 
-def _path(options: "LingBotOptions", config: LingBotConfig) -> tuple[CameraPath | None, Length]:
+def _path(
+    options: "LingBotOptions", config: LingBotConfig, *, tell: Callable[[str], object]
+) -> tuple[CameraPath | None, Length]:
     if options.frames is not None and options.frames < 1:
         raise ValueError(f"`frames` {options.frames} must be at least 1")
     given = options.trajectory or TOUR
@@ -160,10 +168,10 @@ def _path(options: "LingBotOptions", config: LingBotConfig) -> tuple[CameraPath 
             raise ValueError(f"`trajectory` {LIVE} needs `frames`: how many there may be, for which there is room")
         return None, rollout_length(options.frames)
     if config.control == "act" and options.trajectory is None:
-        track = read_path(given, "cam", frames=options.frames).track
+        track = read_path(given, "cam", frames=options.frames, tell=tell).track
         path = CameraPath(track, np.zeros((len(track), 4)))
     else:
-        path = read_path(given, config.control, frames=options.frames)
+        path = read_path(given, config.control, frames=options.frames, tell=tell)
     return path, rollout_length(options.frames or len(path.track), len(path.track))
 
 

@@ -20,7 +20,7 @@ from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL
-from ports.wan.program.frame_size import read_size
+from ports.wan.program.frame_size import lies_differently, read_size
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import MemoryConfig
@@ -46,6 +46,8 @@ def open_session(
     actions, chunks = _actions(options, variant)
     notes: list[str] = []
     images = [read_picture(path, tell=notes.append) for path in _listed(options.image)]
+    if options.size is not None:
+        notes += [note for image in images for note in lies_differently("size", (rows, columns), image.shape[:2])]
     pictures = np.stack([fit_picture(image, rows * CELL, columns * CELL) for image in images]) if images else None
     worlds = _worlds(pictures, actions)
     config, coder, tower, decoder = _networks(options, variant)

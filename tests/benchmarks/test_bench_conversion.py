@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from worldkv_jax.benchmarks.conversion import ConversionBenchmark, largest_layer, lingbot_tensors
+from worldkv_jax.benchmarks.conversion import ConversionBenchmark, largest_layer, transformer_tensors
 from worldkv_jax.cli.main import main
 
 
 def test_the_tensors_are_those_of_the_real_model():
-    tensors = lingbot_tensors(5120, 40)
+    tensors = transformer_tensors(5120, 40)
     assert len(tensors) == 1421
     assert sum(math.prod(shape) for shape in tensors.values()) == 18_544_332_864
     assert largest_layer(tensors) == 4 * 456_272_384

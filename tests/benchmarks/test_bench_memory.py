@@ -11,7 +11,7 @@ from worldkv_jax.benchmarks import sizing
 from worldkv_jax.benchmarks.memory import check_rows
 from worldkv_jax.benchmarks.selection import plan_selection
 from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits, needed_bytes
-from worldkv_jax.benchmarks.storage import OPERATIONS, SHAPES, plan_storage
+from worldkv_jax.benchmarks.storage import OPERATIONS, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort, live_bytes, measure
 from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.cameras import validate_poses
@@ -113,7 +113,7 @@ def test_sizes_that_would_take_too_long_are_left_out_and_said_so(tmp_path, capsy
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--shape", "lingbo"], "did you mean 'lingbot'"),
+        (["--shape", "lingbut"], "did you mean 'lingbot-world-fast'"),
         (["--rules", "attention"], "unknown rule that needs cameras alone 'attention'"),
         (["--sizes", "3"], "retrieval.chunks=6"),
         (["--capacities", "3"], "retrieval.chunks=6"),
@@ -130,9 +130,9 @@ def test_wrong_arguments_are_refused_before_measuring(words, text, tmp_path, cap
 
 
 def test_too_large_a_bank_names_the_biggest_that_fits(monkeypatch):
-    (layout,) = plan_storage(["device"], [50], spec=SHAPES["demo"])
+    (layout,) = plan_storage(["device"], [50], spec=shape_named("demo"))
     fixed, chunk = needed_bytes(layout)
-    assert chunk == bank_bytes(layout) // 50 == SHAPES["demo"].bytes(1, 24 + 2 * 6)
+    assert chunk == bank_bytes(layout) // 50 == shape_named("demo").bytes(1, 24 + 2 * 6)
     monkeypatch.setattr(sizing, "available_host_bytes", lambda: 2 * (fixed + 20 * chunk))
     with pytest.raises(ValueError, match=r"of main memory, .* the biggest capacity that fits is 20 chunks"):
         check_fits(layout, 0.5)
@@ -141,7 +141,7 @@ def test_too_large_a_bank_names_the_biggest_that_fits(monkeypatch):
 
 
 def test_device_and_host_memory_are_judged_apart(monkeypatch):
-    on_device, on_host = plan_storage(["device", "pinned_host"], [50], spec=SHAPES["demo"])
+    on_device, on_host = plan_storage(["device", "pinned_host"], [50], spec=shape_named("demo"))
     fixed, chunk = needed_bytes(on_host)
     monkeypatch.setattr(sizing, "available_device_bytes", lambda: fixed + 10 * chunk)
     monkeypatch.setattr(sizing, "available_host_bytes", lambda: 50 * chunk)

@@ -12,6 +12,7 @@ from tests.memory.walks import recall, worldkv
 from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
+from worldkv_jax.rollout.stream import _normal
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 
@@ -21,6 +22,16 @@ def test_the_same_key_gives_the_same_world():
     np.testing.assert_array_equal(runs[0], runs[1])
     assert np.abs(runs[0] - runs[2]).max() > 0.1
     assert len({chunk.tobytes() for chunk in runs[0]}) == 5, "every chunk has its own noise"
+
+
+def test_noise_of_a_world_is_the_same_alone_in_a_batch_and_under_x64():
+    alone, three = (_normal(jax.random.key(7), np.int32(1), worlds, (2, 4)) for worlds in (1, 3))
+    np.testing.assert_array_equal(alone[:, 0], three[:, 0])
+    assert np.abs(three[:, 0] - three[:, 1]).max() > 0.1
+    with jax.enable_x64(True):
+        wide = _normal(jax.random.key(7), np.int32(1), 1, (2, 4))
+    assert wide.dtype == np.float32
+    np.testing.assert_array_equal(wide, alone)
 
 
 def test_injected_noise_is_what_the_chunk_starts_from():

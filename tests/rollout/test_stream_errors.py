@@ -1,5 +1,6 @@
 """What a rollout refuses, before it has made anything."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -94,6 +95,20 @@ def test_a_full_memory_is_said_before_the_chunk_is_made(config, live):
 def test_exactly_one_thing_decides_the_noise(options):
     world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
     with pytest.raises(ValueError, match="give either key or noise"):
+        ro.rollout(BACKBONE, PARAMS, world, views(1), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"key": 0}, r"key is 0; give one typed key, such as jax.random.key\(0\)"),
+        ({"key": jax.random.split(jax.random.key(0))}, "give one typed key"),
+        ({"noise": noise(0)}, "noise is a ndarray; give a function from a chunk's number to its noise"),
+    ],
+)
+def test_wrong_keys_and_noise_are_said_in_words(options, says):
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    with pytest.raises(ValueError, match=says):
         ro.rollout(BACKBONE, PARAMS, world, views(1), **options)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from checkpoints.components import Component
-from checkpoints.key_tables import Target, expected_tensors
+from checkpoints.key_tables import Target
 
 
 def paths(params: Any) -> dict[str, Any]:
@@ -21,8 +21,7 @@ def paths(params: Any) -> dict[str, Any]:
 
 def tensors_of(component: Component, config: Any, naming: str = "original") -> dict[str, Target]:
     """List the PyTorch tensors that fill a network of this configuration."""
-    shapes = {path: leaf.shape for path, leaf in paths(component.abstract(config)).items()}
-    return expected_tensors(component.tables[naming], shapes)
+    return component.tensors(config, naming)
 
 
 def draw(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from worldkv_jax.entry_points import find_entries, load_entry
 from worldkv_jax.sessions.provenance import describe_machine
 
 MODEL = "lingbot-world-fast"
@@ -72,40 +73,13 @@ def run_conversion_benchmark(
     }
 
 
-def lingbot_tensors(dim: int, layers: int) -> dict[str, tuple[int, ...]]:
-    """List the transformer's tensors at a width (LingBot-World specification, section 2)."""
-    ffn, text, frequencies = dim * 27 // 10, dim * 4 // 5, 256
-    square, vector = (dim, dim), (dim,)
-
-    def linear(key, d_out, d_in):
-        return {f"{key}.weight": (d_out, d_in), f"{key}.bias": (d_out,)}
-
-    tensors: dict[str, tuple[int, ...]] = {
-        "patch_embedding.weight": (dim, 36, 1, 2, 2),
-        "patch_embedding.bias": vector,
-        **linear("patch_embedding_wancamctrl", dim, 1536),
-        **linear("c2ws_hidden_states_layer1", *square),
-        **linear("c2ws_hidden_states_layer2", *square),
-        **linear("text_embedding.0", dim, text),
-        **linear("text_embedding.2", *square),
-        **linear("time_embedding.0", dim, frequencies),
-        **linear("time_embedding.2", *square),
-        **linear("time_projection.1", 6 * dim, dim),
-        "head.modulation": (1, 2, dim),
-        **linear("head.head", 64, dim),
-    }
-    for layer in range(layers):
-        block = f"blocks.{layer}"
-        tensors[f"{block}.modulation"] = (1, 6, dim)
-        for attention in ("self_attn", "cross_attn"):
-            for part in "qkvo":
-                tensors |= linear(f"{block}.{attention}.{part}", *square)
-            tensors |= {f"{block}.{attention}.norm_{part}.weight": vector for part in "qk"}
-        tensors |= {f"{block}.norm3.weight": vector, f"{block}.norm3.bias": vector}
-        tensors |= linear(f"{block}.ffn.0", ffn, dim) | linear(f"{block}.ffn.2", dim, ffn)
-        for part in ("injector_layer1", "injector_layer2", "scale_layer", "shift_layer"):
-            tensors |= linear(f"{block}.cam_{part}", *square)
-    return tensors
+def transformer_tensors(dim: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """List the transformer's tensors at a width, as the model's checkpoint format has them."""
+    released = load_entry("checkpoint format", MODEL, find_entries("worldkv_jax.checkpoints")[MODEL])
+    transformer = released.components[0]
+    sizes = {"dim": dim, "ffn_dim": dim * 27 // 10, "text_dim": dim * 4 // 5, "heads": dim // _HEAD_DIM}
+    config = transformer.from_json(sizes | {"layers": layers})
+    return {key: target.shape for key, target in transformer.tensors(config).items()}
 
 
 def largest_layer(tensors: Mapping[str, tuple[int, ...]]) -> int:
@@ -121,7 +95,7 @@ def largest_layer(tensors: Mapping[str, tuple[int, ...]]) -> int:
 def _measure(benchmark: ConversionBenchmark, folder: Path) -> Iterator[dict]:
     source, out = folder / "source", folder / "converted"
     for dim in benchmark.dims:
-        tensors = lingbot_tensors(dim, benchmark.layers)
+        tensors = transformer_tensors(dim, benchmark.layers)
         try:
             size = _write(source, tensors, dim)
             command = ["convert", MODEL, str(source), str(out), "--only", "dit"]

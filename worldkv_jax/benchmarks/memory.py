@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from worldkv_jax.benchmarks.selection import measure_selection, plan_selection
-from worldkv_jax.benchmarks.storage import OPERATIONS, SHAPES, measure_storage, plan_storage
+from worldkv_jax.benchmarks.storage import OPERATIONS, measure_storage, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort
-from worldkv_jax.names import check_name
 from worldkv_jax.sessions.provenance import describe_machine
 
 
@@ -24,7 +23,7 @@ class MemoryBenchmark:
     capacities: Sequence[int] = (10, 30, 100, 300, 1_000)
     """Chunks in the full bank; none to leave this part out."""
     shape: str = "demo"
-    """Keys and values, a name of `SHAPES`."""
+    """Keys and values, see `shape_named`."""
     retrieve: int = 6
     keep_ratio: float = 0.25
     memory_share: float = 0.5
@@ -50,7 +49,7 @@ def run_memory_benchmark(
         ValueError: parameters that do not fit together or do not fit in memory, before anything is measured.
     """
     progress = progress or (lambda rows, total: rows)
-    spec = SHAPES[check_name("shape", benchmark.shape, SHAPES)]
+    spec = shape_named(benchmark.shape)
     choosing = plan_selection(benchmark.rules, benchmark.sizes, retrieve=benchmark.retrieve)
     storing = plan_storage(
         benchmark.tiers,

@@ -15,14 +15,24 @@ from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, Layout, WorldMemory, recall, remember
 from worldkv_jax.memory.index import select
+from worldkv_jax.names import check_name
+from worldkv_jax.sessions import model_names, open_model
 
-SHAPES = {
-    "tiny": KVSpec(layers=2, heads=2, head_dim=8, tokens_per_frame=4),
-    "demo": KVSpec(layers=5, heads=4, head_dim=40, tokens_per_frame=24),
-    "matrix-game": KVSpec(layers=30, heads=12, head_dim=128, tokens_per_frame=880, dtype="bfloat16"),
-    "lingbot": KVSpec(layers=40, heads=40, head_dim=128, tokens_per_frame=1560, dtype="bfloat16"),
-}
-"""Keys and values of the models that the memory is made for; the demo world's also suit a CPU."""
+_TINY = KVSpec(layers=2, heads=2, head_dim=8, tokens_per_frame=4)
+
+
+def shape_named(name: str) -> KVSpec:
+    """Return keys and values of a shape: ``tiny``, or those of a model, whose name may be cut short.
+
+    Raises:
+        ValueError: no model's name begins so, or the model does not know its size without being told more.
+    """
+    if name == "tiny":
+        return _TINY
+    models = [model for model in model_names() if model.startswith(name)]
+    model = models[0] if len(models) == 1 else check_name("shape", name, ("tiny", *model_names()))
+    return open_model(model).check(weights=False).backbone.spec
+
 
 OPERATIONS = ("select", "recall", "remember", "recall + remember")
 """What is timed at a full bank; ``select`` is the part of ``recall`` that looks at every chunk."""

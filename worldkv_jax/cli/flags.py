@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from worldkv_jax.sessions.options import ReleasedCommand, described_fields, field_types
+from worldkv_jax.sessions.seeds import check_seed
 
 _IGNORED = "ignored_flags"
 
@@ -107,3 +108,11 @@ def in_flags(text: str, parser: argparse.ArgumentParser) -> str:
         return flags.get(found["name"], found[0])
 
     return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", flag, text)
+
+
+def seed_number(word: str) -> int:
+    """Read a seed: a whole number of 64 bits."""
+    try:
+        return check_seed(int(word))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 0 to 2**64 - 1") from None

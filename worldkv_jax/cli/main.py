@@ -1,17 +1,19 @@
 """The ``worldkv`` command line: chooses a command, runs it, and turns its errors into messages."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
 from worldkv_jax.cli.commands import find_commands, load_command
+from worldkv_jax.cli.errors import Terminated, signals_as_exceptions, user_message
 from worldkv_jax.entry_points import read_help
 from worldkv_jax.names import check_name
 
 _PACKAGES = ("worldkv-jax", "jax", "jaxlib", "flax")
-_USER_ERROR, _INTERRUPTED = 2, 130  # the codes that argparse and shells use
+_USER_ERROR, _INTERRUPTED, _UNREAD, _TERMINATED = 2, 130, 141, 143  # the codes that argparse and shells use
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,9 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; ``sys.argv`` by default.
 
     Returns:
-        Exit code: 0 done; 2 wrong arguments, or a ``ValueError``, ``OSError`` or missing package, whose text is
-        printed after ``error:`` (with its traceback under ``--debug``); 130 interrupted. Other exceptions are
-        defects of the program and pass through.
+        Exit code: 0 done; 2 for what users can cause (wrong arguments and files, missing packages, too little memory,
+        a device that is not there), whose text is printed after ``error:`` (with its traceback under ``--debug``); 130
+        interrupted, 143 terminated, 141 where nobody reads the output any more. Other exceptions are defects of the
+        program and pass through.
 
     Raises:
         SystemExit: after ``--help`` and ``--version`` (code 0) and for options that do not exist (code 2).
@@ -33,15 +36,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Taken out here, so that it may stand anywhere, also behind the sub-commands of a command.
     argv = [word for word in argv if word != "--debug"]
     try:
-        return _run(argv)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {_message(error)}", file=sys.stderr)
-        return _USER_ERROR
+        with signals_as_exceptions():
+            code = _run(argv)
+            sys.stdout.flush()  # here, where a closed pipe is still an error of ours
+            return code
+    except BrokenPipeError:
+        # What is still buffered would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return _TERMINATED
+    except Exception as error:
+        said = user_message(error)
+        if said is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {said}", file=sys.stderr)
+        return _USER_ERROR
 
 
 def _run(argv: list[str]) -> int:
@@ -70,13 +86,6 @@ def _run(argv: list[str]) -> int:
         return _USER_ERROR
     command.run(args)
     return 0
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        places = [str(place) for place in (error.filename, error.filename2) if place is not None]
-        return ": ".join([" -> ".join(places), error.strerror.lower()]) if places else error.strerror.lower()
-    return str(error) or type(error).__name__
 
 
 class _Version(argparse.Action):

@@ -1,8 +1,11 @@
 """The command ``worldkv rollout``: generates a video with a model and a memory."""
 
 import argparse
+import sys
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
+from worldkv_jax.cli.errors import out_of_memory
+from worldkv_jax.cli.flags import seed_number
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
 
 HELP = "generate a video with one of the models, chunk by chunk"
@@ -17,133 +20,86 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--out", default="outputs/rollout", metavar="DIR", help="folder for video and report")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
+    group.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the noise (default: 0)")
     group.add_argument("--latents", action="store_true", help="also write the latents, latents.npy")
     group.add_argument("--no-decode", action="store_true", help="make latents only, no video")
-    group.add_argument("--force", action="store_true", help="try even if the plan says that it does not fit")
+    group.add_argument(
+        "--force", action="store_true", help="write over an earlier rollout, and try what does not fit by the plan"
+    )
     add_cache_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, load the model, generate, and write video.mp4 and report.json."""
+    from worldkv_jax.sessions.recording import WRITES
     from worldkv_jax.sessions.results import prepare_output
 
     use_cache(args)
     session = open_session(args, decode=not args.no_decode)
-    plan = _check_fits(session, args)
-    folder = prepare_output(args.out)
+    _check_fits(session, args)
+    folder = prepare_output(args.out, writes=WRITES, force=args.force)
     if session.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing; speed and memory are those of the real model")
+    try:
+        report, files = _generate(session, folder, args)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise ValueError(f"out of memory ({str(error).splitlines()[0]}): {_advice(session, args)}") from error
+    _print_summary(report)
+    print(*files, sep="\n")
+
+
+def _generate(session, folder, args: argparse.Namespace) -> tuple[dict, list]:
+    """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
+    from worldkv_jax.sessions.recording import recording
+
     told = len(session.notes)
     session = session.load()
     tell(session.notes[told:], args)
-    made = session.stream(session.start(), seed=args.seed, progress=True)
-    report = _write(folder, made, session, args, plan)
-    _print_summary(report)
-    print(*report["files"], sep="\n")
+    about = {"model": args.model, "seed": args.seed}
+    record = None
+    try:
+        with recording(session, folder, about, latents=args.latents) as record:
+            for chunk in session.stream(session.start(), seed=args.seed, progress=True):
+                record(chunk)
+    except BaseException:
+        if record is not None and record.files:
+            print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)
+            print(*record.files, sep="\n", file=sys.stderr)
+        raise
+    return record.report, record.files
 
 
-def _check_fits(session, args: argparse.Namespace):
+def _check_fits(session, args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
-    import jax
-
     from worldkv_jax.memory import format_bytes
-    from worldkv_jax.sessions.plan import advise
 
-    plan = session.plan()
-    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    plan, limit = session.plan(), _device_limit()
     if limit is None or plan.fits(limit) or args.force:
-        return plan
+        return
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
-    sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": limit}
-    advice = in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
     raise ValueError(
         f"the rollout needs {format_bytes(plan.total_bytes)} on the device, which has {format_bytes(limit)} for "
-        f"programs ({needs}): {advice}; --force tries anyway, XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 gives programs more"
+        f"programs ({needs}): {_advice(session, args)}; --force tries anyway, XLA_PYTHON_CLIENT_MEM_FRACTION=0.95 "
+        "gives programs more"
     )
 
 
-def _write(folder, made, session, args, plan) -> dict:
-    """Write what comes, as it comes, and the report at the end."""
-    import contextlib
-    import dataclasses
-    import time
+def _advice(session, args: argparse.Namespace) -> str:
+    """Say what would make the rollout fit."""
+    from worldkv_jax.sessions.plan import advise
 
-    import numpy as np
-
-    from worldkv_jax.media import writing_video
-    from worldkv_jax.media.files import replacing
-    from worldkv_jax.sessions.provenance import describe_machine
-    from worldkv_jax.sessions.results import write_json
-
-    # Files of a model without training are named so: they are found long after what was printed is gone.
-    prefix = "random_weights_" if session.random_weights else ""
-    names = [] if args.no_decode else [f"{prefix}video{_world(b, session)}.mp4" for b in range(session.worlds)]
-    rows, latents, left, since = [], [], session.pixel_frames, time.perf_counter()
-    with contextlib.ExitStack() as open_files:
-        videos = [
-            open_files.enter_context(writing_video(folder / name, fps=session.fps, scale=session.pixel_scale))
-            for name in names
-        ]
-        for chunk in made:
-            rows.append(_row(chunk))
-            if args.latents:
-                latents.append(np.asarray(chunk.latents, np.float32))
-            if videos:
-                shown = chunk.frames.shape[1] if left is None else min(left, chunk.frames.shape[1])
-                left = None if left is None else left - shown
-                for video, frames in zip(videos, chunk.frames if shown else []):
-                    video(frames[:shown])
-    seconds = time.perf_counter() - since
-    if args.latents:
-        names.append(f"{prefix}latents.npy")
-        with replacing(folder / names[-1]) as draft:
-            np.save(draft, np.concatenate(latents, axis=1))
-    report = {
-        "model": args.model,
-        "seed": args.seed,
-        **describe_machine(),
-        "weights": "random" if session.random_weights else "loaded",
-        "request": session.summary,
-        "memory": dataclasses.asdict(session.memory),
-        "plan": dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes},
-        "seconds": seconds,
-        "fps": _steady_fps(rows),
-        "latency": _latency(rows),
-        "chunks": rows,
-    }
-    path = write_json(folder / f"{prefix}report.json", report)
-    return report | {"files": [str(folder / name) for name in names] + [str(path)]}
+    # Where the device does not say what it has, a little less than is needed.
+    room = _device_limit() or session.plan().total_bytes * 9 // 10
+    sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": room}
+    return in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
 
 
-def _world(index: int, session) -> str:
-    return f"_{index}" if session.worlds > 1 else ""
+def _device_limit() -> int | None:
+    import jax
 
-
-def _row(chunk) -> dict:
-    return {
-        "index": chunk.index,
-        "seconds": chunk.seconds,
-        "frames": 0 if chunk.frames is None else chunk.frames.shape[1],
-        "retrieved": chunk.retrieved,
-        "attended_tokens": chunk.attended_tokens,
-        "kv_bytes": chunk.kv_bytes,
-    }
-
-
-def _steady_fps(rows: list[dict]) -> float | None:
-    """Return the frames a second after the chunks that compiled, the first two."""
-    steady = rows[2:]
-    return sum(row["frames"] for row in steady) / sum(row["seconds"] for row in steady) if steady else None
-
-
-def _latency(rows: list[dict]) -> dict[str, float]:
-    """Measure from asking for a chunk until its frames are there; a live action shows in the first of them."""
-    import numpy as np
-
-    seconds = [row["seconds"] for row in rows]
-    steady = seconds[2:] or seconds
-    return {"median_seconds": float(np.median(steady)), "largest_seconds": float(np.max(steady))}
+    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
 def _print_summary(report: dict) -> None:

@@ -143,9 +143,7 @@ def stream(
         ValueError: neither or both of key and noise; cameras of another shape, or not rigid or finite; a memory
             without room that may not drop. Raised before the chunk is made; a list is checked before the first.
     """
-    if (key is None) == (noise is None):
-        raise ValueError("give either key or noise: exactly one of them decides the world")
-    noise = noise or _noise_from_key(key, backbone, world.memory.layout.worlds)
+    noise = _checked_noise(key, noise, backbone, world.memory.layout.worlds)
     layout, first, lag = world.memory.layout, int(world.position), backbone.lag
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
@@ -218,14 +216,25 @@ def place_like(params: Any, state: Any) -> Any:
     return jax.device_put(state, devices.pop() if devices else jax.devices()[0])
 
 
-def _noise_from_key(key: jax.Array, backbone: Backbone, worlds: int) -> Noise:
-    shape = (backbone.schedule.steps, worlds, *backbone.latent_shape)
-    return lambda index: _normal(key, np.int32(index), shape)
+def _checked_noise(key: jax.Array | None, noise: Noise | None, backbone: Backbone, worlds: int) -> Noise:
+    if (key is None) == (noise is None):
+        raise ValueError("give either key or noise: exactly one of them decides the world")
+    if noise is not None:
+        if not callable(noise):
+            raise ValueError(f"noise is a {type(noise).__name__}; give a function from a chunk's number to its noise")
+        return noise
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or key.ndim:
+        raise ValueError(f"key is {key!r}; give one typed key, such as jax.random.key(0)")
+    shape = (backbone.schedule.steps, *backbone.latent_shape)
+    return lambda index: _normal(key, np.int32(index), worlds, shape)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _normal(key, index, shape):
-    return jax.random.normal(jax.random.fold_in(key, index), shape)
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _normal(key, index, worlds: int, shape):
+    """Draw each world's noise from its own key, so that it is the same alone and in a batch."""
+    keys = jax.vmap(lambda world: jax.random.fold_in(jax.random.fold_in(key, world), index))(jnp.arange(worlds))
+    # float32 by name: under x64 the default would be another world.
+    return jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32), out_axes=1)(keys)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")

@@ -1,9 +1,11 @@
 """What commands put out: result folders, JSON files, tables."""
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,42 @@ import numpy as np
 from worldkv_jax.media.files import make_folder, replacing
 
 
-def prepare_output(path: str | os.PathLike) -> Path:
+def prepare_output(path: str | os.PathLike, *, writes: Sequence[str] = (), force: bool = False) -> Path:
     """Make a folder for results and check that it can be written to, before any long work.
 
+    Args:
+        path: the folder; what it holds already stays.
+        writes: patterns of the files that will be written. Where some of an earlier run are there, the folder gets a
+            number: ``outputs/rollout-2``.
+        force: write over them instead.
+
     Returns:
-        The folder; what it holds already stays.
+        The folder.
 
     Raises:
         OSError: it cannot be made or written to; the text says why.
     """
-    folder = make_folder(path)
-    with replacing(folder / ".writable"):
+    folder = Path(path)
+    if not force:
+        taken = itertools.takewhile(lambda place: _holds(place, writes), _numbered(folder))
+        folder = next(itertools.islice(_numbered(folder), sum(1 for _ in taken), None))
+    if folder != Path(path):
+        print(f"{path} holds an earlier result; writing to {folder}", file=sys.stderr)
+    folder = make_folder(folder)
+    with replacing(folder / "writable"):
         pass
-    (folder / ".writable").unlink()
+    (folder / "writable").unlink()
     return folder
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    for number in itertools.count(2):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
+def _holds(folder: Path, patterns: Sequence[str]) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
 def write_json(path: str | os.PathLike, data: Any) -> Path:

@@ -13,6 +13,7 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig, format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
+from worldkv_jax.sessions.seeds import key_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ class Session:
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
         if key is None and noise is None:
-            key = jax.random.key(seed or 0)
+            key = key_of(seed or 0)
         inputs = self.inputs(worlds=world.memory.layout.worlds) if inputs is None else inputs
         options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress}
         chunks = ro.stream(self.backbone, self.params, world, inputs, **options)

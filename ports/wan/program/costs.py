@@ -10,10 +10,12 @@ from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanConfig
 from ports.wan.nn.patches import PATCH
 
-# Of the Wan 2.1 VAE at its released width, for each pixel of a frame and in float32.
+# Of the Wan 2.1 VAE at its released width, for each pixel of a frame and four bytes a number. Temporaries are those of
+# the programs compiled for an H200 (jax 0.10.2) at 352x640 to 480x832: decoding takes 10,900 in float32 and twice 6,100
+# in bfloat16, a chunk's frames included; encoding 16,200 to 16,600.
 _DECODE_FLOPS = 34e6  # of one latent frame
-_DECODE_BYTES = 12_500  # temporaries of one latent frame
-_ENCODE_BYTES = 13_500  # temporaries of four frames
+_DECODE_BYTES = 12_300
+_ENCODE_BYTES = 16_600
 _TINY_SHARE = 1 / 25  # of both, for TAEHV
 
 

@@ -9,6 +9,23 @@ STEP = CELL * PATCH
 """Pixels that both sides of a frame are multiples of."""
 
 
+def lies_differently(name: str, size: tuple[int, int], picture: tuple[int, int]) -> list[str]:
+    """Say in a note, if so, that a frame stands where its picture lies, or the other way round.
+
+    Args:
+        name: of the option.
+        size: height and width of the frame, in any unit.
+        picture: height and width of what it is made of.
+    """
+    if (size[0] - size[1]) * (picture[0] - picture[1]) >= 0:
+        return []
+    shapes = {True: "lies", False: "stands"}
+    return [
+        f"the picture of {picture[0]} x {picture[1]} pixels {shapes[picture[1] > picture[0]]}, but the video "
+        f"{shapes[size[1] > size[0]]}: `{name}` is height and width, in this order"
+    ]
+
+
 def read_size(name: str, size: str | tuple[int, int], *, like: str, stepped: bool = True) -> tuple[int, int]:
     """Read height and width in pixels.
 

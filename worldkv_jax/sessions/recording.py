@@ -1,0 +1,160 @@
+"""What a rollout leaves behind: videos, latents and a report, whole or up to where it ended."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldkv_jax.media import VideoWriter, writing_video
+from worldkv_jax.media.files import replacing
+from worldkv_jax.rollout import Chunk
+from worldkv_jax.sessions.provenance import describe_machine
+from worldkv_jax.sessions.results import write_json
+from worldkv_jax.sessions.session import Session
+
+WRITES = ("*video*.mp4", "*latents*.npy", "*report.json")
+"""Names of what a recording writes."""
+
+
+class Recording:
+    """A rollout that is being recorded: call it with each chunk as it comes.
+
+    Attributes:
+        files: what was written, once the recording has ended.
+        report: what `report.json` says, once the recording has ended.
+    """
+
+    def __init__(self, session: Session, videos: list[VideoWriter], keep_latents: bool):
+        self.files: list[Path] = []
+        self.report: dict[str, Any] = {}
+        self._videos, self._keep_latents = videos, keep_latents
+        self._rows: list[dict] = []
+        self._latents: list[np.ndarray] = []
+        self._left = session.pixel_frames
+
+    def __call__(self, chunk: Chunk) -> None:
+        """Take a chunk.
+
+        Raises:
+            ValueError: latents that are not finite, such as those of damaged weights.
+        """
+        if self._keep_latents or not self._videos:
+            latents = np.asarray(chunk.latents, np.float32)
+            if not np.isfinite(latents).all():
+                raise ValueError(
+                    f"the latents of chunk {chunk.index} have numbers that are not finite; check the weights "
+                    "(worldkv inspect --verify), or use float32"
+                )
+            if self._keep_latents:
+                self._latents.append(latents)
+        if self._videos:
+            shown = chunk.frames.shape[1] if self._left is None else min(self._left, chunk.frames.shape[1])
+            self._left = None if self._left is None else self._left - shown
+            for video, frames in zip(self._videos, chunk.frames if shown else (), strict=bool(shown)):
+                video(frames[:shown])
+        # Last: a chunk is reported when all of it is kept.
+        self._rows.append(_row(chunk))
+
+
+@contextlib.contextmanager
+def recording(session: Session, folder: Path, about: dict[str, Any], *, latents: bool = False) -> Iterator[Recording]:
+    """Offer a `Recording` whose files appear in a folder when the block ends, well or not.
+
+    If the block raises, what was recorded so far stays: ``video_cut.mp4``, ``latents_cut.npy``, and a report that names
+    the reason under ``cut``. Files of a model without training are named so: they are found long after what was printed
+    is gone.
+
+    Args:
+        session: what is rolled out; without its decoder there are no videos.
+        folder: where to write.
+        about: what the report says beside what is measured, such as ``{"seed": 0}``.
+        latents: also keep latents.
+
+    Raises:
+        ValueError: no chunk was recorded.
+        OSError: the folder cannot be written to.
+    """
+    prefix = "random_weights_" if session.random_weights else ""
+    names = [f"_{world}" if session.worlds > 1 else "" for world in range(session.worlds if session.decode else 0)]
+    since = time.perf_counter()
+    kept = None
+    try:
+        with contextlib.ExitStack() as open_files:
+            videos = [
+                open_files.enter_context(
+                    writing_video(
+                        folder / f"{prefix}video{name}.mp4", fps=session.fps, scale=session.pixel_scale, keep_cut=True
+                    )
+                )
+                for name in names
+            ]
+            kept = Recording(session, videos, latents)
+            yield kept
+            if not kept._rows:
+                raise ValueError("no chunk was made: nothing was given for the first one")
+    except BaseException as error:
+        if kept is not None and kept._rows:
+            _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=_reason(error))
+        raise
+    _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=None)
+
+
+def _finish(
+    kept: Recording, session: Session, folder: Path, about: dict, prefix: str, seconds: float, cut: str | None
+) -> None:
+    """Write latents and report; of a cut rollout as much as can be."""
+    kept.files = [video.path for video in kept._videos if video.path is not None]
+    if kept._latents:
+        path = folder / f"{prefix}latents{'_cut' if cut else ''}.npy"
+        with contextlib.suppress(OSError) if cut else contextlib.nullcontext():
+            with replacing(path) as draft:
+                np.save(draft, np.concatenate(kept._latents, axis=1))
+            kept.files.append(path)
+    kept.report = {
+        **about,
+        **describe_machine(),
+        "cut": cut,
+        "weights": "random" if session.random_weights else "loaded",
+        "request": session.summary,
+        "memory": dataclasses.asdict(session.memory),
+        "plan": dataclasses.asdict(session.plan()) | {"total_bytes": session.plan().total_bytes},
+        "seconds": seconds,
+        "fps": _steady_fps(kept._rows),
+        "latency": _latency(kept._rows),
+        "chunks": kept._rows,
+    }
+    with contextlib.suppress(OSError) if cut else contextlib.nullcontext():
+        kept.files.append(write_json(folder / f"{prefix}report.json", kept.report))
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).splitlines()[:1]
+    return ": ".join([type(error).__name__, *text])
+
+
+def _row(chunk: Chunk) -> dict:
+    return {
+        "index": chunk.index,
+        "seconds": chunk.seconds,
+        "frames": 0 if chunk.frames is None else chunk.frames.shape[1],
+        "retrieved": chunk.retrieved,
+        "attended_tokens": chunk.attended_tokens,
+        "kv_bytes": chunk.kv_bytes,
+    }
+
+
+def _steady_fps(rows: list[dict]) -> float | None:
+    """Return the frames a second after the chunks that compiled, the first two."""
+    steady = rows[2:]
+    return sum(row["frames"] for row in steady) / sum(row["seconds"] for row in steady) if steady else None
+
+
+def _latency(rows: list[dict]) -> dict[str, float]:
+    """Measure from asking for a chunk until its frames are there; a live action shows in the first of them."""
+    seconds = [row["seconds"] for row in rows]
+    steady = seconds[2:] or seconds
+    return {"median_seconds": float(np.median(steady)), "largest_seconds": float(np.max(steady))}

@@ -1,0 +1,33 @@
+"""Seeds: whole numbers of 64 bits, each of which is a world of its own."""
+
+import typing
+
+if typing.TYPE_CHECKING:
+    import jax
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed of 64 bits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed={seed!r} is no whole number from 0 to 2**64 - 1")
+    return seed
+
+
+def key_of(seed: int) -> "jax.Array":
+    """Make a random key of a seed.
+
+    The same as ``jax.random.key`` for seeds of 32 bits; larger ones would lose their upper half there, unless x64 is
+    on.
+
+    Raises:
+        ValueError: it is no whole number of 64 bits.
+    """
+    import jax
+    import numpy as np
+
+    words = divmod(check_seed(seed), 2**32)
+    return jax.random.wrap_key_data(np.array(words, np.uint32), impl="threefry2x32")
