@@ -58,8 +58,8 @@ def read_path(
         return CameraPath(track, _read_actions(folder) if control == "act" else None)
     if looks_like_path(text) and not os.path.exists(place):
         raise FileNotFoundError(
-            f"{text} is no folder and no file; give a folder with poses.npy and intrinsics.npy, a file of cameras, or a "
-            "script: R_L90"
+            f"{text} is no folder and no file; give a folder with poses.npy and intrinsics.npy, a file of cameras, or "
+            "a script: R_L90"
         )
     if control == "act":
         raise ValueError(

@@ -79,7 +79,7 @@ def test_keys_that_are_too_few():
 
 def test_a_path_that_is_not_there_is_no_script(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="no folder or file mypath, and no script: .*unknown move 'mypath'"):
+    with pytest.raises(ValueError, match=r"no folder or file mypath, and no script: .*unknown move 'mypath'"):
         read_path("mypath", "cam", frames=None)
     for text in ("paths/a", "poses.npy", "~/paths", "./a"):
         with pytest.raises(FileNotFoundError, match="is no folder and no file"):
