@@ -1,10 +1,12 @@
 """A camera path from above: where the cameras stood, in which order, and where they looked."""
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from worldkv_jax.cameras import relative, validate_poses
+from worldkv_jax.media.figures import STYLE
 from worldkv_jax.media.panels import INK
 
 _ARROWS = 40  # more would hide the path
@@ -24,7 +26,11 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
         ValueError: invalid poses.
     """
     poses = validate_poses(poses)
-    seen = relative(poses[0], poses)
+    with rc_context(STYLE):
+        return _draw(relative(poses[0], poses), title)
+
+
+def _draw(seen: np.ndarray, title: str | None) -> Figure:
     figure = Figure(figsize=(7, 7), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -41,6 +47,5 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
     if len(frames) > 1:
         figure.colorbar(dots, ax=axes, label="frame", shrink=0.7)
     if title:
-        # No mathematics in a file's name: $ would begin some.
-        axes.set_title(title.replace("$", r"\$"), fontsize=10, wrap=True)
+        axes.set_title(title, fontsize=10, wrap=True)
     return figure
