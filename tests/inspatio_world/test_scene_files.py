@@ -271,10 +271,9 @@ def test_frames_of_a_phone(tmp_path, parts):
 
 
 def test_of_a_long_video_the_beginning_is_read(tmp_path, parts, monkeypatch):
-    from ports.inspatio_world import scene_files
     from worldkv_jax.media import write_video
 
-    monkeypatch.setattr(scene_files, "MOST_FRAMES", 5)
+    monkeypatch.setattr(f"{read_scene.__module__}.MOST_FRAMES", 5)
     many = {name: np.concatenate([array] * 3) for name, array in parts.items()}
     folder = write_plain(tmp_path, many)
     (folder / "frames.npy").unlink()
