@@ -38,8 +38,8 @@ def _draw(seen: np.ndarray, title: str | None) -> Figure:
     axes.plot(x, z, color=INK, linewidth=0.8, alpha=0.5, zorder=1)
     dots = axes.scatter(x, z, c=frames, s=12, cmap="viridis", zorder=2)
     shown = frames[:: max(1, len(frames) // _ARROWS)]
-    axes.quiver(x[shown], z[shown], seen[shown, 0, 2], seen[shown, 2, 2], frames[shown], cmap="viridis", angles="xy",
-                width=0.004, scale=14, zorder=3)  # fmt: skip
+    axes.quiver(x[shown], z[shown], seen[shown, 0, 2], seen[shown, 2, 2], frames[shown], cmap="viridis", width=0.004,
+                scale=14, zorder=3)  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.15)
     axes.set_xlabel("to the right of the first camera, scene units")
