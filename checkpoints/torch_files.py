@@ -24,7 +24,7 @@ class _Member(NamedTuple):
 
 
 def read_torch(path: Path) -> TensorFile:
-    """Open a state dict that ``torch.save`` wrote, in the zip format of PyTorch 1.6 and later.
+    """Open a state dict, or tensors alone, that ``torch.save`` wrote, in the zip format of PyTorch 1.6 and later.
 
     Raises:
         ValueError: it is truncated or damaged, compressed, no state dict, or its pickle asks for anything that a
@@ -98,7 +98,14 @@ def _check_order(members: dict[str, _Member], folder: str) -> None:
 
 
 def _state_dict(state: Any) -> tuple[dict[str, TensorView], tuple[str, ...]]:
-    """Return the tensors of a state dict, which may be the only one inside another dictionary, and what else it has."""
+    """Return the tensors of a state dict, which may be the only one inside another dictionary, and what else it has.
+
+    A tensor that was saved by itself, such as latents, is called ``tensor``; those of a list have their numbers.
+    """
+    if isinstance(state, TensorView):
+        return {"tensor": state}, ()
+    if isinstance(state, list | tuple) and state and all(isinstance(item, TensorView) for item in state):
+        return {str(number): item for number, item in enumerate(state)}, ()
     tensors = _tensors(state)
     if not tensors and isinstance(state, dict):
         inner = {name: value for name, value in state.items() if _tensors(value)}

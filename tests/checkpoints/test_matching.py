@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from checkpoints.components import ModelFormat
@@ -216,3 +218,17 @@ def test_weights_of_another_library_are_named(tmp_path):
     save_file({"a.weight": np.zeros(2, np.float32)}, tmp_path / "a.safetensors", metadata={"format": "mlx"})
     with pytest.raises(ValueError, match="converted for MLX, with other layouts"):
         locate(tmp_path / "a.safetensors", FORMAT)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_names_are_a_network_or_refused_in_words(tmp_path, data):
+    known = sorted(draw(DIT, CONFIG))
+    parts = st.lists(st.sampled_from(["module", "_orig_mod", "lora_A", "blocks", "0", "weight", "", "é"]), max_size=5)
+    names = data.draw(st.sets(st.one_of(st.sampled_from(known), parts.map(".".join)), min_size=1, max_size=12))
+    prefix = data.draw(st.sampled_from(["", "module.", ".", "_orig_mod."]))
+    tensors = {prefix + name: np.zeros(data.draw(st.sampled_from([(), (6,), (6, 6)])), np.float32) for name in names}
+    found = source(tmp_path, tensors)
+    recognise(found, [OTHER, FORMAT])
+    with pytest.raises(ValueError, match="is not a whole dit"):
+        match(found, DIT, known=[FORMAT])

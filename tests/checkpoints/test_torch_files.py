@@ -279,3 +279,16 @@ def test_a_huge_pickle_is_refused(tmp_path, monkeypatch):
 
 def test_numbers_of_the_writer():
     assert read_pickle(b"\x80\x02" + number(-(1 << 40)) + b".") == -(1 << 40)
+
+
+def test_tensors_alone(tmp_path):
+    """Latents are saved without a dictionary."""
+    one = b"\x80\x02" + tensor("0", "float32", 6, (2, 3)) + b"."
+    two = b"\x80\x02](" + tensor("0", "float32", 6, (2, 3)) + tensor("0", "float32", 6, (6,)) + b"e."
+    data = np.arange(6, dtype=np.float32)
+    for pickled, want in ((one, {"tensor": (2, 3)}), (two, {"0": (2, 3), "1": (6,)})):
+        write_archive(tmp_path / "a.pth", pickled, {"0": data.tobytes()})
+        found = read_torch(tmp_path / "a.pth").tensors
+        assert {name: item.shape for name, item in found.items()} == want
+        for item in found.values():
+            np.testing.assert_array_equal(item.open().ravel(), data)

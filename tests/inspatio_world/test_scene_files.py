@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ports.inspatio_world.source.scene import Scene
@@ -269,10 +271,9 @@ def test_frames_of_a_phone(tmp_path, parts):
 
 
 def test_of_a_long_video_the_beginning_is_read(tmp_path, parts, monkeypatch):
-    from ports.inspatio_world import scene_files
     from worldkv_jax.media import write_video
 
-    monkeypatch.setattr(scene_files, "MOST_FRAMES", 5)
+    monkeypatch.setattr(f"{read_scene.__module__}.MOST_FRAMES", 5)
     many = {name: np.concatenate([array] * 3) for name, array in parts.items()}
     folder = write_plain(tmp_path, many)
     (folder / "frames.npy").unlink()
@@ -314,3 +315,23 @@ def test_a_damaged_depth_picture_is_named(tmp_path, parts):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"0003\.png is not a depth picture that can be read"):
             read_scene(tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_anywhere_is_named_or_harmless(tmp_path_factory, parts, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    if data.draw(st.booleans()):
+        write_scene(folder, Scene(**parts, prompt="a room"))
+    else:
+        write_released(folder, parts)
+        (folder / "scene.json").write_text('{"kind": "video", "fps": 15, "valid_frames": 4}')
+    file = data.draw(st.sampled_from(sorted(path for path in folder.rglob("*") if path.is_file())))
+    content = bytearray(file.read_bytes())
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
+        content[at] = data.draw(st.integers(0, 255))
+    file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert len(read_scene(folder)) == 5
+    except (ValueError, FileNotFoundError) as error:
+        assert str(folder) in str(error)

@@ -58,3 +58,8 @@ def test_errors_say_what_is_wrong(frames):
         side_by_side({"a": frames}, columns=0)
     with pytest.raises(ValueError, match="a: got shape"):
         side_by_side({"a": frames[0]})
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\ud800 half a character", "a\0b", "$x_{", "tab\there"])
+def test_any_text_can_be_drawn(frames, text):
+    assert label(frames, text, detail=text).shape == label(frames, "a", detail="b").shape

@@ -127,3 +127,23 @@ def test_errors_say_what_is_wrong(traces, poses):
         dataclasses.replace(traces[0], retrieved=[(3,)] + [()] * 23)
     with pytest.raises(ValueError, match="window has 1 lists, expected 24"):
         dataclasses.replace(traces[0], window=[()])
+
+
+def test_no_text_is_taken_for_mathematics(traces, poses, tmp_path):
+    """A dollar sign began some, and one that did not end raised when the figure was saved."""
+    from worldkv_jax.media.path_plot import path_figure
+
+    odd = [dataclasses.replace(trace, name=f"{trace.name} $x_{{") for trace in traces]
+    for number, figure in enumerate(
+        (memory_figure(odd, poses=poses, phases=PHASES, title="$5 and \\frac{ $6_"), path_figure(poses, title="$a_{$"))
+    ):
+        assert save_figure(tmp_path / f"{number} $.png", figure).stat().st_size > 1000
+
+
+def test_a_path_is_drawn_as_its_first_camera_sees_it(poses):
+    from worldkv_jax.media.path_plot import path_figure
+
+    poses[:, :3, 3] = np.arange(len(poses))[:, None] * poses[:, :3, 2] + 5000
+    line = path_figure(poses, title="a").axes[0].lines[0]
+    assert line.get_xydata()[0].tolist() == [0, 0] and np.abs(line.get_xydata()).max() < 50
+    path_figure(poses[:1])

@@ -105,7 +105,7 @@ def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: boo
         raise FileExistsError(f"{folder} already holds {' and '.join(taken)}; pass overwrite=True or another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system.
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.draft-", dir=folder.parent))
     try:
         for name, array in zip(_FILES, (track.poses, track.intrinsics)):
             with open(draft / name, "wb") as file:

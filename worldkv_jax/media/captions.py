@@ -33,7 +33,7 @@ def label(frames, text: str, *, detail: str | Sequence[str] | None = None, scale
         ValueError: invalid frames or scale, or another number of details than frames.
     """
     frames = _check_panel(frames, "frames")
-    details = _per_frame(detail, len(frames), "detail")
+    text, details = _one_line(text), [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
     images = enlarge(as_bytes(frames), scale)
     # One size for all frames: type that grows and shrinks as its text changes is hard to read.
     width = images.shape[2]
@@ -108,6 +108,13 @@ def _per_frame(detail, count: int, name: str) -> list[str | None]:
     if len(detail) != count:
         raise ValueError(f"{name} has {len(detail)} lines for {count} frames; give one string, or one a frame")
     return detail
+
+
+def _one_line(text: str | None) -> str | None:
+    """Return text without line ends and what cannot be drawn, which a prompt or a file's name may hold."""
+    if text is None:
+        return None
+    return "".join(c if c.isprintable() else " " for c in text.encode("utf-8", "replace").decode("utf-8"))
 
 
 @lru_cache(maxsize=512)

@@ -15,7 +15,7 @@ from worldkv_jax.media.panels import INK, draw_lines, draw_map, draw_timeline
 from worldkv_jax.media.traces import MemoryTrace, pick_highlights
 from worldkv_jax.names import unknown_name
 
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 11,
@@ -32,7 +32,9 @@ _STYLE = {
     "ytick.color": "#5b616b",
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    "text.parse_math": False,  # a $ in a title or a file's name is a $
 }
+"""Of all figures."""
 
 
 def memory_figure(
@@ -75,7 +77,7 @@ def memory_figure(
     wrong = [chunk for chunk in highlights if not 0 <= chunk < len(phases)]
     if wrong:
         raise ValueError(f"highlights names chunk {wrong[0]}, expected 0 to {len(phases) - 1}")
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         return _draw(traces, focus_trace, poses, phases, tuple(highlights), title)
 
 
@@ -137,6 +139,6 @@ def save_figure(path: str | os.PathLike, figure: Figure) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: figures are written as .png, got {path.suffix or 'no suffix'}")
-    with replacing(path) as draft, rc_context(_STYLE):
+    with replacing(path) as draft, rc_context(STYLE):
         figure.savefig(draft, format="png")
     return path

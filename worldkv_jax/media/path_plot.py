@@ -1,10 +1,12 @@
 """A camera path from above: where the cameras stood, in which order, and where they looked."""
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from worldkv_jax.cameras import relative, validate_poses
+from worldkv_jax.media.figures import STYLE
 from worldkv_jax.media.panels import INK
 
 _ARROWS = 40  # more would hide the path
@@ -24,7 +26,11 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
         ValueError: invalid poses.
     """
     poses = validate_poses(poses)
-    seen = relative(poses[0], poses)
+    with rc_context(STYLE):
+        return _draw(relative(poses[0], poses), title)
+
+
+def _draw(seen: np.ndarray, title: str | None) -> Figure:
     figure = Figure(figsize=(7, 7), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -32,8 +38,8 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
     axes.plot(x, z, color=INK, linewidth=0.8, alpha=0.5, zorder=1)
     dots = axes.scatter(x, z, c=frames, s=12, cmap="viridis", zorder=2)
     shown = frames[:: max(1, len(frames) // _ARROWS)]
-    axes.quiver(x[shown], z[shown], seen[shown, 0, 2], seen[shown, 2, 2], frames[shown], cmap="viridis", angles="xy",
-                width=0.004, scale=14, zorder=3)  # fmt: skip
+    axes.quiver(x[shown], z[shown], seen[shown, 0, 2], seen[shown, 2, 2], frames[shown], cmap="viridis", width=0.004,
+                scale=14, zorder=3)  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.15)
     axes.set_xlabel("to the right of the first camera, scene units")
@@ -41,6 +47,5 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
     if len(frames) > 1:
         figure.colorbar(dots, ax=axes, label="frame", shrink=0.7)
     if title:
-        # No mathematics in a file's name: $ would begin some.
-        axes.set_title(title.replace("$", r"\$"), fontsize=10, wrap=True)
+        axes.set_title(title, fontsize=10, wrap=True)
     return figure

@@ -126,6 +126,7 @@ def _rate(log: BinaryIO, count: int) -> tuple[float, bool]:
     unit, fps = (Fraction(int(stated[i]), max(1, int(stated[i + 1]))) for i in (1, 3))
     times = np.array([int(time) for time in _TIME.findall(text)][:count])
     steps = np.diff(times)
-    if len(steps) and steps.min() > 0 and steps.max() > _UNEVEN * steps.min():
-        return float(len(steps) / (int(times[-1] - times[0]) * unit)), False
-    return float(fps), True
+    if not len(steps) or steps.min() <= 0:
+        return float(fps), True
+    even = bool(steps.max() <= _UNEVEN * steps.min())
+    return float(fps if even and fps else len(steps) / (int(times[-1] - times[0]) * unit)), even
