@@ -15,7 +15,11 @@ from worldkv_jax.cli.main import main
 from worldkv_jax.media import read_video
 
 ROOT = Path(__file__).parents[2]
-RUN = "import sys; from worldkv_jax.cli.main import main; sys.exit(main())"
+RUN = (
+    # Interrupts are ignored by a shell's background jobs, where tests may run.
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from worldkv_jax.cli.main import main; sys.exit(main())"
+)
 
 
 def environment(**changes):

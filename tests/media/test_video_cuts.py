@@ -83,7 +83,8 @@ def test_a_full_disk_leaves_what_fitted(tmp_path):
 
 
 _ENDLESS = """
-import sys, numpy as np
+import signal, sys, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 from worldkv_jax.media import writing_video
 with writing_video(sys.argv[1], fps=8, keep_cut=True) as video:
     for i in range(100000):
