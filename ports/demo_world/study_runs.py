@@ -16,7 +16,9 @@ from ports.demo_world.scenario import LAP, TOUR, Scenario, make_phases, make_sce
 from ports.demo_world.study_variants import Variant
 from worldkv_jax.cli.output import write_json
 from worldkv_jax.evaluation.fidelity import psnr, ssim
-from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
+from worldkv_jax.memory import KVSpec
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
 from worldkv_jax.rollout import ChunkInput, stream
 from worldkv_jax.rollout.stream import Noise
 

@@ -16,7 +16,8 @@ from ports.lingbot_world.model import LingBotDiT
 from ports.wan.parameters import abstract_params
 from tests.lingbot_world.released_folder import random_params
 from worldkv_jax.cameras import trajectory
-from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory, window_context
+from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory
+from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout import AttentionProbe, Backbone, ChunkInput, chunk_inputs, rollout, start
 
 ROWS, COLUMNS, CHUNKS = 4, 6, 4

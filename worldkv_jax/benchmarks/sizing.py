@@ -3,7 +3,8 @@
 import math
 
 from worldkv_jax.benchmarks.machine import available_device_bytes, available_host_bytes
-from worldkv_jax.memory import Layout, format_bytes
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import format_bytes
 
 
 def needed_bytes(layout: Layout) -> tuple[int, int]:

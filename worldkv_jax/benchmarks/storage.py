@@ -13,8 +13,9 @@ import numpy as np
 from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
-from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, Layout, WorldMemory, recall, remember
+from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, WorldMemory, recall, remember
 from worldkv_jax.memory.index import select
+from worldkv_jax.memory.layout import Layout
 
 SHAPES = {
     "tiny": KVSpec(layers=2, heads=2, head_dim=8, tokens_per_frame=4),

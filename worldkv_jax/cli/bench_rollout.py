@@ -96,7 +96,7 @@ def _print_speed(rows: list[dict]) -> None:
 
 def _print_memory(rows: list[dict]) -> None:
     from worldkv_jax.cli.output import print_table
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     def size(count: int | None) -> str | None:
         return None if not count else format_bytes(count)

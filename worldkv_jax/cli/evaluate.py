@@ -148,7 +148,7 @@ def _read_report(report: str) -> tuple[list[int], list[int]]:
 
 def _print(table, scores, left_out, speed) -> None:
     from worldkv_jax.cli.output import print_table
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     count = len(scores)
     revisits = sum(len(score.revisits) for score in scores)

@@ -22,7 +22,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
     from worldkv_jax.cli.output import print_table, write_json
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.rollout.plan import advise, device_named, placements
 
     device = device_named(args.device)
@@ -77,7 +77,7 @@ def plan_report(request, plans: dict) -> dict:
 
 
 def _cells(plans, of) -> dict:
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}

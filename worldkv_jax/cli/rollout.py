@@ -58,7 +58,7 @@ def _check_fits(request, *, force: bool):
     """Compare the plan with the device that is there, where it tells its size."""
     import jax
 
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.rollout.plan import advise, make_plan
 
     sizes = {"chunks": request.chunks, "worlds": request.worlds}
@@ -158,7 +158,7 @@ def _latency(rows: list[dict]) -> dict[str, float]:
 
 
 def _print_summary(report: dict) -> None:
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     last = report["chunks"][-1]
     sizes = ", ".join(f"{format_bytes(size)} in {tier} memory" for tier, size in last["kv_bytes"].items())
