@@ -19,6 +19,7 @@ from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchma
 from worldkv_jax.benchmarks.rollout_cases import MODES, RIVALS, memories, plan_cases
 from worldkv_jax.benchmarks.rollout_rows import add_hidden_shares, ratios, skipped_row
 from worldkv_jax.cli.main import main
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions import Cost, Loaded, Session
 from worldkv_jax.sessions.plan import chunk_flops, make_plan
 
@@ -72,7 +73,7 @@ def test_times_speeds_and_bytes_fit_together(result):
 
 
 def test_arithmetic_is_that_of_the_timed_chunks(result):
-    layout = wm.Layout(config=wm.MemoryConfig(mode="full"), spec=BACKBONE.spec, chunks=11)
+    layout = Layout(config=wm.MemoryConfig(mode="full"), spec=BACKBONE.spec, chunks=11)
     row = next(row for row in result["rows"] if row["mode"] == "full" and row["length"] == 10 and row["decode"])
     assert row["flops"] == pytest.approx(np.mean([chunk_flops(layout, COST, chunk) for chunk in (8, 9)]))
     plan = make_plan(BACKBONE, wm.MemoryConfig(mode="full"), COST, chunks=10)
@@ -90,7 +91,7 @@ def test_moves_are_told_for_banks_in_host_memory(result):
         if row["tier"] != "pinned_host":
             assert row["moved_bytes"] is None and row["moves"] is None
             continue
-        layout = wm.Layout(config=memories(BACKBONE.spec)[row["mode"]], spec=BACKBONE.spec, chunks=13)
+        layout = Layout(config=memories(BACKBONE.spec)[row["mode"]], spec=BACKBONE.spec, chunks=13)
         fetched = {"worldkv": 3, "worldkv-official": 6}[row["mode"]] * layout.bank.chunk_bytes
         assert row["moved_bytes"] == {"to_host": layout.bank.chunk_bytes, "to_device": fetched}
         assert set(row["moves"]) == {"to_host_s", "to_device_s"} and min(row["moves"].values()) > 0
@@ -108,7 +109,7 @@ def test_worldkv_is_compared_with_full_memory_and_with_a_window_of_its_size(resu
 def test_a_rival_attends_to_as_many_tokens(mode, rival):
     spec = dataclasses.replace(BACKBONE.spec, tokens_per_frame=37)
     known = memories(spec)
-    sizes = [wm.Layout(config=known[name], spec=spec, chunks=90).context_tokens for name in (mode, rival)]
+    sizes = [Layout(config=known[name], spec=spec, chunks=90).context_tokens for name in (mode, rival)]
     assert 0 <= sizes[1] - sizes[0] < spec.tokens_per_frame
 
 
@@ -136,7 +137,7 @@ def test_a_distant_memory_is_laid_out_like_one_that_went_the_way(name, tier):
 
 def test_a_full_distant_bank_has_dropped_its_oldest():
     bank = wm.BankConfig(capacity=8, when_full="drop_oldest")
-    layout = wm.Layout(config=dataclasses.replace(wm.DEFAULT, bank=bank), spec=BACKBONE.spec)
+    layout = Layout(config=dataclasses.replace(wm.DEFAULT, bank=bank), spec=BACKBONE.spec)
     memory = distant_memory(layout, 15, params=PARAMS)
     assert sorted(memory.bank.index.chunks.tolist()) == list(range(7, 15))
     assert int(memory.bank.index.chunks[(14 - 1) % 8]) == 14
@@ -153,7 +154,7 @@ def test_a_backbone_that_hands_on_late_is_measured_too():
 def test_what_does_not_fit_is_left_out_or_made_smaller(monkeypatch):
     options = {"modes": MODES, "lengths": (10, 90), "tiers": ("device", "pinned_host")}
     needs = {(case.mode, case.tier): case.plan for case in plan_cases(session(), **options) if case.length == 90}
-    chunk = wm.Layout(config=memories(BACKBONE.spec)["worldkv"], spec=BACKBONE.spec, chunks=90).bank.chunk_bytes
+    chunk = Layout(config=memories(BACKBONE.spec)["worldkv"], spec=BACKBONE.spec, chunks=90).bank.chunk_bytes
     limit = needs["worldkv", "device"].total_bytes - 30 * chunk
     monkeypatch.setattr(rollout_cases, "_device_limit", lambda: limit)
     cases = plan_cases(session(), **options)

@@ -17,7 +17,8 @@ from ports.wan.nn.parameters import abstract_params
 from ports.wan.program.first_frame import cells_of_chunk, mask_first
 from tests.wan.released import random_params
 from worldkv_jax.cameras import trajectory
-from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory, window_context
+from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig, WorldMemory
+from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout import AttentionProbe, Backbone, ChunkInput, chunk_inputs, rollout, start
 
 ROWS, COLUMNS, CHUNKS = 4, 6, 4

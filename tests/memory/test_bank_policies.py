@@ -9,6 +9,7 @@ import pytest
 from tests.memory.walks import SPEC, poses, remember, span, still, walk, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.index import most_redundant
+from worldkv_jax.memory.room import lost_chunks
 
 
 def held(memory: wm.WorldMemory) -> list[int]:
@@ -46,7 +47,7 @@ def test_full_mode_raises_before_it_would_forget():
 def test_under_jit_a_refused_chunk_shows_in_the_repr():
     memory = fill(worldkv(capacity=3), [jnp.asarray(view) for view in poses(6)])
     assert held(memory) == [1, 2, 3]
-    assert wm.lost_chunks(memory.layout, 6) == 2
+    assert lost_chunks(memory.layout, 6) == 2
     assert "LOST: 2 chunks" in repr(memory)
 
 

@@ -11,7 +11,7 @@ from tests.memory.walks import poses, still
 from worldkv_jax import memory as wm
 from worldkv_jax.cameras import points_seen
 from worldkv_jax.memory.retrieval import choose
-from worldkv_jax.memory.rules import RULES
+from worldkv_jax.memory.rules import RULES, RandomChoice
 
 
 def pick(rule, stored, query, k, *, chunks=None, valid=None):
@@ -90,7 +90,7 @@ def test_random_choice_is_random_repeatable_and_fair():
     stored = views(*range(10))
     draws = [pick("random", stored, still(yaw)[0], 3)[0] for yaw in range(60)]
     assert draws[7] == pick("random", stored, still(7)[0], 3)[0]
-    assert draws[7] != pick(wm.RandomChoice(seed=1), stored, still(7)[0], 3)[0]
+    assert draws[7] != pick(RandomChoice(seed=1), stored, still(7)[0], 3)[0]
     counts = np.bincount(np.concatenate(draws), minlength=10)
     assert counts.min() >= 6 and counts.max() <= 34  # 18 expected each
 

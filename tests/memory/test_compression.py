@@ -8,6 +8,7 @@ import pytest
 from tests.kernels.kernel_suite import TARGETS, lower_for_cuda
 from tests.memory.walks import FRAMES, SPEC, TOKENS, poses, recall, remember, span, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.compression import compress, kept_tokens
 from worldkv_jax.memory.config import keep_per_frame
 
 SIZE = 12
@@ -49,7 +50,7 @@ def choose(chunk, kind, anchor, kept, pooled, keep) -> list[int]:
 def test_kept_tokens_are_those_of_a_plain_loop(keys, kind, pooled, anchor):
     for keep in ("novel", "redundant"):
         options = {"anchor": anchor, "kept": 10, "pooled": pooled, "keep": keep}
-        got = np.asarray(wm.kept_tokens(jnp.asarray(keys), frames=FRAMES, similarity=kind, **options))
+        got = np.asarray(kept_tokens(jnp.asarray(keys), frames=FRAMES, similarity=kind, **options))
         assert got.dtype == np.int32
         for layer in range(2):
             for world in range(2):
@@ -60,7 +61,7 @@ def test_kept_tokens_are_those_of_a_plain_loop(keys, kind, pooled, anchor):
 def test_redundant_keeps_what_novel_drops(keys):
     kept = (FRAMES - 1) * SIZE // 2
     novel, redundant = (
-        np.asarray(wm.kept_tokens(jnp.asarray(keys), frames=FRAMES, kept=kept, keep=keep))[..., SIZE:]
+        np.asarray(kept_tokens(jnp.asarray(keys), frames=FRAMES, kept=kept, keep=keep))[..., SIZE:]
         for keep in ("novel", "redundant")
     )
     both = np.sort(np.concatenate([novel, redundant], axis=-1))
@@ -70,9 +71,9 @@ def test_redundant_keeps_what_novel_drops(keys):
 def test_random_keeps_any_tokens_alike_every_time(keys):
     """A control: repeatable, its own in every layer and world, and no world's choice depends on another."""
     options = {"frames": FRAMES, "kept": 10, "keep": "random"}
-    kept = np.asarray(wm.kept_tokens(jnp.asarray(keys), **options))
-    np.testing.assert_array_equal(kept, wm.kept_tokens(jnp.asarray(keys), **options))
-    np.testing.assert_array_equal(kept[:, 1:], wm.kept_tokens(jnp.asarray(keys[:, 1:]), **options))
+    kept = np.asarray(kept_tokens(jnp.asarray(keys), **options))
+    np.testing.assert_array_equal(kept, kept_tokens(jnp.asarray(keys), **options))
+    np.testing.assert_array_equal(kept[:, 1:], kept_tokens(jnp.asarray(keys[:, 1:]), **options))
     np.testing.assert_array_equal(kept[..., :SIZE], np.broadcast_to(np.arange(SIZE), kept[..., :SIZE].shape))
     assert len({tuple(row) for row in kept.reshape(-1, SIZE + 10)}) == kept.size // (SIZE + 10)
     assert kept.max() < FRAMES * SIZE and (np.diff(np.sort(kept, axis=-1)) > 0).all()
@@ -82,14 +83,14 @@ def test_random_keeps_any_tokens_alike_every_time(keys):
 @pytest.mark.parametrize("kind", ["per_key", "centroid"])
 def test_a_uniform_shift_in_time_changes_no_choice(keys, shift, kind):
     shifted = SPEC.rope.shift_time(jnp.asarray(keys), jnp.int32(shift))
-    want, got = (wm.kept_tokens(k, frames=FRAMES, kept=9, similarity=kind) for k in (jnp.asarray(keys), shifted))
+    want, got = (kept_tokens(k, frames=FRAMES, kept=9, similarity=kind) for k in (jnp.asarray(keys), shifted))
     np.testing.assert_array_equal(got, want)
 
 
 def test_keys_and_values_of_a_token_stay_together(keys):
     values = np.broadcast_to(np.arange(FRAMES * SIZE, dtype=np.float32)[:, None, None], keys.shape)
     config = wm.CompressionConfig(keep_ratio=0.4)
-    out = wm.compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(values)), config, frames=FRAMES)
+    out = compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(values)), config, frames=FRAMES)
     index = np.asarray(out.values)[..., 0, 0].astype(int)
     np.testing.assert_array_equal(out.keys, np.take_along_axis(keys, index[..., None, None], axis=2))
     assert out.keys.shape[2] == SIZE + 2 * keep_per_frame(0.4, SIZE)
@@ -97,7 +98,7 @@ def test_keys_and_values_of_a_token_stay_together(keys):
 
 def test_keeping_everything_changes_nothing(keys):
     own = wm.KVSpan(jnp.asarray(keys), jnp.asarray(keys))
-    assert wm.compress(own, wm.CompressionConfig(keep_ratio=1.0), frames=FRAMES) is own
+    assert compress(own, wm.CompressionConfig(keep_ratio=1.0), frames=FRAMES) is own
 
 
 @pytest.mark.parametrize(("ratio", "size", "kept"), [(0.5, 3, 2), (0.07, 100, 8), (1e-9, 5, 1), (1.0, 7, 7)])
@@ -108,7 +109,7 @@ def test_ratios_round_up_in_double_precision(ratio, size, kept):
 @pytest.mark.parametrize("budget", [SIZE, SIZE + 1, 20, FRAMES * SIZE])
 def test_a_token_budget_is_kept_exactly(keys, budget):
     config = wm.CompressionConfig(keep_tokens=budget)
-    out = wm.compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(keys)), config, frames=FRAMES)
+    out = compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(keys)), config, frames=FRAMES)
     assert out.keys.shape[2] == budget
 
 
@@ -141,14 +142,14 @@ def test_a_rotating_anchor_is_the_rank_of_the_chunk():
 def test_other_kernels_fall_back_where_they_cannot_run(keys):
     config = wm.CompressionConfig(keep_ratio=0.5, kernels=("mosaic_gpu", "triton", "xla"))
     chunk = wm.KVSpan(keys, keys)
-    plain = wm.compress(chunk, wm.CompressionConfig(keep_ratio=0.5), frames=FRAMES)
-    np.testing.assert_array_equal(wm.compress(chunk, config, frames=FRAMES).keys, plain.keys)
+    plain = compress(chunk, wm.CompressionConfig(keep_ratio=0.5), frames=FRAMES)
+    np.testing.assert_array_equal(compress(chunk, config, frames=FRAMES).keys, plain.keys)
 
 
 def test_other_kernels_are_what_a_gpu_program_calls():
     config = wm.CompressionConfig(keep_ratio=0.5, kernels=("mosaic_gpu", "xla"))
     shape = jax.ShapeDtypeStruct((2, 1, 3 * 64, 4, 128), jnp.bfloat16)
-    text = lower_for_cuda(lambda keys: wm.compress(wm.KVSpan(keys, keys), config, frames=3), shape)
+    text = lower_for_cuda(lambda keys: compress(wm.KVSpan(keys, keys), config, frames=3), shape)
     assert TARGETS["mosaic_gpu"] in text
 
 

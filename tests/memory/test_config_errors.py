@@ -8,6 +8,8 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, span, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.prefetching import prefetch
+from worldkv_jax.memory.profiles import PROFILES
 
 BANK, COMPRESSION, RETRIEVAL, MEMORY = wm.BankConfig, wm.CompressionConfig, wm.RetrievalConfig, wm.MemoryConfig
 
@@ -111,7 +113,7 @@ def test_cameras_of_another_shape_are_refused(config):
         with pytest.raises(ValueError, match=says):
             wm.remember(memory, span(0), cameras[:, :2])
         with pytest.raises(ValueError, match=says):
-            wm.prefetch(memory, cameras[:, :2])
+            prefetch(memory, cameras[:, :2])
 
 
 @pytest.mark.parametrize("tier", ["pinned_host", "host"])
@@ -129,7 +131,7 @@ def test_a_host_tier_inside_jit_is_refused(tier):
 
 def test_configurations_are_hashable_and_equal_by_value():
     assert hash(worldkv()) == hash(worldkv()) and worldkv() == worldkv()
-    for config in wm.PROFILES.values():
+    for config in PROFILES.values():
         assert config == dataclasses.replace(config)
 
 

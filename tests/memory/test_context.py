@@ -21,6 +21,9 @@ from tests.memory.walks import (
     worldkv,
 )
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.prefetching import can_prefetch, prefetch
+from worldkv_jax.memory.report import attended_tokens
 
 RELEASED = dataclasses.replace(worldkv(chunks=2, rule="released"), released_window=True, recent_frames=3)
 
@@ -55,12 +58,12 @@ def check_tokens(config, step, length):
         assert len(got) == len(set(got)) == len(window) + layout.bank.kept_tokens * len(found)
         anchors = [t for c in found for t in tokens_of([c * FRAMES])]
         assert set(anchors) <= set(pruned) <= set(retrieved)
-    attended = wm.attended_tokens(layout, step.chunk, found=len(found))
+    attended = attended_tokens(layout, step.chunk, found=len(found))
     assert int(step.context.length) == attended <= layout.context_tokens
     if layout.bank and config.bank.when_full != "drop_most_redundant":
-        assert wm.attended_tokens(layout, step.chunk) == attended
+        assert attended_tokens(layout, step.chunk) == attended
     else:
-        assert wm.attended_tokens(layout, step.chunk) >= attended
+        assert attended_tokens(layout, step.chunk) >= attended
 
 
 CONFIGS = {
@@ -103,9 +106,9 @@ def test_valid_rows_are_the_tokens_of_the_mode(name):
 
 @pytest.mark.parametrize("length", [9, 12, 40])
 def test_official_attends_to_as_many_tokens_as_its_report_says(length):
-    layout = wm.Layout(config=wm.OFFICIAL, spec=SPEC, chunks=length)
+    layout = Layout(config=wm.OFFICIAL, spec=SPEC, chunks=length)
     for step in walk(wm.OFFICIAL, min(length, 13), length=length):
-        assert int(step.context.length) == wm.attended_tokens(layout, step.chunk)
+        assert int(step.context.length) == attended_tokens(layout, step.chunk)
         assert len(set(tokens_in(step.context))) == int(step.context.length)
 
 
@@ -165,7 +168,7 @@ def test_prefetched_chunks_give_the_same_context(policy):
     config = worldkv(capacity=5 if policy == "drop_oldest" else None, when_full=policy)
     cameras = [jnp.asarray(view) for view in poses(length)]
     memory = wm.WorldMemory.create(config, SPEC, chunks=length)
-    prefetch, fetched = jax.jit(wm.prefetch), None
+    jitted, fetched = jax.jit(prefetch), None
     for chunk, view in enumerate(cameras):
         context, picks = recall(memory, view)
         if fetched is not None:
@@ -173,7 +176,7 @@ def test_prefetched_chunks_give_the_same_context(policy):
             assert picked(certain) == picked(picks)
             np.testing.assert_array_equal(_rows(ahead), _rows(context))
         if chunk + 1 < length:
-            fetched = prefetch(memory, cameras[chunk + 1])
+            fetched = jitted(memory, cameras[chunk + 1])
         memory = remember(memory, span(chunk), view)
     assert int(picks.count) == 2
 
@@ -185,8 +188,8 @@ def test_prefetch_waits_where_the_next_chunk_decides():
         worldkv(rule="attention"),
     ):
         memory = wm.WorldMemory.create(config, SPEC, chunks=8)
-        assert not wm.can_prefetch(memory.bank.layout)
-        assert wm.prefetch(memory, jnp.asarray(poses(1)[0])) is None
+        assert not can_prefetch(memory.bank.layout)
+        assert prefetch(memory, jnp.asarray(poses(1)[0])) is None
 
 
 def test_a_released_window_hides_the_chunk_itself_in_a_short_video():

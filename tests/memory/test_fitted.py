@@ -7,6 +7,7 @@ import pytest
 
 from tests.memory.walks import SPEC, picked, walk, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.layout import Layout
 
 SIZES = list(itertools.product((0, 3, 6), (0, 3, 6), (None, 1, 3, 5), ("error", "drop_oldest", "drop_most_redundant")))
 
@@ -17,7 +18,7 @@ def retrieving(config: wm.MemoryConfig, chunks: int) -> wm.MemoryConfig:
 
 def is_refused(config: wm.MemoryConfig, chunks: int) -> bool:
     try:
-        wm.Layout(config=config, spec=SPEC, chunks=chunks)
+        Layout(config=config, spec=SPEC, chunks=chunks)
     except ValueError as error:
         assert "retrieval.chunks" in str(error)
         return True

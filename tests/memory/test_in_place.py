@@ -8,6 +8,7 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.report import capacity_by_tier
 
 CONFIGS = {
     "worldkv": worldkv(capacity=6),
@@ -60,7 +61,7 @@ def test_the_compiled_program_needs_no_second_bank(name):
             config = dataclasses.replace(config, bank=dataclasses.replace(config.bank, capacity=chunks))
         memory = wm.WorldMemory.create(config, spec, chunks=chunks)
         plan = remember.lower(memory, own, jnp.asarray(poses(1)[0])).compile().memory_analysis()
-        assert plan.alias_size_in_bytes >= sum(wm.capacity_by_tier(memory.layout).values())
+        assert plan.alias_size_in_bytes >= sum(capacity_by_tier(memory.layout).values())
         compiled[chunks] = plan.temp_size_in_bytes
-    grown = wm.capacity_by_tier(memory.layout)["device"]
+    grown = capacity_by_tier(memory.layout)["device"]
     assert compiled[64] - compiled[8] < 0.1 * grown

@@ -11,6 +11,7 @@ from tests.memory.walks import EVERYTHING, SPEC, picked, walk, worldkv
 from tests.rollout.worlds import BACKBONE
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.quantization import STORAGES, dequantize, quantize, stored_bytes, stored_shape
+from worldkv_jax.memory.report import bytes_by_tier, capacity_by_tier
 from worldkv_jax.sessions.plan import Cost, make_plan
 
 EIGHT_BITS = ("int8", "float8")
@@ -99,10 +100,10 @@ def test_only_retrieved_rows_are_rounded_and_the_same_chunks_are_picked(storage,
 def test_bytes_are_those_of_the_buffers(tier, storage):
     config = worldkv(tier=tier, capacity=4, storage=storage, compression=wm.CompressionConfig(keep_tokens=6))
     *_, step = walk(config, 5)
-    sizes = wm.bytes_by_tier(step.memory.layout, 5)
+    sizes = bytes_by_tier(step.memory.layout, 5)
     window = sum(leaf.nbytes for leaf in jax.tree.leaves(step.memory.window))
     bank = sum(leaf.nbytes for leaf in jax.tree.leaves(step.memory.bank.slots))
-    assert sum(sizes.values()) == window + bank and sizes == wm.capacity_by_tier(step.memory.layout)
+    assert sum(sizes.values()) == window + bank and sizes == capacity_by_tier(step.memory.layout)
     assert f"in {tier} memory as {storage};" in repr(step.memory)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.memory.walks import FRAMES, SPEC, picked, poses, recall, remember, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rope import Rope, rotate
 
 GRID = (2, 2)
@@ -88,9 +89,9 @@ def test_rebasing_where_possible_depends_on_the_rope_alone():
     ropeless = dataclasses.replace(SPEC, rope=None)
     for positions, with_rope, without in (("as_stored", False, False), ("auto", True, False)):
         config = worldkv(positions=positions)
-        assert wm.Layout(config=config, spec=SPEC, chunks=5).bank.rebases == with_rope
-        assert wm.Layout(config=config, spec=ropeless, chunks=5).bank.rebases == without
-    assert wm.Layout(config=worldkv(positions="rebased"), spec=SPEC, chunks=5).bank.rebases
+        assert Layout(config=config, spec=SPEC, chunks=5).bank.rebases == with_rope
+        assert Layout(config=config, spec=ropeless, chunks=5).bank.rebases == without
+    assert Layout(config=worldkv(positions="rebased"), spec=SPEC, chunks=5).bank.rebases
 
 
 def test_rebasing_needs_the_rope_of_the_keys():

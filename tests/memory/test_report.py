@@ -6,6 +6,7 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, walk, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes
 
 TOKEN = 2 * 2 * 2 * 8 * 4  # bytes: keys and values, layers, heads, head dim, float32
 PRUNED = wm.CompressionConfig(keep_tokens=6)
@@ -43,9 +44,9 @@ CONFIGS = {
 def test_bytes_in_use_are_the_bytes_that_were_written(name):
     for chunks in (0, 1, 2, 4, 9):
         memory = filled(CONFIGS[name], chunks)
-        sizes = wm.bytes_by_tier(memory.layout, chunks)
+        sizes = bytes_by_tier(memory.layout, chunks)
         assert sum(sizes.values()) == held_bytes(memory), f"after {chunks} chunks"
-        capacity = wm.capacity_by_tier(memory.layout)
+        capacity = capacity_by_tier(memory.layout)
         assert capacity.keys() == sizes.keys() and all(sizes[tier] <= capacity[tier] for tier in sizes)
     if memory.jittable:
         allocated = [*jax.tree.leaves(memory.window), *jax.tree.leaves(memory.bank.slots if memory.bank else ())]
@@ -54,7 +55,7 @@ def test_bytes_in_use_are_the_bytes_that_were_written(name):
 
 def test_tiers_are_counted_apart():
     memory = filled(CONFIGS["host"], 5)
-    assert wm.bytes_by_tier(memory.layout, 5) == {"device": 6 * 4 * TOKEN, "host": 4 * 6 * TOKEN}
+    assert bytes_by_tier(memory.layout, 5) == {"device": 6 * 4 * TOKEN, "host": 4 * 6 * TOKEN}
 
 
 def test_repr_says_what_the_memory_is_and_holds():
@@ -85,7 +86,7 @@ def test_repr_works_on_vmapped_and_odd_memories():
     memories = [filled(CONFIGS["worldkv"], 2), filled(CONFIGS["worldkv"], 2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *memories)
     assert "2 chunks seen, 2 memories x 1 world" in repr(stacked)
-    assert repr(stacked).endswith(f"bytes: {wm.format_bytes(2 * (6 * 4 + 6) * TOKEN)} in device")
+    assert repr(stacked).endswith(f"bytes: {format_bytes(2 * (6 * 4 + 6) * TOKEN)} in device")
     later = jax.tree.map(lambda *leaves: jnp.stack(leaves), memories[0], filled(CONFIGS["worldkv"], 4))
     assert "[2, 4] chunks seen" in repr(later)
     assert "no values" in repr(jax.tree.map(lambda _: None, memories[0]))
@@ -103,12 +104,12 @@ def test_repr_works_on_a_memory_that_was_consumed():
     ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3.5 * 2**20, "3.5 MiB"), (2**42, "4096.0 GiB")]
 )
 def test_bytes_are_formatted_with_binary_units(size, text):
-    assert wm.format_bytes(size) == text
+    assert format_bytes(size) == text
 
 
 def test_attended_tokens_without_counting_are_an_upper_bound_when_redundant_chunks_go():
     config = worldkv(capacity=3, chunks=3, when_full="drop_most_redundant")
     for step in walk(config, 10):
         layout, found = step.memory.layout, int(step.picks.count)
-        assert wm.attended_tokens(layout, step.chunk, found=found) == int(step.context.length)
-        assert wm.attended_tokens(layout, step.chunk) >= int(step.context.length)
+        assert attended_tokens(layout, step.chunk, found=found) == int(step.context.length)
+        assert attended_tokens(layout, step.chunk) >= int(step.context.length)

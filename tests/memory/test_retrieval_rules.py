@@ -13,6 +13,7 @@ import pytest
 from tests.memory.walks import FRAMES, SPEC, picked, poses, recall, remember, span, still, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.cameras import pose_from_angles
+from worldkv_jax.memory.prefetching import can_prefetch
 from worldkv_jax.memory.retrieval import ChoosingRule, PairwiseRule, QueryRule, nearest
 from worldkv_jax.memory.rules import RULES
 
@@ -150,7 +151,7 @@ class Looks(Youngest):
 
 def test_a_rule_of_ones_own_may_ask_for_queries():
     memory = wm.WorldMemory.create(worldkv(rule=Looks()), SPEC, chunks=9)
-    assert not wm.can_prefetch(memory.bank.layout)
+    assert not can_prefetch(memory.bank.layout)
 
 
 def test_a_configuration_holds_the_rule_whose_name_it_was_given():

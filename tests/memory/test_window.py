@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldkv_jax.memory import KVSpan, KVSpec, Layout, MemoryConfig
-from worldkv_jax.memory.layout import WindowLayout
+from worldkv_jax.memory import KVSpan, KVSpec, MemoryConfig
+from worldkv_jax.memory.layout import Layout, WindowLayout
 from worldkv_jax.memory.window import empty_window, latest, push, valid_tokens
 
 SIZE = 2  # tokens a frame

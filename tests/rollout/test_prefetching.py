@@ -13,6 +13,7 @@ from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory.host_bank import HostBank
+from worldkv_jax.memory.prefetching import correct, prefetch
 from worldkv_jax.rollout.prefetching import continue_motion
 
 
@@ -84,10 +85,10 @@ def test_what_a_guess_brought_does_not_move_again(moves):
     _, world = ro.rollout(BACKBONE, PARAMS, world, inputs[:6], noise=noise, decode=False)
     memory = world.memory
     moves.clear()
-    guess = wm.prefetch(memory, inputs[7].cameras)
+    guess = prefetch(memory, inputs[7].cameras)
     found = chunks_of(guess)
-    right = wm.correct(memory, inputs[7].cameras, guess)
-    others = (wm.correct(memory, given.cameras, guess) for given in inputs)
+    right = correct(memory, inputs[7].cameras, guess)
+    others = (correct(memory, given.cameras, guess) for given in inputs)
     wrong = next(fetched for fetched in others if not chunks_of(fetched) <= found)
     assert moves[0] == 2
     assert moves[1] == len(chunks_of(right) - found) and moves[-1] == len(chunks_of(wrong) - found) > 0

@@ -12,6 +12,7 @@ from tests.memory.walks import recall, worldkv
 from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
+from worldkv_jax.memory.report import bytes_by_tier
 from worldkv_jax.rollout.stream import _normal
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
@@ -103,7 +104,7 @@ def test_a_chunk_reports_what_its_context_held(name):
             assert chunk.retrieved.shape == (1, 0)
         else:
             np.testing.assert_array_equal(chunk.retrieved, picks.chunks[:, : int(picks.count)])
-        assert chunk.kv_bytes == wm.bytes_by_tier(world.memory.layout, index + 1)
+        assert chunk.kv_bytes == bytes_by_tier(world.memory.layout, index + 1)
         assert chunk.seconds > 0 and chunk.latents.shape == (1, *BACKBONE.latent_shape)
         _, world = ro.generate_chunk(BACKBONE, PARAMS, world, given, jnp.asarray(noise(index)))
 

@@ -6,6 +6,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.worlds import latents, run
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.prefetching import can_prefetch, prefetch
 from worldkv_jax.rollout import prefetching
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
@@ -35,7 +36,7 @@ def prefetches(monkeypatch):
     seen = []
 
     def counted(memory, cameras, **options):
-        fetched = wm.prefetch(memory, cameras, **options)
+        fetched = prefetch(memory, cameras, **options)
         seen.append(fetched is not None)
         return fetched
 
@@ -61,7 +62,7 @@ def test_every_tier_makes_the_same_world(name, prefetches):
             np.testing.assert_array_equal(ended.memory.bank.index.chunks, world.memory.bank.index.chunks)
             # Live cameras are guessed to the end; of known ones it is known where they end.
             assert len(prefetches) == (len(want) if live else len(want) - 1)
-            certain = wm.can_prefetch(ended.memory.bank.layout)
+            certain = can_prefetch(ended.memory.bank.layout)
             assert all(found == certain for found in prefetches)
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.rollout.tiny_backbone import TinyBackbone
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions.devices import Device, device_named
 from worldkv_jax.sessions.plan import Cost, advise, make_plan, placements
 
@@ -35,7 +36,7 @@ def test_the_window_and_bank_are_what_is_allocated(name):
 def test_a_window_of_one_part_is_its_own_context():
     """The others are assembled from parts, which takes the room of the whole once more."""
     plans = {name: make_plan(BACKBONE, CONFIGS[name], COST, chunks=5) for name in CONFIGS}
-    layouts = {name: wm.Layout(config=CONFIGS[name], spec=SPEC, chunks=5) for name in CONFIGS}
+    layouts = {name: Layout(config=CONFIGS[name], spec=SPEC, chunks=5) for name in CONFIGS}
     for name, layout in layouts.items():
         appended = SPEC.bytes(1, SPEC.chunk_tokens + layout.context_tokens) // SPEC.layers
         assembled = SPEC.bytes(1, layout.context_tokens) if layout.config.mode not in ("full", "sliding") else 0

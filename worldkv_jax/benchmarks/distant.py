@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.benchmarks.views import random_cameras
-from worldkv_jax.memory import KVSpan, Layout, WorldMemory
+from worldkv_jax.memory import KVSpan, WorldMemory
 from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank, host_sharding, world_sharding
 from worldkv_jax.memory.index import Index, describe_chunk
-from worldkv_jax.memory.layout import BankLayout, WindowLayout
+from worldkv_jax.memory.layout import BankLayout, Layout, WindowLayout
 from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.window import Window
 from worldkv_jax.rollout.stream import place_like

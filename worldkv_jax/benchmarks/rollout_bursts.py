@@ -12,8 +12,9 @@ from worldkv_jax.benchmarks.distant import distant_memory, pack_chunk, random_sp
 from worldkv_jax.benchmarks.rollout_cases import Case
 from worldkv_jax.benchmarks.storage import recall_and_remember
 from worldkv_jax.benchmarks.timing import Effort, Timing, measure
-from worldkv_jax.memory import KVSpan, prefetch
+from worldkv_jax.memory import KVSpan
 from worldkv_jax.memory.host_bank import host_sharding, world_sharding
+from worldkv_jax.memory.prefetching import prefetch
 from worldkv_jax.sessions.session import Session
 
 

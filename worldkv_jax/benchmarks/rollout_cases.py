@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import jax
 
-from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, Layout, MemoryConfig, format_bytes
+from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, MemoryConfig
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions.plan import Plan, make_plan
 from worldkv_jax.sessions.provenance import available_host_bytes

@@ -10,7 +10,7 @@ import numpy as np
 
 from worldkv_jax.benchmarks.rollout_cases import RIVALS, Case
 from worldkv_jax.benchmarks.timing import Timing
-from worldkv_jax.memory import attended_tokens, bytes_by_tier
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
 from worldkv_jax.sessions.plan import chunk_flops
 from worldkv_jax.sessions.session import Session
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views, random_cameras
-from worldkv_jax.memory import DEFAULT, RULES, AttentionScore, BankConfig, KVSpec, Layout, RetrievalConfig
+from worldkv_jax.memory import DEFAULT, RULES, AttentionScore, BankConfig, KVSpec, RetrievalConfig
 from worldkv_jax.memory.index import Index, describe_chunk, select
-from worldkv_jax.memory.layout import BankLayout
+from worldkv_jax.memory.layout import BankLayout, Layout
 from worldkv_jax.names import check_name
 
 CAMERA_RULES = tuple(name for name, rule in RULES.items() if not isinstance(rule, AttentionScore))

@@ -2,7 +2,8 @@
 
 import math
 
-from worldkv_jax.memory import Layout, format_bytes
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 
 

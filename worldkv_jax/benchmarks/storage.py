@@ -13,8 +13,9 @@ import numpy as np
 from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
-from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, Layout, WorldMemory, recall, remember
+from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, WorldMemory, recall, remember
 from worldkv_jax.memory.index import select
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions import model_names, open_model
 

@@ -155,7 +155,7 @@ def _read_report(report: str) -> tuple[list[int], list[int]]:
 
 
 def _print(table, scores, left_out, speed) -> None:
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.results import print_table
 
     count = len(scores)

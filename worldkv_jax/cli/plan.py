@@ -20,7 +20,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.devices import device_named
     from worldkv_jax.sessions.plan import advise, placements
     from worldkv_jax.sessions.results import print_table, write_json
@@ -78,7 +78,7 @@ def plan_report(session, plans: dict) -> dict:
 
 
 def _cells(plans, of) -> dict:
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}

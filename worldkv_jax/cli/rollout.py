@@ -73,7 +73,7 @@ def _generate(session, folder, args: argparse.Namespace) -> tuple[dict, list]:
 
 def _check_fits(session, args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     plan, limit = session.plan(), _device_limit()
     if limit is None or plan.fits(limit) or args.force:
@@ -103,7 +103,7 @@ def _device_limit() -> int | None:
 
 
 def _print_summary(report: dict) -> None:
-    from worldkv_jax.memory import format_bytes
+    from worldkv_jax.memory.report import format_bytes
 
     last = report["chunks"][-1]
     sizes = ", ".join(f"{format_bytes(size)} in {tier} memory" for tier, size in last["kv_bytes"].items())

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from worldkv_jax.evaluation.context_rows import row_chunks
-from worldkv_jax.memory import Context, Picks, recall, window_context
+from worldkv_jax.memory import Context, Picks, recall
+from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout import AttentionProbe, AttentionQueries, Backbone, ChunkInput, World
 from worldkv_jax.rollout.chunk_step import needs_queries, prepare
 

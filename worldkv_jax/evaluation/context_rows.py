@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from worldkv_jax.memory import Layout, Picks
-from worldkv_jax.memory.layout import WindowLayout
+from worldkv_jax.memory import Picks
+from worldkv_jax.memory.layout import Layout, WindowLayout
 
 
 def row_chunks(layout: Layout, chunk: int, picks: Picks | None = None) -> np.ndarray:

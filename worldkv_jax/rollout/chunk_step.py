@@ -8,17 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.memory import (
-    Context,
-    Fetched,
-    KVSpan,
-    Picks,
-    WorldMemory,
-    recall,
-    remember,
-    window_context,
-)
+from worldkv_jax.memory import Context, KVSpan, Picks, WorldMemory, recall, remember
+from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.retrieval import needs_query
+from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommittedSpan
 from worldkv_jax.rollout.sampler import denoise
 

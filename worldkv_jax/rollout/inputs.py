@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.cameras import relative, validate_poses
-from worldkv_jax.memory import KVSpec, Layout, check_room
+from worldkv_jax.memory import KVSpec, check_room
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout.backbone import ChunkInput
 
 

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.memory import Fetched, WorldMemory, correct, pick_ahead, prefetch
+from worldkv_jax.memory import WorldMemory
+from worldkv_jax.memory.bank import Fetched
+from worldkv_jax.memory.prefetching import correct, pick_ahead, prefetch
 
 
 class NoPrefetch:

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from worldkv_jax.memory import Layout, MemoryConfig, WorldMemory, attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory import MemoryConfig, WorldMemory
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, World, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks

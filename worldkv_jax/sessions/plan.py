@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from worldkv_jax.memory import Layout, MemoryConfig, attended_tokens, capacity_by_tier
+from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.sessions.devices import Device
 

@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, Sharding
 
 from worldkv_jax import rollout as ro
-from worldkv_jax.memory import MemoryConfig, format_bytes
+from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of

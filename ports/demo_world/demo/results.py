@@ -18,7 +18,7 @@ from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.files import replacing
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
-from worldkv_jax.memory import attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.sessions.results import print_table, write_json
 
 TRUTH = "Ground truth"

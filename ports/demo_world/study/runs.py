@@ -15,7 +15,9 @@ from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.variants import Variant
 from worldkv_jax.evaluation.fidelity import psnr, ssim
-from worldkv_jax.memory import KVSpec, Layout, attended_tokens, capacity_by_tier
+from worldkv_jax.memory import KVSpec
+from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
 from worldkv_jax.rollout import ChunkInput, stream
 from worldkv_jax.rollout.stream import Noise
 from worldkv_jax.sessions.results import write_json
