@@ -1,6 +1,8 @@
 """What one rollout of InSpatio-World is made of: the scene filmed and encoded, weights loaded, chunks given."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.checkpoint import DIT, VAE
 from ports.inspatio_world.source.encode import encode_footage
 from ports.inspatio_world.source.footage import film
+from ports.inspatio_world.source.live import film_live
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
 from ports.wan.autoencoders import wan_vae
@@ -17,7 +20,7 @@ from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import init_params
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import draw_transformer, load_transformer, load_whole, whole_sharding
-from worldkv_jax.rollout import ChunkInput
+from worldkv_jax.rollout import CameraSource, ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
 
 
@@ -30,6 +33,8 @@ class Program:
     shot: Shot
     released: bool
     """See `film`."""
+    live: bool
+    """Whether cameras are asked for while the rollout goes on."""
     prompt: Prompt
     ckpt: str | None
     """``None`` for random weights."""
@@ -39,7 +44,7 @@ class Program:
     def load(self, where: Placement) -> Loaded:
         """Film first, which tells soonest if a path is wrong; then load one large network at a time."""
         backbone, config = self.backbone, self.backbone.config
-        footage = film(self.scene, self.shot, released=self.released)
+        footage = None if self.live else film(self.scene, self.shot, released=self.released)
         text = self.prompt.embed(where)
         precise = backbone.vae.compute_dtype
         if self.ckpt is None:
@@ -47,15 +52,25 @@ class Program:
             coder = jax.device_put(coder, whole_sharding(where))
         else:
             _, coder = load_whole(self.ckpt, VAE, precise, where)
-        inputs = encode_footage(backbone, coder, self.scene, self.shot, footage, text)
-        inputs = jax.block_until_ready(inputs)  # only then may the encoder's weights go
+        if footage is None:
+            inputs = functools.partial(self._live, coder, text)
+        else:
+            made = encode_footage(backbone, coder, self.scene, self.shot, footage, text)
+            inputs = functools.partial(_of_worlds, jax.block_until_ready(made))  # only then may the encoder go
         if self.ckpt is None:
             dit = draw_transformer(lambda: init_params(WanDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
         else:
             dit = load_transformer(self.dit or self.ckpt, DIT, config.dtype, where)
-
-        def of_options(*, worlds: int) -> list[ChunkInput]:
-            return jax.tree.map(lambda part: jnp.repeat(part, worlds, axis=0), inputs) if worlds > 1 else inputs
-
         params = WanParams(dit, {"decoder": coder["decoder"]})
-        return Loaded(params=params, inputs=of_options, notes=footage.notes)
+        return Loaded(params=params, inputs=inputs, notes=() if footage is None else footage.notes)
+
+    def _live(
+        self, coder: dict, text: jax.Array, cameras: CameraSource | None = None, *, worlds: int
+    ) -> Iterable[ChunkInput]:
+        if cameras is None:
+            raise ValueError("cameras come live: give who is asked for them, chunk by chunk")
+        return film_live(self.backbone, coder, self.scene, text, cameras, worlds=worlds)
+
+
+def _of_worlds(inputs: list[ChunkInput], *, worlds: int) -> list[ChunkInput]:
+    return jax.tree.map(lambda part: jnp.repeat(part, worlds, axis=0), inputs) if worlds > 1 else inputs

@@ -16,7 +16,7 @@ from ports.inspatio_world.source.coverage import known_shares
 from ports.inspatio_world.source.encode import moments
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.scene_files import read_scene
-from ports.inspatio_world.source.shot import Filming, Shot, plan_targets, plan_trajectory
+from ports.inspatio_world.source.shot import Filming, Shot, plan_live, plan_targets, plan_trajectory
 from ports.inspatio_world.source.trajectory import read_target_poses, read_trajectory
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL
@@ -28,6 +28,8 @@ from worldkv_jax.sessions import MemoryOptions, Session
 if typing.TYPE_CHECKING:
     from ports.inspatio_world.options import InSpatioOptions
 
+LIVE = "-"
+"""Stands for cameras that are asked for while the rollout goes on."""
 FPS = 24.0
 """Frames a second, where the scene does not say."""
 
@@ -60,13 +62,17 @@ def open_session(
     chunks = shot.latents // backbone.spec.chunk_frames
     chosen, position = as_asked(memory, chunks=chunks)
     of_source = {"time_weight": options.time_weight, "known_weight": options.known_weight}
-    chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
+    if any(of_source.values()):
+        if options.trajectory == LIVE:
+            raise ValueError("`time_weight` and `known_weight` need a path that is known ahead, not live cameras")
+        chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
     backbone = dataclasses.replace(backbone, remembered_position=position)
     program = Program(
         backbone=backbone,
         scene=scene,
         shot=shot,
         released=options.as_released,
+        live=options.trajectory == LIVE,
         prompt=prompt,
         ckpt=options.ckpt,
         dit=options.dit,
@@ -121,6 +127,10 @@ def _scene(options: "InSpatioOptions") -> Scene:
 
 
 def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
+    if options.trajectory == LIVE:
+        if options.frames is None:
+            raise ValueError(f"`trajectory` {LIVE} needs `frames`: how many there may be, for which there is room")
+        return plan_live(scene, options.frames)
     version = options.version or ("v1" if scene.targets is None and scene.kind == "video" else "v1.5")
     if version == "v1.5":
         if options.trajectory is None and scene.targets is None:

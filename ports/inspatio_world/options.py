@@ -16,7 +16,11 @@ _UNTRAINED = "without a checkpoint"
 
 @options_class
 class InSpatioOptions:
-    """Open InSpatio-World."""
+    """Open InSpatio-World.
+
+    With ``trajectory="-"`` cameras come live: ``session.inputs`` takes a `worldkv_jax.rollout.CameraSource`, whose
+    poses are those of latent frames in the scene's own coordinates.
+    """
 
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
     dit: str | None = option(None, "the transformer, where the folder has several or none", metavar="FILE")

@@ -8,6 +8,8 @@ import pytest
 from jax.sharding import AxisType, SingleDeviceSharding
 from PIL import Image
 
+from ports.inspatio_world.source.builtin_scene import builtin_scene
+from ports.inspatio_world.source.scene_files import write_scene
 from tests.inspatio_world import released_folder as inspatio
 from tests.lingbot_world import released_folder as lingbot
 from tests.lingbot_world.test_camera_folder import write as write_cameras
@@ -137,6 +139,30 @@ def test_live_cameras_need_what_cannot_be_measured(place):
         session.inputs(lambda chunk: None)
     with pytest.raises(ValueError, match="cameras come live"):
         session.inputs()
+
+
+@pytest.mark.parametrize("frames", [1, 33])
+def test_a_scene_is_filmed_live_as_along_a_path(frames, tmp_path):
+    """The cameras of a whole path (v1.5), given one chunk at a time: a still image, or a video that lasts as long."""
+    scene = builtin_scene(frames=frames, size=(32, 48))
+    write_scene(tmp_path / "scene", scene)
+    latent = np.stack([scene.poses[0]] * 9)
+    latent[:, 0, 3] += 0.02 * np.arange(9)
+    path = cameras.interpolate(latent, np.arange(9), np.linspace(0, 8, 33), dtype=np.float64)
+    np.savetxt(tmp_path / "path.txt", cameras.inverse(path).reshape(-1, 16))
+    options = {"scene": str(tmp_path / "scene"), "tiny": True, "size": (32, 48), "version": "v1.5"}
+    known = open_model("inspatio-world", **options, trajectory=str(tmp_path / "path.txt")).check(MEMORY, decode=False)
+    live = open_model("inspatio-world", **options, trajectory="-", frames=33).check(MEMORY, decode=False)
+    assert live.chunks == known.chunks == 3
+    known, live = known.load(), live.load()
+    want = known.inputs()
+    got = live.inputs(lambda chunk: latent[3 * chunk : 3 * chunk + 3] if chunk < 3 else None)
+    for chunk, (a, b) in enumerate(zip(got, want, strict=True)):
+        for part, one, other in zip(a.conditions._fields, a.conditions, b.conditions, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-3, err_msg=f"{part} of chunk {chunk}")
+        np.testing.assert_allclose(a.cameras, b.cameras, atol=1e-5)
+    with pytest.raises(ValueError, match="cameras come live"):
+        live.inputs()
 
 
 def test_the_demo_world_takes_paths_and_people():

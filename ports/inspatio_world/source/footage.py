@@ -40,11 +40,11 @@ def film(scene: Scene, shot: Shot, *, released: bool = False) -> Footage:
         lens = np.tile(render_intrinsics(lens[0], scene.size), (len(scene), 1))
     source, target_lens = shot.source, jnp.asarray(lens[0], jnp.float32)
     if scene.kind == "video" or shot.version == "v1":
-        motion = relative(shot.targets, scene.poses[source])
         if shot.version == "v1":
+            motion = relative(shot.targets, scene.poses[source])
             render = render_video(_views(scene, lens, source), jnp.asarray(motion, jnp.float32), target_lens)
         else:
-            render = _render_frames(_views(scene, lens, source), jnp.asarray(motion, jnp.float32), target_lens)
+            render = render_frames(scene, lens, source, shot.targets)
     else:
         motion = relative(shot.targets[:, None], scene.poses[None])
         views = _views(scene, lens, np.arange(len(scene)))
@@ -53,6 +53,19 @@ def film(scene: Scene, shot: Shot, *, released: bool = False) -> Footage:
     known = np.asarray(render.known.mean(axis=(1, 2)))[shot.index]
     notes = _check_known(known)
     return Footage(source[shot.index], jax.tree.map(lambda a: a[shot.index], render), notes)
+
+
+def render_frames(scene: Scene, lens: np.ndarray, source: np.ndarray, targets: np.ndarray) -> Render:
+    """Render frames of a scene, each into its own camera by the rules of v1.5.
+
+    Args:
+        scene: the source.
+        lens: fx, fy, cx, cy of its frames, in pixels ``[n, 4]``; the first is the cameras'.
+        source: frame of the scene for each camera, int ``[m]``.
+        targets: camera-to-world ``[m, 4, 4]``.
+    """
+    motion = jnp.asarray(relative(targets, scene.poses[source]), jnp.float32)
+    return _render_frames(_views(scene, lens, source), motion, jnp.asarray(lens[0], jnp.float32))
 
 
 @jax.jit

@@ -54,9 +54,14 @@ def resample(frames: int, count: int) -> np.ndarray:
     """Return ``count`` frame numbers: back and forth where there are too few frames, thinned where too many (v1)."""
     if count <= frames:
         return np.linspace(0, frames - 1, count).astype(int)
+    return bounce(frames, np.arange(count))
+
+
+def bounce(frames: int, numbers: np.ndarray) -> np.ndarray:
+    """Return the frames that are shown at these times while a video runs back and forth, without end."""
     period = max(1, 2 * (frames - 1))
-    steps = np.arange(count) % period
-    return np.minimum(steps, period - steps) if frames > 1 else np.zeros(count, int)
+    steps = numbers % period
+    return np.minimum(steps, period - steps) if frames > 1 else np.zeros(len(numbers), int)
 
 
 def adapt(frames: int, total_angle: float) -> np.ndarray:

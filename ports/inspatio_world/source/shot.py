@@ -121,6 +121,13 @@ def plan_targets(scene: Scene, targets: np.ndarray, *, limit: int | None = None)
     return Shot(version="v1.5", source=source, targets=targets, index=index, frames=valid, notes=notes)
 
 
+def plan_live(scene: Scene, frames: int) -> Shot:
+    """Leave room for so many frames of a result whose cameras are not known yet (v1.5)."""
+    padded = whole_chunks(frames, "v1.5")
+    still = np.repeat(scene.poses[:1], padded, axis=0)
+    return Shot(version="v1.5", source=np.zeros(padded, int), targets=still, index=np.arange(padded), frames=padded)
+
+
 def _odd_motion(scene: Scene, targets: np.ndarray, seen_from: np.ndarray) -> tuple[str, ...]:
     """Tell of cameras that move as if depth and poses were in different units."""
     farthest = float(np.linalg.norm(targets[:, :3, 3] - seen_from[:, :3, 3], axis=-1).max())

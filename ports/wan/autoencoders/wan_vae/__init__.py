@@ -8,6 +8,7 @@ from ports.wan.autoencoders.wan_vae.api import (
     decoder_state_bytes,
     encode,
     encode_image,
+    encode_next,
     init_params,
 )
 from ports.wan.autoencoders.wan_vae.checkpoint import COMPONENT
@@ -25,5 +26,6 @@ __all__ = [
     "decoder_state_bytes",
     "encode",
     "encode_image",
+    "encode_next",
     "init_params",
 ]

@@ -41,14 +41,35 @@ def encode(config: VAEConfig, params: dict, video: jax.Array) -> jax.Array:
     Raises:
         ValueError: a video of another shape.
     """
+    return encode_next(config, params, video)[0]
+
+
+def encode_next(
+    config: VAEConfig, params: dict, video: jax.Array, state: Caches | None = None
+) -> tuple[jax.Array, Caches]:
+    """Encode the next frames of a stream, as `decode` decodes the next latents.
+
+    Args:
+        config: of the VAE.
+        params: its parameters; ``params["encoder"]`` is enough of them.
+        video: ``[B, T, H, W, 3]`` in [-1, 1]: of a stream that begins as for `encode`, later in groups of four frames.
+        state: what the call before returned; ``None`` begins a stream.
+
+    Returns:
+        Normalised means of the latents, float32 ``[B, n, H / 8, W / 8, 16]``, and the state.
+
+    Raises:
+        ValueError: a video of another shape, or a state of another stream.
+    """
     check_pictures(video, name="video", axes="[B, T, H, W, 3]", multiple=config.spatial_factor)
-    size = config.temporal_factor
-    groups = (video.shape[1] - 1) // size
-    x = video.astype(config.compute_dtype)
+    size, x = config.temporal_factor, video.astype(config.compute_dtype)
     encoder = parameters.bind(Encoder, config, params["encoder"])
-    first, caches = run_piece(encoder, x[:, :1], None)
-    later, _ = run_pieces(encoder, x[:, 1 : 1 + groups * size], size, caches)
-    return _normalise(jnp.concatenate([first, later], axis=1))
+    parts = []
+    if state is None:
+        first, state = run_piece(encoder, x[:, :1], None)
+        parts, x = [first], x[:, 1:]
+    later, state = run_pieces(encoder, x[:, : x.shape[1] // size * size], size, state)
+    return _normalise(jnp.concatenate([*parts, later], axis=1)), state
 
 
 def encode_image(config: VAEConfig, params: dict, image: jax.Array, latents: int) -> jax.Array:
