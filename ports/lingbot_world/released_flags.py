@@ -58,14 +58,14 @@ def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any)
         raise ValueError(f"{' and '.join(chosen)} exclude each other; give one of them")
     _warn_of_no_effect(flags)
     if flags.full_kv:
-        return MemoryConfig(mode="full")
+        return _at_most(flags, MemoryConfig(mode="full"))
     if flags.sliding_window:
         if flags.sliding_window < CHUNK_FRAMES:
             raise ValueError(
                 f"--sliding_window {flags.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames "
                 "or more"
             )
-        return MemoryConfig(mode="sliding", recent_frames=flags.sliding_window - CHUNK_FRAMES)
+        return _at_most(flags, MemoryConfig(mode="sliding", recent_frames=flags.sliding_window - CHUNK_FRAMES))
     if flags.use_retrieval and flags.retrieval_frames % CHUNK_FRAMES:
         warnings.warn(
             f"--retrieval_frames {flags.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}",
@@ -74,7 +74,8 @@ def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any)
     retrieved = flags.retrieval_frames if flags.use_retrieval else 0
     chunks, recent = retrieved // CHUNK_FRAMES, RECENT_FRAMES - CHUNK_FRAMES
     if not chunks:  # too few frames to retrieve a chunk only widen the window
-        return MemoryConfig(mode="sink_recent", sink_frames=sink_size, recent_frames=recent + retrieved)
+        window = MemoryConfig(mode="sink_recent", sink_frames=sink_size, recent_frames=recent + retrieved)
+        return window if flags.use_retrieval else _at_most(flags, window)
     return dataclasses.replace(
         OFFICIAL,
         sink_frames=sink_size,
@@ -93,6 +94,31 @@ def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any)
     )
 
 
+def _at_most(flags: ReleasedMemory, memory: MemoryConfig) -> MemoryConfig:
+    """Cut a window to the frames that the released program attends to at most: its latest, so that the sink goes first.
+
+    Raises:
+        ValueError: less than a chunk, or so many that a part of the sink would stay.
+    """
+    most = flags.max_attention_size
+    if most is None:
+        return memory
+    if most < CHUNK_FRAMES:
+        raise ValueError(f"--max_attention_size {most} is less than a chunk; give {CHUNK_FRAMES} latent frames or more")
+    recent = most - CHUNK_FRAMES
+    if memory.mode == "full":
+        return MemoryConfig(mode="sliding", recent_frames=recent)
+    if recent >= memory.sink_frames + memory.recent_frames:
+        return memory
+    if recent > memory.recent_frames:
+        raise ValueError(
+            f"--max_attention_size {most} would keep the last {recent - memory.recent_frames} of {memory.sink_frames} "
+            f"sink frames; give {memory.recent_frames + CHUNK_FRAMES} to drop the sink, or "
+            f"{memory.sink_frames + memory.recent_frames + CHUNK_FRAMES} to keep it"
+        )
+    return MemoryConfig(mode="sliding", recent_frames=recent)
+
+
 def _warn_of_no_effect(flags: ReleasedMemory) -> None:
     """Tell which flags the released program reads and then ignores."""
 
@@ -102,6 +128,8 @@ def _warn_of_no_effect(flags: ReleasedMemory) -> None:
     enabled, at_store = flags.kv_compression_enable, flags.kv_compression_at_store
     if enabled and not flags.use_retrieval:
         warn("--kv_compression_enable", "without --use_retrieval")
+    if flags.max_attention_size is not None and flags.use_retrieval:
+        warn("--max_attention_size", "with --use_retrieval")
     for name in ("at_store", "pooled", "anchor_rotate"):
         if getattr(flags, f"kv_compression_{name}") and not enabled:
             warn(f"--kv_compression_{name}", "without --kv_compression_enable")

@@ -21,6 +21,12 @@ class ReleasedMemory:
     sliding_window: int = option(
         0, "--memory sliding: N latent frames, own ones included", metavar="N", flag="--sliding_window"
     )
+    max_attention_size: int | None = option(
+        None,
+        "attend to the last N latent frames alone, own ones included; ignored with --use_retrieval",
+        metavar="N",
+        flag="--max_attention_size",
+    )
     use_retrieval: bool = option(
         False, "--profile official, in parts that the other flags choose:", flag="--use_retrieval"
     )

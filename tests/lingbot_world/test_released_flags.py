@@ -34,6 +34,23 @@ def test_modes_without_a_bank():
         assert released_memory(use_retrieval=True, retrieval_frames=2).recent_frames == 5
 
 
+def test_a_window_that_is_cut():
+    def cut(size, **flags):
+        return released_memory(max_attention_size=size, **flags)
+
+    assert cut(6) == MemoryConfig(mode="sliding", recent_frames=3)  # the sink is the first to go
+    assert cut(3) == MemoryConfig(mode="sliding", recent_frames=0)
+    assert cut(9) == cut(100) == released_memory()
+    assert cut(9, full_kv=True) == MemoryConfig(mode="sliding", recent_frames=6)
+    assert cut(6, sliding_window=9) == MemoryConfig(mode="sliding", recent_frames=3)
+    with pytest.raises(ValueError, match="would keep the last 2 of 3 sink frames; give 6 to drop the sink, or 9"):
+        cut(8)
+    with pytest.raises(ValueError, match="less than a chunk"):
+        cut(2)
+    with pytest.warns(UserWarning, match="--max_attention_size has no effect with --use_retrieval"):
+        assert cut(6, use_retrieval=True).mode == "worldkv"
+
+
 def test_parts_of_the_official_profile():
     with pytest.warns(UserWarning, match="not a whole number of chunks"):
         plain = released_memory(use_retrieval=True, retrieval_frames=7)
