@@ -123,6 +123,9 @@ def test_file_is_short_and_says_what_it_is(path):
 
 @each_file
 def test_no_global_settings_of_jax(path):
+    """A library may not; the command line is a program, and has one place where it does."""
+    if path == ROOT / "worldkv_jax/cli/compile_cache.py":
+        return
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     names = {ast.unparse(call.func) for call in calls}
     assert not {name for name in names if name.endswith("config.update") and "jax" in name}, f"{path} sets jax.config"

@@ -1,4 +1,4 @@
-"""`--compile-cache` keeps compiled programs in a folder, and nothing does without it."""
+"""Compiled programs are kept in a folder, unless that is turned off or cannot be."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from worldkv_jax.cli.compile_cache import add_cache_flag, own_folder, use_cache
+from worldkv_jax.cli.compile_cache import MOST_BYTES, add_cache_flag, own_folder, use_cache
 
 
 def given(*words: str) -> argparse.Namespace:
@@ -19,7 +19,11 @@ def given(*words: str) -> argparse.Namespace:
 @pytest.fixture
 def settings():
     """Let quick programs be kept too, and put everything back."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_compilation_cache_max_size",
+    )
     before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     yield
@@ -36,15 +40,35 @@ def test_programs_are_kept_where_asked_for(settings, tmp_path):
     assert any(folder.iterdir())
 
 
-def test_without_the_option_jax_decides(settings):
-    before = jax.config.jax_compilation_cache_dir
+def test_where_jax_has_a_folder_it_stays(settings, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     use_cache(given())
-    assert jax.config.jax_compilation_cache_dir == before
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path)
 
 
-def test_the_folder_of_its_own_is_among_the_users_caches(settings, tmp_path, monkeypatch):
+def test_by_default_it_is_among_the_users_caches_and_bounded(settings, tmp_path, monkeypatch):
+    jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    use_cache(given("--compile-cache"))
+    use_cache(given("--no-compile-cache"))
+    assert jax.config.jax_compilation_cache_dir is None
+    use_cache(given())
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "worldkv-jax") and own_folder().is_dir()
+    assert jax.config.jax_compilation_cache_max_size == MOST_BYTES
+    jax.block_until_ready(jax.jit(lambda x: x * 5 + 2)(1.0))
+    assert any(own_folder().iterdir())
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert own_folder() == Path.home() / ".cache" / "worldkv-jax"
+
+
+@pytest.mark.parametrize("asked", [(), ("--compile-cache",)])
+def test_what_cannot_be_kept_is_a_warning_unless_asked_for(settings, tmp_path, monkeypatch, capsys, asked):
+    jax.config.update("jax_compilation_cache_dir", None)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    if asked:
+        with pytest.raises(OSError):
+            use_cache(given(*asked))
+    else:
+        use_cache(given())
+        assert "compiled programs are not kept" in capsys.readouterr().err
+    assert jax.config.jax_compilation_cache_dir is None

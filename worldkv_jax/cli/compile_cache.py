@@ -1,41 +1,66 @@
-"""The option that keeps compiled programs from one run to the next."""
+"""Compiled programs are kept from one run to the next, in a folder among the user's caches."""
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+MOST_BYTES = 2 * 1024**3
+"""What the folder holds at most; the programs that were used least lately go first."""
 _OWN = "own folder"
 
 
 def add_cache_flag(parser: argparse.ArgumentParser) -> None:
-    """Add ``--compile-cache``; without it jax decides, which keeps nothing unless its environment says so."""
-    parser.add_argument(
+    """Add ``--compile-cache`` and ``--no-compile-cache``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--compile-cache",
         nargs="?",
         const=_OWN,
         metavar="DIR",
-        help="keep compiled programs in a folder and take them from there next time (default folder: "
-        "~/.cache/worldkv-jax; trust it as you trust the program)",
+        help="keep compiled programs there and take them from there next time (default: ~/.cache/worldkv-jax, at most "
+        "2 GiB; trust the folder as you trust the program)",
     )
+    group.add_argument("--no-compile-cache", action="store_true", help="compile anew, and keep nothing")
 
 
 def use_cache(args: argparse.Namespace) -> None:
-    """Tell jax to keep compiled programs, if asked for.
+    """Tell jax where to keep compiled programs; where they cannot be kept, warn and go on.
+
+    A folder that jax was given already, in its environment or by a program, stays as it is unless another is asked for.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: a folder that was asked for cannot be made.
     """
-    if args.compile_cache is None:
+    if args.no_compile_cache:
         return
+    import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    folder = own_folder() if args.compile_cache == _OWN else Path(args.compile_cache)
-    folder.mkdir(parents=True, exist_ok=True)
+    asked = args.compile_cache is not None
+    if not asked and (jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache):
+        return
+    try:
+        folder = own_folder() if args.compile_cache in (None, _OWN) else Path(args.compile_cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written to")
+    except (OSError, RuntimeError) as error:  # such as: no home
+        if asked:
+            raise
+        print(f"compiled programs are not kept: {error} (--no-compile-cache says so in advance)", file=sys.stderr)
+        return
+    # The command line is a program of its own, so it may say what holds for the whole process.
+    jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     compilation_cache.set_cache_dir(str(folder))
     compilation_cache.reset_cache()  # whatever was compiled before has fixed that there is none
 
 
 def own_folder() -> Path:
-    """Return this program's folder among the user's caches."""
+    """Return this program's folder among the user's caches.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "worldkv-jax"
