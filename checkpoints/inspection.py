@@ -109,7 +109,7 @@ def _inspect_model(path: Path, model: ModelFormat, places: dict[str, Path]) -> I
         if component.name in places:
             try:
                 networks.append(_inspect_network(open_source(places[component.name]), component))
-            except ValueError as error:
+            except (ValueError, FileNotFoundError) as error:
                 networks.append(_broken(component.name, places[component.name], str(error)))
         elif not component.optional:
             networks.append(
@@ -123,8 +123,7 @@ def _inspect_network(source: Source, component: Component | None) -> Network:
     naming, problems = None, []
     if component is not None:
         try:
-            found = match(source, component)
-            naming = f"{found.naming}, after {found.source.taken}" if found.source.taken else found.naming
+            naming = match(source, component).names
         except ValueError as error:
             problems.append(str(error))
     elif foreign := name_source(source):

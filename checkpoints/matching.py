@@ -35,6 +35,11 @@ class Match:
     """Where each tensor goes, by its PyTorch key."""
 
     @property
+    def names(self) -> str:
+        """What is said of the names: their naming, and what was taken off them."""
+        return f"{self.naming}, after {self.source.taken}" if self.source.taken else self.naming
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Tensors of the source that the network does not need."""
         return tuple(sorted(self.source.tensors.keys() - self.targets.keys()))

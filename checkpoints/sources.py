@@ -84,7 +84,10 @@ def open_source(path: str | Path) -> Source:
 
 def visible(folder: Path, pattern: str) -> list[Path]:
     """Find what fits a pattern in a folder, without hidden files: macOS leaves ``._NAME`` beside every file."""
-    found = folder.glob(pattern)
+    if "*" in pattern:
+        found = list(folder.glob(pattern))
+    else:  # glob would pass over a link that leads nowhere, of which reading tells
+        found = [folder / pattern] if os.path.lexists(folder / pattern) else []
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
@@ -171,7 +174,9 @@ def _read_file(path: Path) -> TensorFile:
     if start.startswith(b"PK\3\4"):
         return read_torch(path)
     found = name_start(start)
-    if found is not None and found[1]:
+    # The length of a header comes first in a safetensors file, and may look like the beginning of a pickle.
+    fits = start[8:9] == b"{" and int.from_bytes(start[:8], "little") + 8 <= path.stat().st_size
+    if found is not None and found[1] and not fits:
         raise ValueError(f"{path} is {found[0]}")
     if start[8:9] != b"{":
         what = f"it is {found[0]}" if found else f"it starts with {start[:16]!r}"

@@ -322,3 +322,10 @@ def test_folders_without_tensors_are_named(tmp_path, name, message):
     (tmp_path / name).touch()
     with pytest.raises(FileNotFoundError, match=f"has no tensors.*; it has {message}|has no tensors.*{message}"):
         open_source(tmp_path)
+
+
+def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
+    """Its 640 bytes are written as 80 02, with which the PyTorch files before 1.6 begin."""
+    head = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode().ljust(640)
+    (tmp_path / "a.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
+    assert open_source(tmp_path / "a.safetensors").tensors["a"].shape == (2,)

@@ -60,7 +60,7 @@ def _print_plan(conversion) -> None:
                 "files": len(found.source.files),
                 "tensors": len(tensors),
                 "weights": found.parameters,
-                "names": found.naming,
+                "names": found.names,
                 "dtype": ", ".join(sorted({tensor.dtype.name for tensor in tensors})),
                 "to": ", ".join(sorted(written)),
                 "left out": len(found.left_out),
