@@ -10,8 +10,10 @@ from jax.sharding import Mesh, Sharding
 from tqdm import tqdm
 
 from checkpoints.components import Component
+from checkpoints.foreign import name_folder
 from checkpoints.manifest import is_converted
 from checkpoints.restore import load_params
+from checkpoints.sources import visible
 from ports.wan.sharding import param_shardings
 from worldkv_jax.rollout import split
 from worldkv_jax.sessions import Placement
@@ -26,10 +28,12 @@ def check_parts(ckpt: str | Path, components: Iterable[Component]) -> None:
     folder = Path(ckpt)
     if not folder.is_dir() or is_converted(folder):
         return
-    missing = [part for part in components if not any(any(folder.glob(pattern)) for pattern in part.files)]
+    missing = [part for part in components if not any(visible(folder, pattern) for pattern in part.files)]
     if missing:
         lines = [f"{part.name}: no {' and no '.join(part.files)}" for part in missing]
-        raise FileNotFoundError("\n  ".join([f"{ckpt} is no whole model folder:", *lines]))
+        found = name_folder(folder)
+        head = f"{ckpt} is no whole model folder" + (f"; {found}" if found else ":")
+        raise FileNotFoundError("\n  ".join([head, *lines]))
 
 
 def load_transformer(place: str | Path, component: Component, dtype: str, where: Placement) -> dict:
