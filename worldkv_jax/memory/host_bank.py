@@ -92,11 +92,8 @@ class HostBank(flax.struct.PyTreeNode):
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""
-        order, capacity, policy = (
-            self.offered - self.layout.first_stored,
-            self.layout.capacity,
-            self.layout.config.when_full,
-        )
+        order, capacity = self.offered - self.layout.first_stored, self.layout.capacity
+        policy = self.layout.config.when_full
         if order < 0:
             return None
         if order < capacity:
