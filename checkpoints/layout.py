@@ -19,10 +19,14 @@ import tensorstore as ts
 
 from checkpoints.tensors import DTYPES, copy_as, count_not_finite
 
+try:
+    import google_crc32c
+except ImportError:  # TensorStore knows the checksum too
+    google_crc32c = None
+
 PIECE_BYTES = 4 << 20
 """Bytes of a file at most. Writing takes some four times this; the largest model has some ten thousand files."""
 _CHECKSUM_BYTES = 4
-_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,26 +106,27 @@ class StoredArray:
             ValueError: a number is too large for the dtype.
         """
         values = values if layer is None else values[None]
-        for place, piece in self._pieces(layer):
+        for place in self._places(layer):
             source = values[place if layer is None else (slice(0, 1), *place[1:])]
             data = copy_as(source, self.plan.dtype, staging=staging)
             try:
-                piece.write(data).result()
+                (self._store[place] if place else self._store).write(data).result()
             except ValueError as error:
                 raise OSError(f"cannot write {self.folder}: {_short(error)}") from None
             progress(source.nbytes)
 
-    def read(self, layer: int | None = None, dtype: Any = None) -> np.ndarray:
-        """Read the array or one layer of it, cast piece by piece.
+    def read(self, layer: int | None = None, dtype: Any = None, *, out: np.ndarray | None = None) -> np.ndarray:
+        """Read the array or one layer of it, cast piece by piece; ``out`` is where to put it, of that dtype.
 
         Raises:
             ValueError: a file is missing or damaged.
         """
-        shape = self.plan.shape if layer is None else self.plan.shape[1:]
-        out = np.empty(shape, dtype or self.plan.dtype)
-        for place, data in self._load(layer):
-            data = data if data.dtype == out.dtype else copy_as(data, out.dtype)
-            out[place if layer is None else place[1:]] = data if layer is None else data[0]
+        if out is None:
+            out = np.empty(self.plan.shape if layer is None else self.plan.shape[1:], dtype or self.plan.dtype)
+        whole = out if layer is None else out[None]
+        for place in self._places(layer):
+            inside = place if layer is None else (slice(0, 1), *place[1:])
+            self._read_piece(place, whole[(*inside, ...)])
         return out
 
     def verify(self, progress: Callable[[int], Any]) -> int:
@@ -131,31 +136,38 @@ class StoredArray:
             ValueError: a file is missing or damaged.
         """
         count = 0
-        for _, data in self._load(None):
-            count += count_not_finite(data)
-            progress(data.nbytes)
+        for place in self._places(None):
+            piece = np.empty([part.stop - part.start for part in place], self.plan.dtype)
+            self._read_piece(place, piece)
+            count += count_not_finite(piece)
+            progress(piece.nbytes)
         return count
 
-    def _load(self, layer: int | None) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
-        """Read the pieces in order, a few at once."""
-        pieces = self._pieces(layer)
-        while batch := list(itertools.islice(pieces, _AT_ONCE)):
-            reading = [(place, piece.read()) for place, piece in batch]
-            for place, future in reading:
-                try:
-                    data = future.result()
-                except ValueError as error:
-                    raise ValueError(f"{self.folder} is damaged: {_short(error)}; convert again") from None
-                yield place, data
+    def _read_piece(self, place: tuple[slice, ...], out: np.ndarray) -> None:
+        """Read one file. Plainly, because TensorStore, which writes them, takes three times as long."""
+        number = (part.start // size for part, size in zip(place, self.plan.piece))
+        name = ".".join(map(str, ("c", *number)))
+        try:
+            if google_crc32c is None:
+                copy_as((self._store[place] if place else self._store).read().result(), out=out)
+                return
+            fits = out.dtype == self.plan.dtype and out.shape == self.plan.piece and out.flags.c_contiguous
+            data = out if fits else np.empty(self.plan.piece, self.plan.dtype)
+            _read_checked(self.folder / name, data.reshape(-1).view(np.uint8))
+        except FileNotFoundError:
+            raise ValueError(f"{self.folder} is damaged: {name} is missing; convert again") from None
+        except ValueError as error:
+            raise ValueError(f"{self.folder} is damaged: {name}: {_short(error)}; convert again") from None
+        if not fits:
+            copy_as(data[tuple(slice(0, part.stop - part.start) for part in place)], out=out)
 
-    def _pieces(self, layer: int | None) -> Iterator[tuple[tuple[slice, ...], Any]]:
+    def _places(self, layer: int | None) -> Iterator[tuple[slice, ...]]:
         ranges = [range(0, size, piece) for size, piece in zip(self.plan.shape, self.plan.piece)]
         if layer is not None:
             ranges[0] = range(layer, layer + 1)
         for starts in itertools.product(*ranges):
             limits = zip(starts, self.plan.piece, self.plan.shape)
-            place = tuple(slice(start, min(start + piece, size)) for start, piece, size in limits)
-            yield place, self._store[place] if place else self._store
+            yield tuple(slice(start, min(start + piece, size)) for start, piece, size in limits)
 
 
 def array_folder(folder: Path, path: str) -> Path:
@@ -206,6 +218,15 @@ def _spec(folder: Path, plan: ArrayPlan, *, writing: bool) -> dict:
         # Each thread at work has memory of its own, and there is only one piece to write at a time.
         "context": {name: {"limit": 1} for name in ("file_io_concurrency", "data_copy_concurrency")} if writing else {},
     }
+
+
+def _read_checked(file: Path, content: np.ndarray) -> None:
+    """Read a piece into ``content``, bytes, and compare it with the checksum at its end."""
+    with open(file, "rb", buffering=0) as stream:
+        complete = stream.readinto(content) == content.size
+        checksum, rest = stream.read(_CHECKSUM_BYTES), stream.read(1)
+    if not complete or rest or checksum != google_crc32c.value(content).to_bytes(_CHECKSUM_BYTES, "little"):
+        raise ValueError("its length or checksum is wrong")
 
 
 def _short(error: Exception) -> str:

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from checkpoints.components import Component
 from checkpoints.parameter_paths import flatten, unflatten
-from checkpoints.tensors import common_dtype
+from checkpoints.tensors import aligned_empty, common_dtype
 from checkpoints.weights import Weights, open_weights
 
 
@@ -27,7 +27,7 @@ def load_params(
     """Load the weights of a network straight to where they are computed with.
 
     Host memory holds one layer's tensor at a time: stacked layers are written into their array on the device, in
-    place.
+    place. On a CPU they are read into what then is the parameter, without another copy.
 
     Args:
         path: a converted checkpoint, a model folder, or the file or folder of the one network.
@@ -54,20 +54,19 @@ def load_params(
     pending: dict[str, np.ndarray] = {}
     for key, target in _by_parameter(weights):
         name, leaf = target.path, leaves[target.path]
-        values = weights.read(key, dtypes[name])
-        if target.layer is None:
-            arrays[name] = _put(values, shardings[name])
-        elif _is_plain(shardings[name]):
+        if target.layer is not None and _is_written_in_place(shardings[name]):
+            values = weights.read(key, dtypes[name])
             if target.layer == 0:
                 arrays[name] = jnp.empty(leaf.shape, values.dtype, device=shardings[name])
             layer = _put(values, _of_layer(shardings[name]))
             # Waits: else copies of many layers could queue up in host memory.
             arrays[name] = jax.block_until_ready(_set_layer(arrays[name], layer, target.layer))
         else:
-            if target.layer == 0:
-                pending[name] = np.empty(leaf.shape, values.dtype)
-            pending[name][target.layer] = values
-            if target.layer == leaf.shape[0] - 1:
+            if not target.layer:  # the first, or the only one
+                pending[name] = aligned_empty(leaf.shape, dtypes[name])
+            where = ... if target.layer is None else (target.layer, ...)
+            values = weights.read(key, dtypes[name], out=pending[name][where])
+            if target.layer is None or target.layer == leaf.shape[0] - 1:
                 arrays[name] = _put(pending.pop(name), shardings[name])
         progress(values.size, total)
     return weights.config, unflatten(weights.abstract, arrays)
@@ -94,11 +93,16 @@ def _spread(sharding: Any, abstract: Any) -> dict[str, Any]:
     return dict(zip(flatten(abstract), leaves, strict=True))
 
 
-def _is_plain(sharding: Any) -> bool:
-    """Tell whether an array of this sharding can be changed in place on the device."""
+def _is_written_in_place(sharding: Any) -> bool:
+    """Tell whether layers of a stack are best written into an array of this sharding on the device.
+
+    A CPU's memory is the host's; and XLA on a CPU would copy all of a bfloat16 array for each layer.
+    """
     if sharding is None:
-        return True
+        return jax.default_backend() != "cpu"
     device = next(iter(sharding.device_set))
+    if device.platform == "cpu":
+        return False
     in_memory = sharding.memory_kind in (None, device.default_memory().kind)
     return in_memory and isinstance(sharding, NamedSharding | SingleDeviceSharding)
 

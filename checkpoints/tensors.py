@@ -16,7 +16,8 @@ _OTHER = ("float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uin
 DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in map(np.dtype, _FLOATING + _OTHER)}
 """What a file may hold, by NumPy's name."""
 
-_STRIP = 64
+_STRIP = 32
+_ALIGNMENT = 64
 _COUNTED = 1 << 20  # numbers that are looked at at once
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
@@ -71,21 +72,24 @@ def map_file(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def copy_as(array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None = None) -> np.ndarray:
+def copy_as(
+    array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
     """Copy an array to C order, casting to the nearest number, ties to even.
 
     Args:
         array: of any strides.
         dtype: that of the array by default.
         staging: bytes to put the copy in; new ones by default.
+        out: the array to put it in instead, of the same shape, which says the dtype.
 
     Raises:
         ValueError: a finite number is too large for float16.
     """
     dtype = np.dtype(dtype or array.dtype)
-    if staging is None:
+    if out is None and staging is None:
         out = np.empty(array.shape, dtype)
-    else:
+    elif out is None:
         out = staging[: array.size * dtype.itemsize].view(dtype).reshape(array.shape)
     with np.errstate(over="ignore"):  # what matters of it is found below
         if array.flags.c_contiguous or not array.size:
@@ -95,10 +99,18 @@ def copy_as(array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None 
             axis = int(np.argmax(np.abs(array.strides)))
             for start in range(0, array.shape[axis], _STRIP):
                 strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
-                out[strip] = array[strip]
+                out[strip] = array[strip].astype(out.dtype, copy=False)  # in its own order, which is twice as fast
     if out.dtype == np.float16 != array.dtype and np.isinf(out).sum() > np.isinf(array).sum():
         raise ValueError("it holds numbers above 65504, which float16 cannot; use bfloat16 or float32")
     return out
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Make an array whose memory JAX takes over on a CPU instead of copying it."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + memory.size - _ALIGNMENT].view(dtype).reshape(shape)
 
 
 def is_floating(dtype: np.dtype) -> bool:

@@ -31,8 +31,10 @@ class Weights(Protocol):
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype that a tensor has here."""
 
-    def read(self, key: str, dtype: np.dtype) -> np.ndarray:
+    def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read what a tensor is as a parameter, or as one layer of it; the array belongs to the caller.
+
+        ``out`` is where to put it, of this dtype; a new array by default.
 
         Raises:
             ValueError: the data is damaged.
@@ -68,9 +70,9 @@ class TorchWeights:
         """Return the dtype of a tensor."""
         return self._tensors[key].dtype
 
-    def read(self, key: str, dtype: np.dtype) -> np.ndarray:
+    def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read a tensor as a parameter or as one layer of it."""
-        return copy_as(self.targets[key].transform.apply(self._tensors[key].open()), dtype)
+        return copy_as(self.targets[key].transform.apply(self._tensors[key].open()), dtype, out=out)
 
 
 class ConvertedWeights:
@@ -84,6 +86,7 @@ class ConvertedWeights:
             )
         self.record = manifest.components[component.name]
         self._folder = path / component.name
+        self._open: dict[str, StoredArray] = {}
         self.config = _configure(component, self.record)
         self.abstract = component.abstract(self.config)
         leaves = flatten(self.abstract)
@@ -95,10 +98,12 @@ class ConvertedWeights:
         """Return the dtype of the array that holds a tensor."""
         return self.record.arrays[self.targets[key].path].dtype
 
-    def read(self, key: str, dtype: np.dtype) -> np.ndarray:
+    def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read a tensor as a parameter or as one layer of it."""
         target = self.targets[key]
-        return StoredArray(self._folder, target.path, self.record.arrays[target.path]).read(target.layer, dtype)
+        if target.path not in self._open:  # the layers of a parameter are read in turn
+            self._open = {target.path: StoredArray(self._folder, target.path, self.record.arrays[target.path])}
+        return self._open[target.path].read(target.layer, dtype, out=out)
 
 
 def _configure(component: Component, record: ComponentRecord) -> Any:

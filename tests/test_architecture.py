@@ -22,7 +22,7 @@ PACKAGES = {folder for folder in ALLOWED if "/" not in folder}
 # Other libraries, where a folder is held to a list.
 LIBRARIES = {
     "kernels_pallas": {"jax", "jaxlib", "numpy"},
-    "checkpoints": {"jax", "jaxlib", "ml_dtypes", "numpy", "orbax", "safetensors", "tensorstore"},
+    "checkpoints": {"google_crc32c", "jax", "jaxlib", "ml_dtypes", "numpy", "orbax", "safetensors", "tensorstore"},
 }
 
 # What whoever is opened from Python may not know: the command line is the shadow of these.

@@ -11,7 +11,7 @@ from kernels_pallas.attention import blocked, reference
 Implementation = Literal["xla", "cudnn", "blocked"]
 
 FEW_LOGITS = 2**17
-"""They stay in a core's cache whatever is done with them, and a loop costs more than it saves."""
+"""Those of one world stay in a core's cache whatever is done with them, and a loop costs more than it saves."""
 
 
 def attention(
@@ -31,8 +31,8 @@ def attention(
         query: of ``N`` heads.
         key, value: of ``G`` heads, of which each serves ``N / G`` of the queries'.
         length: int32 scalar or ``[B]``, valid rows, at least 1; ``None`` for all.
-        implementation: static. ``None`` is "cudnn" for half precision on a GPU, "blocked" on a CPU unless all logits
-            are few or a mesh is set, because a loop over heads would gather those that are split; "xla" else.
+        implementation: static. ``None`` is "cudnn" for half precision on a GPU, "blocked" on a CPU unless a world's
+            logits are few or a mesh is set, because a loop over heads would gather those that are split; "xla" else.
 
     Returns:
         ``[B, T, N, H]`` in the dtype of ``query``.
@@ -67,6 +67,6 @@ def _default(query: jax.Array, key: jax.Array) -> Implementation:
     # float32 kernel.
     if jax.default_backend() == "gpu":
         return "xla" if query.dtype == jnp.float32 else "cudnn"
-    logits = math.prod(query.shape[:3]) * key.shape[1]
+    logits = math.prod(query.shape[1:3]) * key.shape[1]  # of one: a world must not depend on the batch that it is in
     loops = jax.default_backend() == "cpu" and logits > FEW_LOGITS and jax.sharding.get_abstract_mesh().empty
     return "blocked" if loops else "xla"

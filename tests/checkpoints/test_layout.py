@@ -98,8 +98,12 @@ def test_orbax_reads_it(tmp_path, monkeypatch):
     np.testing.assert_array_equal(restored["blocks"]["w"], tree["blocks"]["w"].astype(np.float32))
 
 
-@pytest.fixture
-def stored(tmp_path):
+@pytest.fixture(params=[True, False], ids=["plain", "tensorstore"])
+def stored(tmp_path, monkeypatch, request):
+    if not request.param:
+        monkeypatch.setattr(layout, "google_crc32c", None)
+    elif layout.google_crc32c is None:
+        pytest.skip("google-crc32c is not installed")
     plan = ArrayPlan.create((2, 4), np.float32, stacked=True)
     array = StoredArray(tmp_path, "w", plan, create=True)
     for layer in range(2):
@@ -124,6 +128,24 @@ def test_flipped_bits_are_an_error(stored):
     (folder / "w" / "c.0.0").write_bytes(data)
     with pytest.raises(ValueError, match=r"w is damaged: .*c.0.0"):
         StoredArray(folder, "w", plan).read()
+
+
+def test_a_file_of_another_length_is_an_error(stored):
+    folder, plan = stored
+    file = folder / "w" / "c.0.0"
+    content = file.read_bytes()
+    for wrong in (content[:-1], b"\1" + content):
+        file.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"w is damaged: .*c.0.0"):
+            StoredArray(folder, "w", plan).read()
+
+
+def test_reading_where_it_is_wanted(stored):
+    folder, plan = stored
+    for dtype in (np.float32, BF16):
+        out = np.ones((2, 4), dtype)
+        StoredArray(folder, "w", plan).read(1, out=out[1])
+        np.testing.assert_array_equal(out, [[1] * 4, [0] * 4])
 
 
 def test_another_array_than_planned_is_an_error(stored):

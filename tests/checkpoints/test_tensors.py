@@ -1,5 +1,6 @@
 """Copies of tensors: any strides, casts to the nearest number, nothing lost silently."""
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from checkpoints.listing import fold, fold_by_text
 from checkpoints.parameter_paths import flatten, unflatten
-from checkpoints.tensors import DTYPES, common_dtype, copy_as, is_floating, map_file
+from checkpoints.tensors import DTYPES, aligned_empty, common_dtype, copy_as, is_floating, map_file
 
 BF16 = ml_dtypes.bfloat16
 
@@ -77,3 +78,14 @@ def test_paths_of_parameters():
         "blocks": {0: {"w": 4}, 10: {"w": 5}},
         "head": 6,
     }
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (5, 7)])
+@pytest.mark.parametrize("dtype", [np.float32, BF16])
+def test_jax_takes_over_aligned_memory(shape, dtype):
+    memory = aligned_empty(shape, dtype)
+    assert memory.shape == shape and memory.dtype == dtype and memory.flags.c_contiguous
+    memory[...] = 1
+    array = jax.device_put(memory)
+    np.testing.assert_array_equal(array, memory)
+    assert not memory.size or array.unsafe_buffer_pointer() == memory.ctypes.data

@@ -97,6 +97,14 @@ def test_a_cpu_loops_unless_logits_are_few():
     assert "while" in program(many).lower().as_text()
 
 
+@pytest.mark.parametrize("tokens, rows", [(5, 70), (40, 1024)])
+def test_a_world_is_the_same_in_any_batch(tokens, rows):
+    arrays = draw(tokens, rows, worlds=3)
+    together = attention(*arrays, length=jnp.int32(rows - 3))
+    alone = attention(*(a[1:2] for a in arrays), length=jnp.int32(rows - 3))
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-7)
+
+
 def test_logits_are_never_whole():
     arrays = jax.eval_shape(lambda: draw(256, 4096))
     temporaries = program(arrays).lower().compile().memory_analysis().temp_size_in_bytes
