@@ -23,8 +23,10 @@ FPS = 12.0
 PIXEL_SCALE = 8
 
 
-def open_session(options: "DemoOptions", memory: MemoryConfig | MemoryOptions | None, *, decode: bool) -> Session:
-    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+def open_session(
+    options: "DemoOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
+) -> Session:
+    """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     if options.worlds < 1:
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
     backbone = DemoWorld.sized(options.checkpoint)

@@ -37,7 +37,7 @@ FPS = 24.0
 def open_session(
     options: "InSpatioOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
 ) -> Session:
-    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     random = options.random_weights or options.tiny
     has_files = weights and not random
     _check_given(options, random=random, has_files=has_files)

@@ -1,12 +1,9 @@
 """What InSpatio-World is asked for."""
 
-import typing
+from typing import ClassVar
 
+from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-
-if typing.TYPE_CHECKING:
-    from worldkv_jax.memory import MemoryConfig
-    from worldkv_jax.sessions import MemoryOptions, Session
 
 _DTYPES = ("bfloat16", "float32")
 _PATH = "camera path of v1"
@@ -15,12 +12,14 @@ _UNTRAINED = "without a checkpoint"
 
 
 @options_class
-class InSpatioOptions:
+class InSpatioOptions(ModelOptions):
     """Open InSpatio-World.
 
     With ``trajectory="-"`` cameras come live: ``session.inputs`` takes a `worldkv_jax.rollout.CameraSource`, whose
     poses are those of latent frames in the scene's own coordinates.
     """
+
+    OPENED_BY: ClassVar[str] = "ports.inspatio_world.opening:open_session"
 
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
     dit: str | None = option(None, "the transformer, where the folder has several or none", metavar="FILE")
@@ -52,11 +51,3 @@ class InSpatioOptions:
     known_weight: float = option(0.0, "weight of what the source showed of a chunk", metavar="W", group=_SOURCE)
     random_weights: bool = option(False, "draw the weights; no checkpoint is needed", group=_UNTRAINED)
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
-
-    def check(
-        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
-    ) -> "Session":
-        """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.inspatio_world.opening import open_session  # help needs no JAX
-
-        return open_session(self, memory, weights=weights, decode=decode)

@@ -48,7 +48,7 @@ TINY_VAE = wan_vae.VAEConfig(dim=4)
 def open_session(
     options: "LingBotOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
 ) -> Session:
-    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     random = options.random_weights or options.tiny
     has_files = weights and not random
     _check_given(options, has_files=has_files)

@@ -1,27 +1,24 @@
 """What LingBot-World-Fast is asked for."""
 
-import typing
 from typing import ClassVar
 
 from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
+from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
-
-if typing.TYPE_CHECKING:
-    from worldkv_jax.memory import MemoryConfig
-    from worldkv_jax.sessions import MemoryOptions, Session
 
 _DTYPES = ("bfloat16", "float32")
 _UNTRAINED = "without a checkpoint"
 
 
 @options_class
-class LingBotOptions:
+class LingBotOptions(ModelOptions):
     """Open LingBot-World-Fast.
 
     ``session.inputs`` takes a camera path, poses ``[n, 4, 4]`` of all video frames with their ``intrinsics``; or
     a `worldkv_jax.rollout.CameraSource` of latent frames, for which ``translation_scale`` has to be given.
     """
 
+    OPENED_BY: ClassVar[str] = "ports.lingbot_world.opening:open_session"
     RELEASED: ClassVar[ReleasedCommand] = RELEASED
 
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR", also="--ckpt_dir")
@@ -65,11 +62,3 @@ class LingBotOptions:
     released: ReleasedMemory | None = option(
         None, "the memory that the released program's flags describe", group=RELEASED.heading
     )
-
-    def check(
-        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
-    ) -> "Session":
-        """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.lingbot_world.opening import open_session  # help needs no JAX
-
-        return open_session(self, memory, weights=weights, decode=decode)

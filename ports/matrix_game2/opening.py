@@ -38,7 +38,7 @@ _ACTION_SIZES = ("action_layers", "action_heads", "action_head_dim", "dtype")
 def open_session(
     options: "MatrixGameOptions", memory: MemoryConfig | MemoryOptions | None, *, weights: bool, decode: bool
 ) -> Session:
-    """Check what was asked for, see `worldkv_jax.sessions.Options.check`."""
+    """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     random = options.random_weights or options.tiny
     variant = variant_named(options.variant)
     _check_given(options, has_files=weights and not random)

@@ -1,12 +1,9 @@
 """What Matrix-Game 2.0 is asked for."""
 
-import typing
+from typing import ClassVar
 
+from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-
-if typing.TYPE_CHECKING:
-    from worldkv_jax.memory import MemoryConfig
-    from worldkv_jax.sessions import MemoryOptions, Session
 
 _VARIANTS = ("universal", "gta_drive", "templerun")
 _DTYPES = ("bfloat16", "float32")
@@ -15,12 +12,14 @@ _UNTRAINED = "without a checkpoint"
 
 
 @options_class
-class MatrixGameOptions:
+class MatrixGameOptions(ModelOptions):
     """Open Matrix-Game 2.0.
 
     ``session.inputs`` takes actions as the option does, one for each world; `ports.matrix_game2.actions.Rows`; or a
     `ports.matrix_game2.play.Source` that is asked chunk by chunk.
     """
+
+    OPENED_BY: ClassVar[str] = "ports.matrix_game2.opening:open_session"
 
     variant: str = option(_VARIANTS[0], "which of the released models (default: universal)", choices=_VARIANTS)
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
@@ -57,11 +56,3 @@ class MatrixGameOptions:
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
     )
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
-
-    def check(
-        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
-    ) -> "Session":
-        """Check everything that was asked for, see `worldkv_jax.sessions.Options`."""
-        from ports.matrix_game2.opening import open_session  # help needs no JAX
-
-        return open_session(self, memory, weights=weights, decode=decode)

@@ -8,14 +8,9 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, dataclass_transform
+from typing import Any, dataclass_transform
 
 from worldkv_jax.names import check_name
-
-if typing.TYPE_CHECKING:
-    from worldkv_jax.memory import MemoryConfig
-    from worldkv_jax.sessions.memory_options import MemoryOptions
-    from worldkv_jax.sessions.session import Session
 
 _KEY = "option"
 
@@ -52,29 +47,6 @@ class ReleasedCommand:
     def heading(self) -> str:
         """Group of all its flags in help."""
         return f"flags of the released {self.program}, for which this program has others"
-
-
-class Options(Protocol):
-    """What opens a model: a frozen dataclass made by `options_class`, whose fields are made by `option`."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def check(
-        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
-    ) -> "Session":
-        """Check everything that was asked for; reads heads of files and allocates nothing on a device.
-
-        Args:
-            memory: which past a chunk attends to; changes to the model's own memory; or ``None`` for just that.
-            weights: whether the rollout is to be run. Without, files that only a run needs may be missing.
-            decode: whether frames are wanted, and not only latents.
-
-        Raises:
-            OSError: a file is missing.
-            ValueError: something is not as it has to be; the text says what to give, and names options as `name`
-                in backticks.
-        """
-        ...
 
 
 def option(

@@ -1,7 +1,7 @@
 """Models by name: ours and those that other packages offer.
 
 A model joins through the entry-point group ``worldkv_jax.models``: the name of the entry point is the model, its value
-``module:Class`` an options dataclass (see `worldkv_jax.sessions.options.Options`). The module has ``HELP``, one line,
+``module:Class`` an options dataclass, see `worldkv_jax.sessions.ModelOptions`. The module has ``HELP``, one line,
 assigned a plain string at the top level: it is read from the source, so that listing models imports none of them.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from worldkv_jax.entry_points import find_entries, load_entry
 from worldkv_jax.names import check_name, unknown_name
-from worldkv_jax.sessions.options import Options
+from worldkv_jax.sessions.model_options import ModelOptions
 
 GROUP = "worldkv_jax.models"
 
@@ -33,7 +33,7 @@ def model_options(name: str) -> type:
     return cls
 
 
-def open_model(name: str, **options: Any) -> Options:
+def open_model(name: str, **options: Any) -> ModelOptions:
     """Ask for a model by name.
 
     Args:

@@ -1,0 +1,40 @@
+"""What opens a model: its options, which check themselves into a session."""
+
+import typing
+from typing import Any, ClassVar
+
+from worldkv_jax.entry_points import load_entry
+from worldkv_jax.sessions.options import ReleasedCommand
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.memory import MemoryConfig
+    from worldkv_jax.sessions.memory_options import MemoryOptions
+    from worldkv_jax.sessions.session import Session
+
+
+class ModelOptions:
+    """Base of the options of a model: a dataclass made by `options_class`, whose fields are made by `option`."""
+
+    OPENED_BY: ClassVar[str]
+    """``module:function`` that checks the options; imported when it is needed, because help needs no JAX. It takes what
+    `check` takes, after the options themselves, and returns a `Session`."""
+    RELEASED: ClassVar[ReleasedCommand | None] = None
+    """The released program's command line, where that is taken over."""
+
+    def check(
+        self, memory: "MemoryConfig | MemoryOptions | None" = None, *, weights: bool = True, decode: bool = True
+    ) -> "Session":
+        """Check everything that was asked for; reads heads of files and allocates nothing on a device.
+
+        Args:
+            memory: which past a chunk attends to; changes to the model's own memory; or ``None`` for just that.
+            weights: whether the rollout is to be run. Without, files that only a run needs may be missing.
+            decode: whether frames are wanted, and not only latents.
+
+        Raises:
+            OSError: a file is missing.
+            ValueError: something is not as it has to be; the text says what to give, and names options as `name`
+                in backticks.
+        """
+        open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)
+        return open_session(self, memory, weights=weights, decode=decode)
