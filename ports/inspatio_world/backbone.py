@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ports.inspatio_world.config import SHIFT, STEPS, InSpatioConfig
+from ports.wan.autoencoders.taehv import TAEHVConfig
 from ports.wan.autoencoders.wan_vae import VAEConfig
 from ports.wan.backbone import WanBackbone, WanParams
 from ports.wan.latents import CHUNK_FRAMES, GUIDE_CHANNELS
@@ -66,7 +67,7 @@ class InSpatioWorld(WanBackbone):
     rows: int = 60
     columns: int = 104
     schedule: Schedule = dataclasses.field(default_factory=lambda: warped_schedule(STEPS, shift=SHIFT))
-    vae: VAEConfig = dataclasses.field(default_factory=lambda: VAEConfig(decoder_rule="inspatio"))
+    vae: VAEConfig | TAEHVConfig = dataclasses.field(default_factory=lambda: VAEConfig(decoder_rule="inspatio"))
     least_unknown: float = 0.0
     """Share of a chunk's frames that the source must leave unknown before the chunk attends to retrieved ones."""
     remembered_position: int = CHUNK_FRAMES

@@ -8,7 +8,7 @@ from typing import Any
 
 from checkpoints.components import Component, ModelFormat, Shapes
 from ports.inspatio_world.config import InSpatioConfig
-from ports.wan.autoencoders import wan_vae
+from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.dit_keys import dit_rows
 from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanDiT
@@ -77,9 +77,9 @@ DIT = Component(
     abstract=lambda config: abstract_params(WanDiT, config),
     from_json=lambda settings: InSpatioConfig(**settings),
 )
-VAE, UMT5 = _beside(wan_vae.COMPONENT), _beside(umt5.COMPONENT)
+VAE, UMT5, TAEHV = map(_beside, (wan_vae.COMPONENT, umt5.COMPONENT, taehv.COMPONENT))
 
-FORMAT = ModelFormat(name="inspatio-world", components=(DIT, VAE, UMT5))
+FORMAT = ModelFormat(name="inspatio-world", components=(DIT, VAE, UMT5, TAEHV))
 
 
 def tokenizer_folder(ckpt: str | Path) -> Path:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ports.inspatio_world.backbone import InSpatioWorld
-from ports.inspatio_world.checkpoint import DIT, VAE
+from ports.inspatio_world.checkpoint import DIT, TAEHV, VAE
 from ports.inspatio_world.source.encode import encode_footage
 from ports.inspatio_world.source.footage import film
 from ports.inspatio_world.source.live import film_live
@@ -18,6 +18,7 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import init_params
+from ports.wan.program.decoding import decoder_params
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import draw_transformer, load_transformer, load_whole, whole_sharding
 from worldkv_jax.rollout import CameraSource, ChunkInput
@@ -29,6 +30,8 @@ class Program:
     """What one rollout is made of."""
 
     backbone: InSpatioWorld
+    coder: wan_vae.VAEConfig
+    """The VAE that encodes source and render."""
     scene: Scene
     shot: Shot
     released: bool
@@ -40,36 +43,39 @@ class Program:
     """``None`` for random weights."""
     dit: str | None
     """File of the transformer, where it is not to be looked for in ``ckpt``."""
+    decodes: bool
 
     def load(self, where: Placement) -> Loaded:
         """Film first, which tells soonest if a path is wrong; then load one large network at a time."""
         backbone, config = self.backbone, self.backbone.config
         footage = None if self.live else film(self.scene, self.shot, released=self.released)
         text = self.prompt.embed(where)
-        precise = backbone.vae.compute_dtype
+        precise = self.coder.compute_dtype
         if self.ckpt is None:
-            coder = wan_vae.init_params(backbone.vae, 0, dtype=jnp.dtype(precise))
+            coder = wan_vae.init_params(self.coder, 0, dtype=jnp.dtype(precise))
             coder = jax.device_put(coder, whole_sharding(where))
         else:
             _, coder = load_whole(self.ckpt, VAE, precise, where)
         if footage is None:
             inputs = functools.partial(self._live, coder, text)
         else:
-            made = encode_footage(backbone, coder, self.scene, self.shot, footage, text)
+            made = encode_footage(backbone, self.coder, coder, self.scene, self.shot, footage, text)
             inputs = functools.partial(_of_worlds, jax.block_until_ready(made))  # only then may the encoder go
         if self.ckpt is None:
             dit = draw_transformer(lambda: init_params(WanDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
         else:
             dit = load_transformer(self.dit or self.ckpt, DIT, config.dtype, where)
-        params = WanParams(dit, {"decoder": coder["decoder"]})
-        return Loaded(params=params, inputs=inputs, notes=() if footage is None else footage.notes)
+        decoder = None
+        if self.decodes:
+            decoder = decoder_params(backbone.vae, where, ckpt=self.ckpt, coder=coder, component=TAEHV)
+        return Loaded(params=WanParams(dit, decoder), inputs=inputs, notes=() if footage is None else footage.notes)
 
     def _live(
         self, coder: dict, text: jax.Array, cameras: CameraSource | None = None, *, worlds: int
     ) -> Iterable[ChunkInput]:
         if cameras is None:
             raise ValueError("cameras come live: give who is asked for them, chunk by chunk")
-        return film_live(self.backbone, coder, self.scene, text, cameras, worlds=worlds)
+        return film_live(self.backbone, self.coder, coder, self.scene, text, cameras, worlds=worlds)
 
 
 def _of_worlds(inputs: list[ChunkInput], *, worlds: int) -> list[ChunkInput]:

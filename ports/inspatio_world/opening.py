@@ -6,7 +6,7 @@ from pathlib import Path
 
 from checkpoints.weights import open_weights
 from ports.inspatio_world.backbone import InSpatioWorld
-from ports.inspatio_world.checkpoint import DIT, UMT5, VAE, tokenizer_folder
+from ports.inspatio_world.checkpoint import DIT, TAEHV, UMT5, VAE, tokenizer_folder
 from ports.inspatio_world.config import SIZE, TINY, TINY_VAE, InSpatioConfig
 from ports.inspatio_world.cost import inspatio_cost
 from ports.inspatio_world.loading import Program
@@ -20,7 +20,9 @@ from ports.inspatio_world.source.shot import Filming, Shot, plan_live, plan_targ
 from ports.inspatio_world.source.trajectory import read_target_poses, read_trajectory
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL
-from ports.wan.program.frame_size import read_size
+from ports.wan.program.counts import check_count
+from ports.wan.program.decoding import decoder_config
+from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, Session
@@ -48,7 +50,7 @@ def open_session(
         raise ValueError(
             "`prompt` missing, and the scene has no prompt.txt: say what is to be seen, or give an embedding"
         )
-    backbone = _backbone(options, scene, has_files=has_files)
+    coder, backbone = _networks(options, scene, has_files=has_files)
     config = backbone.config
     prompt = Prompt.check(
         text,
@@ -69,6 +71,7 @@ def open_session(
     backbone = dataclasses.replace(backbone, remembered_position=position)
     program = Program(
         backbone=backbone,
+        coder=coder,
         scene=scene,
         shot=shot,
         released=options.as_released,
@@ -76,6 +79,7 @@ def open_session(
         prompt=prompt,
         ckpt=options.ckpt,
         dit=options.dit,
+        decodes=decode,
     )
     return Session(
         model="inspatio-world",
@@ -83,7 +87,7 @@ def open_session(
         memory=chosen,
         chunks=chunks,
         fps=options.fps or scene.fps or FPS,
-        cost=inspatio_cost(backbone, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
+        cost=inspatio_cost(backbone, coder, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
         loader=program.load,
         pixel_frames=shot.frames,
         random_weights=random,
@@ -96,12 +100,19 @@ def open_session(
             "prompt": text,
             "frames": shot.frames,
             "size": f"{scene.size[0]}x{scene.size[1]}",
+            "decoder": options.decoder,
             "decoder_rule": options.decoder_rule,
             "least_unknown": options.least_unknown,
             **of_source,
         },
-        notes=(*scene.notes, *shot.notes),
+        notes=(*scene.notes, *shot.notes, *_shorter(options, shot)),
     )
+
+
+def _shorter(options: "InSpatioOptions", shot: Shot) -> list[str]:
+    if options.frames is None or shot.frames >= options.frames:
+        return []
+    return [f"the video has {shot.frames} frames and not {options.frames}: the path and its scene give no more"]
 
 
 def _check_given(options: "InSpatioOptions", *, random: bool, has_files: bool) -> None:
@@ -111,8 +122,8 @@ def _check_given(options: "InSpatioOptions", *, random: bool, has_files: bool) -
         raise ValueError("`dit` is the transformer alone; give the folder of VAE and text encoder with `ckpt`")
     if has_files and options.ckpt is None:
         raise ValueError("`ckpt` missing: give the model folder, or `random_weights` or `tiny` to try without")
-    if options.frames is not None and options.frames < 1:
-        raise ValueError(f"`frames` {options.frames}: give at least one")
+    check_count("frames", options.frames)
+    check_count("freeze_repeat", options.freeze_repeat, least=0)
 
 
 def _scene(options: "InSpatioOptions") -> Scene:
@@ -123,7 +134,10 @@ def _scene(options: "InSpatioOptions") -> Scene:
     size = default if options.size is None else read_size("size", options.size, like="480x832")
     if builtin:
         return builtin_scene.builtin_scene(size=size)
-    return read_scene(options.scene, depth_scale=options.depth_scale).resized(size)
+    scene = read_scene(options.scene, depth_scale=options.depth_scale)
+    turned = lies_differently("size", size, scene.size)
+    scene = scene.resized(size)
+    return dataclasses.replace(scene, notes=(*scene.notes, *turned))
 
 
 def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
@@ -152,7 +166,8 @@ def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
     return plan_trajectory(scene, path, filming, limit=options.frames)
 
 
-def _backbone(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> InSpatioWorld:
+def _networks(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> tuple[wan_vae.VAEConfig, InSpatioWorld]:
+    """Return the VAE that encodes, and the backbone with what decodes."""
     if options.tiny:
         config, coder = TINY, TINY_VAE
     else:
@@ -161,10 +176,12 @@ def _backbone(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> I
         config = dataclasses.replace(config, dtype=options.dtype)
         coder = open_weights(options.ckpt, VAE).config if has_files else wan_vae.VAEConfig()
         coder = dataclasses.replace(coder, compute_dtype=options.dtype)
-    return InSpatioWorld(
+    coder = dataclasses.replace(coder, decoder_rule=options.decoder_rule)
+    ckpt = options.ckpt if has_files else None
+    return coder, InSpatioWorld(
         config=config,
         rows=scene.size[0] // CELL,
         columns=scene.size[1] // CELL,
-        vae=dataclasses.replace(coder, decoder_rule=options.decoder_rule),
+        vae=decoder_config(options.decoder, coder, ckpt=ckpt, component=TAEHV, tiny=options.tiny),
         least_unknown=options.least_unknown,
     )

@@ -38,6 +38,9 @@ class InSpatioOptions(ModelOptions):
     )
     depth_scale: float = option(1.0, "multiply depths, to the unit of the poses", metavar="S")
     dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
+    decoder: str = option(
+        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
+    )
     decoder_rule: str = option("inspatio", "cache of the VAE's decoder", choices=("inspatio", "wan"))
     follow: bool = option(False, "start from the source's camera of every frame, not of the first", group=_PATH)
     rotation_only: bool = option(False, "turn on the spot", group=_PATH)

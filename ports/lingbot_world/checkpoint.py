@@ -8,7 +8,7 @@ from checkpoints.components import Component, ModelFormat, Shapes
 from checkpoints.key_tables import patch_linear
 from ports.lingbot_world.config import MAPS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
-from ports.wan.autoencoders import wan_vae
+from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.dit_keys import dit_rows, layer
 from ports.wan.encoders import umt5
 from ports.wan.latents import CELL
@@ -82,4 +82,4 @@ DIT = Component(
     from_json=lambda settings: LingBotConfig(**settings),
 )
 
-FORMAT = ModelFormat(name="lingbot-world-fast", components=(DIT, wan_vae.COMPONENT, umt5.COMPONENT))
+FORMAT = ModelFormat(name="lingbot-world-fast", components=(DIT, wan_vae.COMPONENT, umt5.COMPONENT, taehv.COMPONENT))

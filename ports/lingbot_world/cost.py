@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.model import LingBotDiT
+from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
@@ -11,15 +12,16 @@ from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
 
 
-def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -> Cost:
+def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_text: bool, decodes: bool) -> Cost:
     """Count bytes and arithmetic of one world.
 
     Args:
         backbone: model and size.
+        coder: the VAE that encodes.
         encodes_text: whether the text encoder is loaded, before the transformer.
         decodes: whether frames are decoded.
     """
-    config, spec, coder = backbone.config, backbone.spec, backbone.vae
+    config, spec, decoder = backbone.config, backbone.spec, backbone.vae
     tokens, frames, rows = spec.chunk_tokens, spec.chunk_frames, config.text_rows
     size = backbone.rows * CELL, backbone.columns * CELL
     square, width = config.dim**2, jnp.dtype(config.dtype).itemsize
@@ -28,13 +30,13 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns
     return Cost(
         weights_bytes=costs.count_bytes(abstract_params(LingBotDiT, config), config.dtype)
-        + costs.decoder_weights(coder),
+        + (costs.decoder_weights(decoder) if decodes else 0),
         passes=backbone.schedule.steps + 1,
         pass_flops=2.0 * tokens * costs.token_products(config, rows),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=film_bytes + costs.context_bytes(config, rows) + image_bytes,
         prepare_flops=2.0 * (tokens * film + rows * costs.prompt_products(config)),
-        decoder_bytes=costs.decoder_bytes(coder, *size) if decodes else 0,
-        decode_flops=costs.decode_flops(coder, *size, frames) if decodes else 0.0,
+        decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
+        decode_flops=costs.decode_flops(decoder, *size, frames) if decodes else 0.0,
         encoder_bytes=max(costs.encoder_bytes(coder, *size), costs.text_encoder_bytes() if encodes_text else 0),
     )

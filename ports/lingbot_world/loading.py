@@ -19,6 +19,7 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import (
@@ -37,6 +38,8 @@ class Program:
     """What one rollout is made of."""
 
     backbone: LingBotWorld
+    coder: wan_vae.VAEConfig
+    """The VAE that encodes the picture."""
     path: CameraPath | None
     """``None`` for cameras that come live."""
     length: Length
@@ -51,20 +54,20 @@ class Program:
 
     def load(self, where: Placement) -> Loaded:
         """Embed the prompt, encode the image, then load the transformer: one large network at a time."""
-        config, coder = self.backbone.config, {}
+        config, coder = self.backbone.config, None
         prompt = self.prompt.embed(where)
         if self.ckpt is not None:
             _, coder = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
-        elif self.decodes or self.image is not None:
-            coder = jax.device_put(wan_vae.init_params(self.backbone.vae, 0), whole_sharding(where))
+        elif self.image is not None:
+            coder = jax.device_put(wan_vae.init_params(self.coder, 0), whole_sharding(where))
         cells = self._first_frame(coder)
         if self.ckpt is not None:
             dit = load_transformer(self.ckpt, DIT, config.dtype, where)
         else:
             dtype = jnp.dtype(config.dtype)
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
-        params = WanParams(dit, {"decoder": coder["decoder"]} if self.decodes else None)
-        return Loaded(params=params, inputs=functools.partial(self.inputs, cells, prompt))
+        decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
+        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, cells, prompt))
 
     def inputs(
         self,
@@ -129,12 +132,12 @@ class Program:
         given = Given(lens, cells_of_chunk(cells, chunk), prompt[None])
         return jax.tree.map(lambda part: jnp.repeat(part, worlds, axis=0), given) if worlds > 1 else given
 
-    def _first_frame(self, coder: dict) -> jax.Array:
+    def _first_frame(self, coder: dict | None) -> jax.Array:
         backbone, latents = self.backbone, self.length.latents
         if self.image is None:
-            return draw_first_frame(backbone.vae, jax.random.key(0), (backbone.rows, backbone.columns), latents=latents)
+            return draw_first_frame(self.coder, jax.random.key(0), (backbone.rows, backbone.columns), latents=latents)
         frame = _stretch(self.image, backbone.rows * CELL, backbone.columns * CELL)
-        return jax.block_until_ready(encode_first_frame(backbone.vae, coder, frame[None], latents=latents))
+        return jax.block_until_ready(encode_first_frame(self.coder, coder, frame[None], latents=latents))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -21,6 +21,8 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import is_embedding
 from ports.wan.latents import CELL
+from ports.wan.program.counts import check_count
+from ports.wan.program.decoding import decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import (
@@ -77,16 +79,21 @@ def open_session(
     chosen = choose_released(options.released, memory, sink_size=config.sink_frames)
     chosen = choose_memory(memory, DEFAULT.fitted(length.chunks)) if chosen is None else chosen
     check_released_window(chosen, length.latents)
-    coder = open_weights(options.ckpt, wan_vae.COMPONENT).config if has_files else wan_vae.VAEConfig()
+    if has_files:
+        coder = open_weights(options.ckpt, wan_vae.COMPONENT).config
+    else:
+        coder = TINY_VAE if options.tiny else wan_vae.VAEConfig()
+    ckpt = options.ckpt if has_files else None
     backbone = LingBotWorld(
         config=config,
         rows=rows,
         columns=columns,
         schedule=lingbot_schedule(shift=options.shift),
-        vae=TINY_VAE if options.tiny else coder,
+        vae=decoder_config(options.decoder, coder, ckpt=ckpt, tiny=options.tiny),
     )
     program = Program(
         backbone=backbone,
+        coder=coder,
         path=path,
         length=length,
         scale=options.translation_scale,
@@ -101,7 +108,7 @@ def open_session(
         memory=chosen,
         chunks=length.chunks,
         fps=FPS,
-        cost=lingbot_cost(backbone, encodes_text=reads_text, decodes=decode),
+        cost=lingbot_cost(backbone, coder, encodes_text=reads_text, decodes=decode),
         loader=program.load,
         random_weights=random,
         decode=decode,
@@ -120,6 +127,7 @@ def _check_given(options: "LingBotOptions", *, has_files: bool) -> None:
     sizes = [f"`{name}`" for name in ("dim", "layers") if getattr(options, name) is not None]
     if sizes and options.ckpt is not None:
         raise ValueError(f"{' and '.join(sizes)} would change the size of a checkpoint; leave them out with `ckpt`")
+    check_count("frames", options.frames)
     scale = options.translation_scale
     if scale is not None and not 0 < scale < np.inf:
         raise ValueError(f"`translation_scale` {scale} must be a positive number of scene units")
@@ -160,8 +168,6 @@ def _latent_size(options: "LingBotOptions", image: np.ndarray | None) -> tuple[i
 def _path(
     options: "LingBotOptions", config: LingBotConfig, *, tell: Callable[[str], object]
 ) -> tuple[CameraPath | None, Length]:
-    if options.frames is not None and options.frames < 1:
-        raise ValueError(f"`frames` {options.frames} must be at least 1")
     given = options.trajectory or TOUR
     if given == LIVE:
         if options.frames is None:
@@ -185,5 +191,6 @@ def _summary(options: "LingBotOptions", backbone: LingBotWorld, length: Length) 
         "height": backbone.rows * CELL,
         "width": backbone.columns * CELL,
         "shift": options.shift,
+        "decoder": options.decoder,
         "model": dataclasses.asdict(backbone.config),
     }

@@ -48,6 +48,9 @@ class LingBotOptions(ModelOptions):
     )
     shift: float = option(10.0, "of the noise levels (default: 10)", metavar="S", also="--sample_shift")
     dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
+    decoder: str = option(
+        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
+    )
     random_weights: bool = option(
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
     )

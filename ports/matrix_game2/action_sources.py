@@ -2,6 +2,9 @@
 
 import random
 import sys
+import warnings
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from ports.matrix_game2.actions import (
 )
 from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.variants import Variant
+from worldkv_jax.readers import check_file, text_or_file, what_it_is
 
 LIVE = "-"
 """Stands for actions that are typed while the rollout goes on."""
@@ -33,7 +37,9 @@ BENCHMARK_CHUNKS = 10
 ARRAYS = (".npz", ".safetensors")
 
 
-def read_actions(variant: Variant, text: str, *, chunks: int | None = None) -> Rows:
+def read_actions(
+    variant: Variant, text: str, *, chunks: int | None = None, tell: Callable[[str], object] = warnings.warn
+) -> Rows:
     """Read the actions of one world.
 
     Args:
@@ -42,6 +48,7 @@ def read_actions(variant: Variant, text: str, *, chunks: int | None = None) -> R
             ``keyboard [n, K]`` and, where there is a mouse, ``mouse [n, 2]``, one row a pixel
             frame; or ``random:SEED``.
         chunks: length of the rollout; what is longer is cut, and where it is shorter nothing is pressed in the end.
+        tell: is told of either.
 
     Returns:
         The rows of whole chunks.
@@ -50,22 +57,17 @@ def read_actions(variant: Variant, text: str, *, chunks: int | None = None) -> R
         FileNotFoundError: a file that is not there.
         ValueError: actions that cannot be read or do not fit the variant.
     """
-    path = Path(text)
     if text.startswith(BENCHMARK):
         seed = text.removeprefix(BENCHMARK)
         if not seed.isdecimal():
             raise ValueError(f"{text!r}: expected {BENCHMARK}SEED with a whole number, such as {BENCHMARK}32")
         count = rows_of_chunk((chunks or BENCHMARK_CHUNKS) - 1).stop
         return benchmark_rows(variant, count, random.Random(int(seed)))
-    if path.suffix in ARRAYS:
-        rows = _read_arrays(variant, path)
-    elif path.suffix == ".txt":
-        if not path.is_file():
-            raise FileNotFoundError(f"no script of actions at {path}")
-        rows = rows_of_keys(variant, parse_script(variant, path.read_text()))
+    if text.lower().endswith(ARRAYS):
+        rows = _read_arrays(variant, Path(text).expanduser())
     else:
-        rows = rows_of_keys(variant, parse_script(variant, text))
-    return _fit(variant, rows, chunks)
+        rows = rows_of_keys(variant, parse_script(variant, text_or_file(text, what="`actions`")))
+    return rows if chunks is None else _fit(variant, rows, chunks, tell)
 
 
 def typed(variant: Variant, chunks: int) -> Callable[[int], str | None]:
@@ -91,16 +93,15 @@ def typed(variant: Variant, chunks: int) -> Callable[[int], str | None]:
 
 
 def _read_arrays(variant: Variant, path: Path) -> Rows:
-    if not path.is_file():
-        raise FileNotFoundError(f"no actions at {path}")
+    path = check_file(path, "arrays of actions")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
         else:
             arrays = load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read as arrays: {error}") from None
+    except (ValueError, EOFError, SafetensorError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as arrays: {what_it_is(path) or error}") from None
     strange = sorted(arrays.keys() - {"keyboard", "mouse"})
     if "keyboard" not in arrays or strange:
         raise ValueError(
@@ -115,11 +116,12 @@ def _read_arrays(variant: Variant, path: Path) -> Rows:
     return rows
 
 
-def _fit(variant: Variant, rows: Rows, chunks: int | None) -> Rows:
-    if chunks is None:
-        return rows
+def _fit(variant: Variant, rows: Rows, chunks: int, tell: Callable[[str], object]) -> Rows:
     count = rows_of_chunk(chunks - 1).stop
     missing = count - len(rows.keyboard)
+    if missing:
+        what = "nothing is pressed in the others" if missing > 0 else "the others are left out"
+        tell(f"actions for {chunks_of_rows(len(rows.keyboard))} chunks, but {chunks} are asked for: {what}")
     if missing > 0:
         return join([rows, hold(variant, variant.rest, missing)])
     return jax.tree.map(lambda part: part[:count], rows)

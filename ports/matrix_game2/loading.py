@@ -16,13 +16,14 @@ from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
 from ports.matrix_game2.scene import Scene, SceneEncoder
 from ports.matrix_game2.variants import Variant
-from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
 from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import draw_first_frame
-from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole, whole_sharding
+from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
@@ -54,7 +55,7 @@ class Program:
         """Encode the first images, then load the transformer: one large network at a time."""
         config = self.backbone.config
         if self.ckpt is None:
-            scene, decoder = self._draw_scene(), self._draw_decoder(where)
+            scene, decoder = self._draw_scene(), self._decoder(where, None)
             dit = draw_transformer(lambda: init_params(MatrixGameDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
         else:
             scene, decoder = self._load_scene(where)
@@ -82,17 +83,13 @@ class Program:
         return list(follow(scene, self.variant, cut_rows(rows * (worlds // len(rows))), units=self.units))
 
     def _load_scene(self, where: Placement) -> tuple[Scene, dict | None]:
-        """Encode the first images; the VAE's decoder stays, everything else goes."""
+        """Encode the first images; the decoder stays, everything else goes."""
         tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
         # Released in half precision; single costs little here and is nearer to what was trained.
         coder, coder_params = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
         encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
         scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
-        if not self.decodes:
-            return scene, None
-        if isinstance(self.backbone.vae, taehv.TAEHVConfig):
-            _, coder_params = load_whole(self.ckpt, taehv.COMPONENT, "float32", where)
-        return scene, self._decoder_alone(coder_params)
+        return scene, self._decoder(where, coder_params)
 
     def _draw_scene(self) -> Scene:
         """Draw what the first images would contribute."""
@@ -102,13 +99,5 @@ class Program:
         tokens = (self.worlds, 1 + (tower.image_size // tower.patch_size) ** 2, tower.dim)
         return Scene(cells, jax.random.normal(keys[1], tokens))
 
-    def _draw_decoder(self, where: Placement) -> dict | None:
-        if not self.decodes:
-            return None
-        network = wan_vae if isinstance(self.backbone.vae, wan_vae.VAEConfig) else taehv
-        drawn = network.init_params(self.backbone.vae, 0)
-        return jax.device_put(self._decoder_alone(drawn), whole_sharding(where))
-
-    def _decoder_alone(self, params: dict) -> dict:
-        dtype = self.backbone.vae.compute_dtype
-        return {"decoder": jax.tree.map(lambda a: a.astype(dtype), params["decoder"])}
+    def _decoder(self, where: Placement, coder: dict | None) -> dict | None:
+        return decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None

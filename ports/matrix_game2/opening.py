@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from ports.matrix_game2.loading import Actions, Program
 from ports.matrix_game2.memories import WHY_OFF, default_memory, native_memory
 from ports.matrix_game2.scene import HEIGHT, WIDTH, fit_picture
 from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
-from ports.wan.autoencoders import taehv, wan_vae
+from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL
+from ports.wan.program.counts import check_count
+from ports.wan.program.decoding import DecoderConfig, decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.media import read_picture
@@ -43,8 +45,8 @@ def open_session(
     variant = variant_named(options.variant)
     _check_given(options, has_files=weights and not random)
     rows, columns = _latent_size(options)
-    actions, chunks = _actions(options, variant)
     notes: list[str] = []
+    actions, chunks = _actions(options, variant, notes.append)
     images = [read_picture(path, tell=notes.append) for path in _listed(options.image)]
     if options.size is not None:
         notes += [note for image in images for note in lies_differently("size", (rows, columns), image.shape[:2])]
@@ -101,8 +103,7 @@ def _check_given(options: "MatrixGameOptions", *, has_files: bool) -> None:
     missing = [f"`{name}`" for name in ("ckpt", "image", "actions") if not getattr(options, name)]
     if missing and has_files:
         raise ValueError(f"{', '.join(missing)} missing; or give `random_weights` or `tiny`, which need no file")
-    if options.chunks is not None and options.chunks < 1:
-        raise ValueError(f"`chunks` {options.chunks} must be at least 1")
+    check_count("chunks", options.chunks)
     if not 0 < options.fps < 1000:
         raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
 
@@ -113,7 +114,7 @@ def _latent_size(options: "MatrixGameOptions") -> tuple[int, int]:
     return height // CELL, width // CELL
 
 
-def _actions(options: "MatrixGameOptions", variant: Variant) -> tuple[Actions, int]:
+def _actions(options: "MatrixGameOptions", variant: Variant, tell: Callable[[str], object]) -> tuple[Actions, int]:
     """Read the actions of each world, all for the same number of chunks; or who is to be asked for them."""
     given = _listed(options.actions) or (variant.tour,)
     if LIVE in given:
@@ -122,7 +123,7 @@ def _actions(options: "MatrixGameOptions", variant: Variant) -> tuple[Actions, i
         if options.chunks is None:
             raise ValueError(f"`actions` {LIVE} needs `chunks`: how many there may be, for which there is room")
         return typed(variant, options.chunks), options.chunks
-    worlds = [read_actions(variant, text, chunks=options.chunks) for text in given]
+    worlds = [read_actions(variant, text, chunks=options.chunks, tell=tell) for text in given]
     lengths = sorted({chunks_of_rows(len(rows.keyboard)) for rows in worlds})
     if len(lengths) > 1:
         raise ValueError(f"`actions` are for different numbers of chunks, {lengths}; say how many with `chunks`")
@@ -139,29 +140,26 @@ def _worlds(pictures: np.ndarray | None, actions: Actions) -> int:
 
 def _networks(
     options: "MatrixGameOptions", variant: Variant
-) -> tuple[MatrixGameConfig, wan_vae.VAEConfig, clip.CLIPConfig, wan_vae.VAEConfig | taehv.TAEHVConfig]:
+) -> tuple[MatrixGameConfig, wan_vae.VAEConfig, clip.CLIPConfig, DecoderConfig]:
     """Return the sizes of transformer, encoding VAE, CLIP and decoder; of a checkpoint read from its files."""
     precise = options.decoder_dtype or ("float32" if options.dtype == "float32" or options.tiny else "float16")
     if options.tiny:
         config = variant.configure(**{name: getattr(TINY, name) for name in (*_SIZES, *_ACTION_SIZES)})
-        coder, tiny_decoder = wan_vae.VAEConfig(dim=4), taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
+        coder = wan_vae.VAEConfig(dim=4)
         tower = clip.CLIPConfig(image_size=28, dim=config.image_dim, heads=2, layers=2, mlp_dim=32, out_dim=8)
     elif options.ckpt is None:
-        config, coder = variant.configure(dtype=options.dtype), wan_vae.VAEConfig()
-        tower, tiny_decoder = clip.CLIPConfig(), taehv.TAEHVConfig()
+        config, coder, tower = variant.configure(dtype=options.dtype), wan_vae.VAEConfig(), clip.CLIPConfig()
     else:
         found = open_weights(options.ckpt, dit_component(variant)).config
         config = dataclasses.replace(found, dtype=options.dtype)
         coder, tower = (open_weights(options.ckpt, part).config for part in (wan_vae.COMPONENT, clip.COMPONENT))
-        tiny = options.decoder == "taehv"
-        tiny_decoder = open_weights(options.ckpt, taehv.COMPONENT).config if tiny else taehv.TAEHVConfig()
         if tower.dim != config.image_dim:
             raise ValueError(
                 f"CLIP in {options.ckpt} makes tokens of {tower.dim} numbers, but the transformer reads "
                 f"{config.image_dim}"
             )
-    decoder = coder if options.decoder == "vae" else tiny_decoder
-    return config, coder, tower, dataclasses.replace(decoder, compute_dtype=precise)
+    decoder = decoder_config(options.decoder, coder, ckpt=options.ckpt, tiny=options.tiny, dtype=precise)
+    return config, coder, tower, decoder
 
 
 def _units(options: "MatrixGameOptions") -> MotionUnits:

@@ -40,7 +40,9 @@ class MatrixGameOptions(ModelOptions):
     )
     fps: float = option(12.0, "frames a second of the video (default: 12, as released)", metavar="F")
     dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
-    decoder: str = option("vae", "what makes frames: the VAE, or a tiny fast one", choices=("vae", "taehv"))
+    decoder: str = option(
+        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
+    )
     decoder_dtype: str | None = option(
         None,
         "of the decoder's activations (default: float16 as released, float32 with --dtype float32)",

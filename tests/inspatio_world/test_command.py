@@ -60,6 +60,16 @@ def test_a_folder_and_a_path(folder, path, matrices):
     assert asked.memory == NATIVE  # too short to retrieve from
 
 
+def test_what_is_shorter_or_lies_otherwise_than_asked_is_said(folder, path):
+    words = ("--scene", folder, "--trajectory", path, "--tiny")
+    notes = " ".join(ask(*words, "--size", "48x32", "--frames", 3600).notes)
+    assert "frames and not 3600" in notes
+    assert "the picture of 32 x 48 pixels lies, but the video stands: `size` is height and width" in notes
+    assert "were stretched to 48x32" in notes
+    notes = " ".join(ask(*words, "--size", "32x48", "--frames", 9).notes)
+    assert "and not" not in notes and "stands" not in notes
+
+
 def test_memory_options(folder, path):
     words = ("--scene", "builtin", "--tiny")
     asked = ask(*words, "--retrieve", 2, "--positions", "rebased")
@@ -89,7 +99,7 @@ def test_memory_options(folder, path):
             ["--scene", "{folder}", "--tiny", "--size", "32x48", "--trajectory", "{path}", "--version", "v1.5"],
             "format of v1",
         ),
-        (["--scene", "builtin", "--tiny", "--frames", "0"], "give at least one"),
+        (["--scene", "builtin", "--tiny", "--frames", "0"], "at least 1"),
         (["--scene", "builtin", "--tiny", "--frames", "8"], "do not fill a chunk"),
         (["--scene", "builtin", "--tiny", "--profile", "official"], "official profile"),
         (["--scene", "builtin", "--tiny", "--least-unknown", "2"], "outside"),

@@ -128,7 +128,7 @@ BAD_FILES = {
         ({"ckpt": None}, "--ckpt missing"),
         ({"image": None, "actions": None}, "--image, --actions missing"),
         ({"actions": "W X"}, "word 2 of the script of actions: unknown key 'x'"),
-        ({"actions": "walk.txt"}, "no script of actions at walk.txt"),
+        ({"actions": "walk.txt"}, "--actions: no file walk.txt"),
         ({"actions": "random:x"}, "random:SEED"),
         ({"actions": "-"}, "--actions - needs --chunks"),
         ({"actions": "two_keys.npz"}, "2 columns, but variant 'universal' has 4"),
@@ -137,8 +137,8 @@ BAD_FILES = {
         ({"actions": "no_mouse.npz"}, "needs a mouse"),
         ({"actions": "runner.npz", "variant": "templerun"}, "'templerun' has no mouse"),
         ({"actions": "strange.npz"}, "holds keys; expected keyboard [n, 4] and mouse [n, 2]"),
-        ({"actions": "absent.npz"}, "no actions at"),
-        ({"chunks": 0}, "--chunks 0 must be at least 1"),
+        ({"actions": "absent.npz"}, "absent.npz is not there; expected arrays of actions"),
+        ({"chunks": 0}, "--chunks 0 must be at least 1 and at most 1,000,000"),
         ({"size": "30x48"}, "not in multiples of 16 pixels; give 32x48"),
         ({"size": "big"}, "expected height and width"),
         ({"fps": 0}, "--fps 0"),
@@ -186,7 +186,12 @@ def test_actions_from_files(tmp_path):
         got = read_actions(UNIVERSAL, str(tmp_path / name))
         np.testing.assert_array_equal(got.keyboard, want.keyboard)
         np.testing.assert_array_equal(got.mouse, want.mouse)
-    longer = read_actions(UNIVERSAL, "W WL", chunks=3)
+    notes = []
+    longer = read_actions(UNIVERSAL, "W WL", chunks=3, tell=notes.append)
     assert len(longer.keyboard) == 33 and not longer.keyboard[21:].any()
-    assert len(read_actions(UNIVERSAL, "W9", chunks=1).keyboard) == 9
+    assert len(read_actions(UNIVERSAL, "W9", chunks=1, tell=notes.append).keyboard) == 9
+    assert [note.partition(": ")[2] for note in notes] == [
+        "nothing is pressed in the others",
+        "the others are left out",
+    ]
     assert len(read_actions(GTA_DRIVE, "random:4", chunks=2).keyboard) == 21

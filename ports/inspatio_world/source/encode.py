@@ -19,13 +19,20 @@ from worldkv_jax.rollout import ChunkInput, chunk_inputs
 
 
 def encode_footage(
-    backbone: InSpatioWorld, coder: dict, scene: Scene, shot: Shot, footage: Footage, text: jax.Array
+    backbone: InSpatioWorld,
+    vae: VAEConfig,
+    coder: dict,
+    scene: Scene,
+    shot: Shot,
+    footage: Footage,
+    text: jax.Array,
 ) -> list[ChunkInput]:
     """Encode footage and cut it into chunks.
 
     Args:
         backbone: the model.
-        coder: parameters of the VAE.
+        vae: what encodes.
+        coder: its parameters.
         scene: the source.
         shot: what was filmed.
         footage: of the shot.
@@ -34,8 +41,8 @@ def encode_footage(
     Returns:
         One input for each chunk, under the cameras that were rendered: those of every latent's last frame.
     """
-    reference = _encode(backbone.vae, coder, as_colours(jnp.asarray(scene.frames[footage.source]))[None])
-    render = _encode(backbone.vae, coder, footage.render.frames[None])
+    reference = _encode(vae, coder, as_colours(jnp.asarray(scene.frames[footage.source]))[None])
+    render = _encode(vae, coder, footage.render.frames[None])
     mask = pack_mask(footage.render.known[None])
     poses = shot.targets[shot.index[latent_frames(shot.latents)]]
     parts = [

@@ -20,7 +20,14 @@ from worldkv_jax.rollout import CameraSource, ChunkInput, live_chunks
 
 
 def film_live(
-    backbone: InSpatioWorld, coder: dict, scene: Scene, text: jax.Array, cameras: CameraSource, *, worlds: int
+    backbone: InSpatioWorld,
+    vae: VAEConfig,
+    coder: dict,
+    scene: Scene,
+    text: jax.Array,
+    cameras: CameraSource,
+    *,
+    worlds: int,
 ) -> Iterator[ChunkInput]:
     """Film a scene chunk by chunk.
 
@@ -28,7 +35,8 @@ def film_live(
 
     Args:
         backbone: the model.
-        coder: parameters of the VAE, of which the encoder is used.
+        vae: what encodes.
+        coder: its parameters.
         scene: a video, or one image.
         text: ``[rows, text_dim]`` embedding of the prompt.
         cameras: asked for the poses of each chunk's latent frames, camera-to-world in the scene's own coordinates.
@@ -50,7 +58,7 @@ def film_live(
         return poses
 
     def encode(name: str, frames: jax.Array) -> jax.Array:
-        latents, states[name] = _encode(backbone.vae, coder, frames[None], states[name])
+        latents, states[name] = _encode(vae, coder, frames[None], states[name])
         return latents
 
     def conditions(chunk: int) -> Source:
