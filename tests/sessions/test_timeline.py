@@ -110,8 +110,7 @@ def alone():
 def test_no_branch_changes_another(steps, tier, alone):
     """Random trees of steps, forks and rewinds: each branch is what its own inputs make."""
     session = tiny_session(worldkv(compression=PRUNED, tier=tier), LENGTH, decode=False)
-    first = TimeLine(every=2)
-    branches = [(session.start(), first, ())]
+    branches, recorded = [(session.start(), TimeLine(every=2), ())], {}
     for what, which, number in steps:
         at = which % len(branches)
         world, timeline, turns = branches[at]
@@ -121,12 +120,12 @@ def test_no_branch_changes_another(steps, tier, alone):
             branches.append((other, TimeLine(every=2), turns))
         elif what == "rewind":
             chunk = min(number, timeline.end)
-            if not timeline.points or chunk < timeline.points[0]:
-                continue
-            branches[at] = session.rewind(timeline, chunk), timeline, turns[:chunk]
+            if timeline.points and timeline.points[0] <= chunk:
+                branches[at] = session.rewind(timeline, chunk), timeline, recorded[timeline][:chunk]
         elif len(turns) < LENGTH:
             made, world = roll(session, world, [TURNS[number][len(turns)]], keeper=timeline)
             branches[at] = world, timeline, (*turns, number)
+            recorded[timeline] = (*turns, number)
             np.testing.assert_array_equal(made[0].latents, alone(tier, (*turns, number)))
     for world, _, turns in branches:
         if len(turns) < LENGTH:
