@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import jax
 
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import ChunkInput, Noise, World
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
@@ -47,6 +48,18 @@ class Keeper(Protocol):
 def identify(session: "Session", world: World) -> dict[str, Any]:
     """Describe what decides how a session's world goes on."""
     return world_identity(session.model, session.backbone, session.params, world.memory.layout)
+
+
+def check_before_loading(session: "Session", manifest: WorldManifest, path: str | os.PathLike) -> None:
+    """Check that a session can go on with a world, but for its weights, see `Session.restore`.
+
+    Raises:
+        ValueError: it is a world of something else, with all that differs.
+    """
+    chunks = max(session.chunks, manifest.room or 0)
+    layout = Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=chunks)
+    here = world_identity(session.model, session.backbone, None, layout)
+    check_identity(manifest.identity, here, what=str(path))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from worldkv_jax.memory.layout import Layout
 
 
 def world_identity(model: str, backbone: Any, params: Any, layout: Layout) -> dict[str, Any]:
-    """Describe what decides how a world goes on, as JSON: model, sizes, precision, memory, weights.
+    """Describe what decides how a world goes on, as JSON: model, sizes, precision, memory, and weights that are given.
 
     The tier of the bank is left out: all hold the same bits. So is room for chunks, where only the bank grows with it.
     """
@@ -29,13 +29,15 @@ def world_identity(model: str, backbone: Any, params: Any, layout: Layout) -> di
         "memory": memory,
         "worlds": layout.worlds,
         "chunks": layout.chunks if fixed else None,
-        "weights": fingerprint(params),
+        "weights": None if params is None else fingerprint(params),
     }
 
 
 def check_identity(saved: Mapping[str, Any], here: Mapping[str, Any], *, what: str) -> None:
-    """Raise ValueError with every value that differs, both of them."""
+    """Raise ValueError with every value that differs, both of them; weights that are not known do not count."""
     saved, here = dict(_flat("", saved)), dict(_flat("", here))
+    if here.get("weights") is None:
+        here["weights"] = saved.get("weights")
     names = [name for name in {**saved, **here} if saved.get(name) != here.get(name)]
     if names:
         lines = [f"  {name}: {saved.get(name)} there, {here.get(name)} here" for name in names]

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from worldkv_jax.media.files import make_folder
 from worldkv_jax.rollout import ChunkInput, World
 from worldkv_jax.sessions.array_store import ArrayRef, ArrayStore, describe_array
-from worldkv_jax.sessions.identity import check_identity
+from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json
+from worldkv_jax.sessions.seeds import key_of, seed_of
 from worldkv_jax.sessions.world_manifest import (
     Named,
     Point,
@@ -39,6 +41,20 @@ class WorldFolder:
         self.path = Path(path)
         self.manifest = read_manifest(self.path) if manifest is None else manifest
         self.store = ArrayStore(self.path / "arrays")
+
+    def key_of_seed(self, seed: int | None) -> jax.Array:
+        """Return the random key that the world goes on with: its own, which a seed that is given has to be.
+
+        Raises:
+            ValueError: another seed, or a world whose noise was given.
+        """
+        manifest = self.manifest
+        if manifest.key is None:
+            raise ValueError(f"{self.path} was made with noise that was given, so that no seed goes on with it")
+        key = key_from_json(manifest.key)
+        if seed is not None and key_to_json(key_of(seed)) != manifest.key:
+            raise ValueError(f"{self.path} was made with seed {seed_of(key)}, got {seed}: leave the seed out")
+        return key
 
     def add_inputs(self, chunk: int, given: ChunkInput) -> None:
         """Write what a chunk is given; it is part of the world from the next point on.
@@ -115,6 +131,17 @@ class WorldFolder:
                 if recorded.get(name) != here.get(name):
                     return chunk, name
         return None
+
+    def cameras(self, world: int = 0) -> np.ndarray:
+        """Return the recorded camera path of one world of the batch, ``[n, 4, 4]`` camera-to-world poses.
+
+        Raises:
+            ValueError: no cameras were recorded.
+        """
+        given = [named["cameras"] for _, named in sorted(self.manifest.inputs.items())]
+        if not given:
+            raise ValueError(f"{self.path} does not say what its chunks were given, so there are no cameras")
+        return np.concatenate([self.store.get(ref)[world] for ref in given])
 
     def verify(self) -> int:
         """Read everything, and compare checksums; return how many arrays there are.

@@ -59,8 +59,8 @@ def restore(
     decoder = None
     if decode and (wanted := _below("decoder", names)):
         worlds = fresh.memory.layout.worlds
-        first = jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
-        decoder = _grown(first, wanted, lambda state: _next_decoder(backbone, params, worlds, state))
+        first = _first_decoder(backbone, params, worlds)
+        decoder = _grown(first, wanted, lambda state: decoded_shapes(backbone, params, worlds, state)[1])
     else:
         state = {name: ref for name, ref in state.items() if not name.startswith("decoder")}
     like = _parts(fresh, carry, decoder)
@@ -107,6 +107,18 @@ def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chu
     )
 
 
+def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -> tuple[Any, Any]:
+    """Describe the frames of a chunk and the decoder's state after it; ``None`` stands for that before the first."""
+    latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
+    if decoder is None:
+        decoder = _first_decoder(backbone, params, worlds)
+    return jax.eval_shape(backbone.decode, params, latents, decoder)
+
+
+def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
+    return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
+
+
 def _parts(world: World, carry: Any, decoder: Any) -> dict[str, Any]:
     memory = world.memory
     return {
@@ -148,11 +160,6 @@ def _next_carry(backbone: Backbone, params: Any, fresh: World, carry: Any, examp
         return backbone.commit(params, latents, prepared, context)[1]
 
     return jax.eval_shape(step, params, carry, example())
-
-
-def _next_decoder(backbone: Backbone, params: Any, worlds: int, decoder: Any) -> Any:
-    latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
-    return jax.eval_shape(backbone.decode, params, latents, decoder)[1]
 
 
 def _check_shapes(like: Any, state: Mapping[str, ArrayRef]) -> None:
