@@ -28,7 +28,7 @@ FIELDS = [
     (RETRIEVAL, {"rebase_order": "tim"}, r"did you mean 'time'\?"),
     (RETRIEVAL, {"max_shift": -1}, r"max_shift=-1 must not be negative"),
     (BANK, {"tier": "pinned-host"}, r"unknown bank tier 'pinned-host'; did you mean 'pinned_host'\?"),
-    (BANK, {"tier": "disk"}, r"unknown bank tier 'disk'; .*valid: device, host, pinned_host"),
+    (BANK, {"tier": "disk"}, r"unknown bank tier 'disk'; .*valid: device, device_slots, host, pinned_host"),
     (BANK, {"when_full": "drop-oldest"}, r"did you mean 'drop_oldest'\?"),
     (BANK, {"capacity": 0}, r"bank\.capacity=0 must be at least 1"),
     (MEMORY, {"mode": "worldkw"}, r"unknown memory mode 'worldkw'; did you mean 'worldkv'\?"),

@@ -12,8 +12,8 @@ from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import trajectory
-from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.prefetching import correct, prefetch
+from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.rollout.prefetching import continue_motion
 
 
@@ -73,8 +73,8 @@ def moves(monkeypatch):
         seen.append(sum(id(span) not in before for span in found))
         return fetched
 
-    fetch = HostBank.fetch
-    monkeypatch.setattr(HostBank, "fetch", counted)
+    fetch = SlotBank.fetch
+    monkeypatch.setattr(SlotBank, "fetch", counted)
     return seen
 
 
@@ -129,7 +129,7 @@ def test_a_decoder_goes_on_where_it_was_left():
 def test_chunks_that_are_packed_make_room_for_those_that_are_fetched(monkeypatch):
     """Never more than one chunk's picks wait on the device."""
     waiting = []
-    fetch = HostBank.fetch
+    fetch = SlotBank.fetch
 
     def counted(bank, picks, window, **options):
         spec = bank.layout.spec
@@ -138,7 +138,7 @@ def test_chunks_that_are_packed_make_room_for_those_that_are_fetched(monkeypatch
         waiting.append(len(arrays))
         return fetch(bank, picks, window, **options)
 
-    monkeypatch.setattr(HostBank, "fetch", counted)
+    monkeypatch.setattr(SlotBank, "fetch", counted)
     for live in (False, True):
         waiting.clear()
         run(worldkv(tier="pinned_host"), 9, live=live)

@@ -51,7 +51,7 @@ def test_every_tier_makes_the_same_world(name, prefetches):
     want, world = run(worldkv(**options), worlds=worlds)
     assert not prefetches, "a bank on the device needs no prefetching"
     assert any(chunk.retrieved.shape[1] == 2 for chunk in want)
-    for tier in ("pinned_host", "host"):
+    for tier in ("device_slots", "pinned_host", "host"):
         for live in (False, True):
             prefetches.clear()
             got, ended = run(worldkv(**options, tier=tier), worlds=worlds, live=live)

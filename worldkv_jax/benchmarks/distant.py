@@ -14,10 +14,10 @@ import numpy as np
 from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.memory import KVSpan, WorldMemory
 from worldkv_jax.memory.device_bank import DeviceBank
-from worldkv_jax.memory.host_bank import HostBank, host_sharding, world_sharding
 from worldkv_jax.memory.index import Index, describe_chunk
 from worldkv_jax.memory.layout import BankLayout, Layout, WindowLayout
 from worldkv_jax.memory.quantization import quantize
+from worldkv_jax.memory.slot_bank import SlotBank, tier_sharding, world_sharding
 from worldkv_jax.memory.window import Window
 from worldkv_jax.rollout.stream import place_like
 
@@ -39,7 +39,7 @@ def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> 
     if bank.config.tier == "device":
         filled = DeviceBank(index, _repeat(packed, bank.capacity), bank)
     else:
-        filled = HostBank(index, _host_slots(packed, bank, seen), seen, bank)
+        filled = SlotBank(index, _host_slots(packed, bank, seen), seen, bank)
     return WorldMemory(window, filled, counter, layout)
 
 
@@ -91,7 +91,7 @@ def _repeat(packed: KVSpan, times: int) -> KVSpan:
 
 
 def _host_slots(packed: KVSpan, layout: BankLayout, seen: int) -> tuple:
-    target = host_sharding(world_sharding(jax.tree.leaves(packed)[0]), layout.config.tier)
+    target = tier_sharding(world_sharding(jax.tree.leaves(packed)[0]), layout.config.tier)
     worlds = [jax.tree.map(lambda a: a[:, b], packed) for b in range(layout.worlds)]  # noqa: B023
     copies = [tuple(jax.device_put(world, target) for world in worlds) for _ in range(layout.retrieval.chunks)]
     stored = _chunk_ids(layout, seen) >= 0

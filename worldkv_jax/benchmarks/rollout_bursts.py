@@ -13,8 +13,8 @@ from worldkv_jax.benchmarks.rollout_cases import Case
 from worldkv_jax.benchmarks.storage import recall_and_remember
 from worldkv_jax.benchmarks.timing import Effort, Timing, measure
 from worldkv_jax.memory import KVSpan
-from worldkv_jax.memory.host_bank import host_sharding, world_sharding
 from worldkv_jax.memory.prefetching import prefetch
+from worldkv_jax.memory.slot_bank import tier_sharding, world_sharding
 from worldkv_jax.sessions.session import Session
 
 
@@ -68,7 +68,7 @@ class Bursts:
         layout = case.layout(self.session.backbone.spec, self.session.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
         packed = _first_world(pack_chunk(random_span(layout, self.seed), layout.bank))
-        target = host_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.bank.config.tier)
+        target = tier_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.bank.config.tier)
         cameras = self.inputs[1].cameras
         steps: dict[str, Callable] = {
             "to_device_s": lambda: prefetch(memory, cameras),

@@ -33,6 +33,7 @@ BUILT_IN: Mapping[str, str] = {
     "inspect": "worldkv_jax.cli.inspect_checkpoint",
     "plan": "worldkv_jax.cli.plan",
     "rollout": "worldkv_jax.cli.rollout",
+    "world": "worldkv_jax.cli.world",
 }
 """Modules of this package's own commands by name; they win over entry points of the same name."""
 

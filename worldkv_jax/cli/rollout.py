@@ -7,6 +7,7 @@ from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
 from worldkv_jax.cli.flags import seed_number
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
+from worldkv_jax.cli.world_flags import add_world_flags, check_world_flags, inputs_to_come, kept_world, tell_if_stopped
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -20,12 +21,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--out", default="outputs/rollout", metavar="DIR", help="folder for video and report")
-    group.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of the noise (default: 0)")
+    seed = "of the noise (default: 0, or that of --from-world)"
+    group.add_argument("--seed", type=seed_number, default=None, metavar="N", help=seed)
     group.add_argument("--latents", action="store_true", help="also write the latents, latents.npy")
     group.add_argument("--no-decode", action="store_true", help="make latents only, no video")
     group.add_argument(
         "--force", action="store_true", help="write over an earlier rollout, and try what does not fit by the plan"
     )
+    add_world_flags(parser)
     add_cache_flag(parser)
 
 
@@ -37,11 +40,12 @@ def run(args: argparse.Namespace) -> None:
     use_cache(args)
     session = open_session(args, decode=not args.no_decode)
     _check_fits(session, args)
+    past = check_world_flags(args, session)
     folder = prepare_output(args.out, writes=WRITES, force=args.force)
     if session.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing; speed and memory are those of the real model")
     try:
-        report, files = _generate(session, folder, args)
+        report, files = _generate(session, folder, past, args)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -50,19 +54,31 @@ def run(args: argparse.Namespace) -> None:
     print(*files, sep="\n")
 
 
-def _generate(session, folder, args: argparse.Namespace) -> tuple[dict, list]:
+def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, list]:
     """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
     from worldkv_jax.sessions.recording import recording
+    from worldkv_jax.sessions.seeds import key_of, seed_of
 
     told = len(session.notes)
     session = session.load()
     tell(session.notes[told:], args)
-    about = {"model": args.model, "seed": args.seed}
-    record = None
+    world = session.start() if past is None else session.restore(args.from_world, at=args.at)
+    first = int(world.position)
+    key = key_of(args.seed or 0) if past is None else past.key_of_seed(args.seed)
+    about = {"model": args.model, "seed": seed_of(key)}
+    if past is not None:
+        about["goes_on"] = {"world": args.from_world, "chunk": first}
+    inputs = inputs_to_come(args, session, past, first)
+    record, said = None, []
     try:
-        with recording(session, folder, about, latents=args.latents) as record:
-            for chunk in session.stream(session.start(), seed=args.seed, progress=True):
+        with (
+            kept_world(args, session, first) as saver,
+            recording(session, folder, about, latents=args.latents, first=first) as record,
+        ):
+            for chunk in session.stream(world, inputs, key=key, keeper=saver, progress=True):
                 record(chunk)
+                tell_if_stopped(saver, said, args)
+        tell_if_stopped(saver, said, args)
     except BaseException:
         if record is not None and record.files:
             print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)

@@ -1,6 +1,7 @@
 """What a bank is: stored chunks in one kind of memory, found by an index that is always on the device."""
 
-from typing import NamedTuple, Protocol, Self
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -74,4 +75,24 @@ class Bank(Protocol):
 
     def unpadded(self, chunk: int) -> Self:
         """Return the bank of which this is `padded`, after ``chunk`` chunks."""
+        ...
+
+    def map_consumed(self, apply: Callable[[Any], Any]) -> Self:
+        """Apply a function to the arrays that `store` consumes; the others are never written again, so that several
+        banks can hold them."""
+        ...
+
+    def read(self, slot: int) -> tuple[KVSpan, ...]:
+        """Return the chunk of a slot that the index names: one span ``[L, P, N, H]`` for each world, as stored."""
+        ...
+
+    def filled(self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int) -> Self:
+        """Return a bank with these chunks in these slots, where the window is; consumes an empty one.
+
+        Args:
+            index: that names them.
+            chunks: by slot what `read` returned, of any tier; also as NumPy arrays.
+            window: whose device, or split of heads, they belong to.
+            offered: chunks that were given to the bank so far.
+        """
         ...

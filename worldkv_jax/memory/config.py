@@ -10,7 +10,8 @@ from worldkv_jax.memory.rules import RuleOrName
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
-Tier = Literal["device", "pinned_host", "host"]
+Tier = Literal["device", "device_slots", "pinned_host", "host"]
+TIERS = ("device", "device_slots", "pinned_host", "host")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,8 @@ class BankConfig:
     capacity: int | None = None
     """Chunks it holds, ``C``; ``None`` for as many as the rollout has."""
     tier: Tier = "device"
-    """Memory that holds the chunks; the index is always on the device."""
+    """Memory that holds the chunks; the index is always on the device. ``device`` is one array, which jit writes in
+    place; in all others chunks are arrays of their own, which forks share."""
     storage: Storage = "model"
     """What keys and values are stored in: the model's dtype, or ``int8`` or ``float8`` with a scale for each head
     of each token. Half the bytes of bfloat16, in every tier and on the way between them."""
@@ -118,8 +120,13 @@ class BankConfig:
     """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other, on
     average over the worlds of a batch: they share the bank's slots."""
 
+    @property
+    def on_device(self) -> bool:
+        """Whether the chunks lie in the device's own memory."""
+        return self.tier in ("device", "device_slots")
+
     def __post_init__(self):
-        check_name("bank tier", self.tier, ("device", "pinned_host", "host"))
+        check_name("bank tier", self.tier, TIERS)
         check_name("storage of the bank", self.storage, STORAGES)
         check_name("rule for a full bank", self.when_full, ("error", "drop_oldest", "drop_most_redundant"))
         if self.capacity is not None and self.capacity < 1:

@@ -1,5 +1,9 @@
 """The bank in the device's own memory: one array, written in place when donated."""
 
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -64,3 +68,27 @@ class DeviceBank(flax.struct.PyTreeNode):
     def unpadded(self, chunk: int) -> "DeviceBank":
         """Return the bank itself."""
         return self
+
+    def map_consumed(self, apply: Callable[[Any], Any]) -> "DeviceBank":
+        """Apply a function to everything: the array of all chunks is written in place."""
+        return self.replace(index=apply(self.index), slots=apply(self.slots))
+
+    def read(self, slot: int) -> tuple[KVSpan, ...]:
+        """Return one slot's chunk, a span ``[L, P, N, H]`` for each world."""
+        worlds = range(self.layout.worlds)
+        return tuple(jax.tree.map(lambda slots: slots[slot, :, b], self.slots) for b in worlds)  # noqa: B023
+
+    def filled(
+        self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int
+    ) -> "DeviceBank":
+        """Return a bank with these chunks in these slots; consumes this one."""
+        slots = self.slots
+        for slot, spans in chunks.items():
+            slots = _write_slot(slots, jnp.int32(slot), spans)
+        return self.replace(index=index, slots=slots)
+
+
+@functools.partial(jax.jit, donate_argnames="slots")
+def _write_slot(slots: KVSpan, slot: jax.Array, spans: tuple[KVSpan, ...]) -> KVSpan:
+    chunk = jax.tree.map(lambda *worlds: jnp.stack(worlds, axis=1), *spans)
+    return jax.tree.map(lambda a, new: jax.lax.dynamic_update_slice_in_dim(a, new[None], slot, 0), slots, chunk)

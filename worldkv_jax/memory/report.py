@@ -24,6 +24,16 @@ def capacity_by_tier(layout: Layout) -> dict[str, int]:
     return _by_tier(layout, window, 0 if layout.bank is None else layout.bank.capacity)
 
 
+def fork_bytes(layout: Layout) -> int:
+    """Count the bytes of keys and values that a fork takes when it goes its own way: the window.
+
+    A bank in one array (``tier="device"``) is copied as a whole; separate arrays stay shared.
+    """
+    window = layout.spec.bytes(layout.worlds, layout.window.tokens)
+    in_place = layout.bank is not None and layout.bank.config.tier == "device"
+    return window + (layout.bank.capacity * layout.bank.chunk_bytes if in_place else 0)
+
+
 def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> int:
     """Count the stored tokens that chunk number ``chunk`` attends to, its own not included.
 
@@ -119,6 +129,6 @@ def _window_frames(layout: Layout, chunk: int) -> tuple[int, int]:
 def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:
     sizes = {"device": window}
     if layout.bank is not None:
-        tier = layout.bank.config.tier
+        tier = "device" if layout.bank.config.on_device else layout.bank.config.tier
         sizes[tier] = sizes.get(tier, 0) + chunks * layout.bank.chunk_bytes
     return sizes

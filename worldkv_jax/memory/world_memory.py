@@ -1,5 +1,8 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -9,13 +12,18 @@ from worldkv_jax.memory.bank import Bank, Fetched
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
-from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.index import Picks, select
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
 
-BANKS: dict[str, type[Bank]] = {"device": DeviceBank, "pinned_host": HostBank, "host": HostBank}
+BANKS: dict[str, type[Bank]] = {
+    "device": DeviceBank,
+    "device_slots": SlotBank,
+    "pinned_host": SlotBank,
+    "host": SlotBank,
+}
 """What holds the bank of each tier."""
 
 
@@ -49,8 +57,13 @@ class WorldMemory(flax.struct.PyTreeNode):
 
     @property
     def jittable(self) -> bool:
-        """Whether the memory can pass through jit; one with a bank in host memory cannot."""
+        """Whether the memory can pass through jit; one whose bank is separate arrays cannot."""
         return self.bank is None or self.bank.jittable
+
+    def map_consumed(self, apply: Callable[[Any], Any]) -> "WorldMemory":
+        """Apply a function to the arrays that `remember` consumes: all but stored chunks of their own."""
+        bank = None if self.bank is None else self.bank.map_consumed(apply)
+        return self.replace(window=apply(self.window), bank=bank, chunk=apply(self.chunk))
 
     def to_saved(self) -> "WorldMemory":
         """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""

@@ -14,15 +14,7 @@ from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommittedSpan
 from worldkv_jax.rollout.sampler import denoise
-
-
-class World(NamedTuple):
-    """All state of a rollout between chunks; a pytree."""
-
-    memory: WorldMemory
-    carry: Any  # the backbone's own state
-    position: jax.Array  # int32, chunks made: the id of the chunk that comes next
-    decoder: Any = None  # of a streaming decoder, once a chunk is decoded
+from worldkv_jax.rollout.world import World, unshare
 
 
 class GeneratedChunk(NamedTuple):
@@ -51,7 +43,7 @@ def generate_chunk(
     Args:
         backbone: the model.
         params: its parameters.
-        world: the state before the chunk; it is consumed.
+        world: the state before the chunk; it is consumed, unless it is a fork that copies first.
         chunk: cameras and conditions.
         noise: ``[steps, B, *latent_shape]``, see `denoise`.
         fetched: what `prefetch` brought for this chunk.
@@ -64,6 +56,7 @@ def generate_chunk(
     expected = (backbone.schedule.steps, world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(noise) != expected:
         raise ValueError(f"noise has shape {np.shape(noise)}, expected {expected}: [steps, worlds, *latent_shape]")
+    world = unshare(world)
     if world.memory.jittable:
         return _step(params, world, chunk, noise, fetched, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)
@@ -84,6 +77,7 @@ def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInp
     expected = (world.memory.layout.worlds, *backbone.latent_shape)
     if np.shape(latents) != expected:
         raise ValueError(f"latents have shape {np.shape(latents)}, expected {expected}: [worlds, *latent_shape]")
+    world = unshare(world)
     if world.memory.jittable:
         return _observe(params, world, chunk, latents, backbone=backbone)
     prepared = prepare(params, world.carry, chunk, world.position, backbone=backbone)

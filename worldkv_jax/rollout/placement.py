@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from worldkv_jax.memory import MemoryConfig, WorldMemory
 from worldkv_jax.rollout.backbone import Backbone
-from worldkv_jax.rollout.chunk_step import World
+from worldkv_jax.rollout.world import World
 
 HEADS_AXIS, WORLDS_AXIS = "model", "data"
 """Names of the axes of a mesh; either may be missing."""

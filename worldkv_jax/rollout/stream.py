@@ -17,12 +17,16 @@ from worldkv_jax.memory import MemoryConfig, WorldMemory
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
-from worldkv_jax.rollout.chunk_step import GeneratedChunk, World, generate_chunk, observe_chunk
+from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks
 from worldkv_jax.rollout.prefetching import choose_prefetcher
+from worldkv_jax.rollout.world import World, unshare
 
 Noise = Callable[[int], jax.Array]
 """Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
+Watch = Callable[[int, ChunkInput, World], None]
+"""Is told of each chunk as it is begun: its number, what it is given, and the world after it, decoder included. The
+next step consumes that world, so whoever keeps it takes a `snapshot`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +119,7 @@ def stream(
     noise: Noise | None = None,
     decode: bool = True,
     progress: bool = False,
+    watch: Watch | None = None,
 ) -> Generator[Chunk, None, World]:
     """Generate chunk by chunk, yielding each as soon as it is there.
 
@@ -134,6 +139,7 @@ def stream(
         noise: noise of each chunk, instead of a key.
         decode: also decode the frames.
         progress: show a bar with frames a second and the bytes of keys and values.
+        watch: is told of each chunk and the world after it.
 
     Yields:
         Each chunk.
@@ -146,6 +152,7 @@ def stream(
             without room that may not drop. Raised before the chunk is made; a list is checked before the first.
     """
     noise = _checked_noise(key, noise, backbone, world.memory.layout.worlds)
+    world = unshare(world)
     layout, first, lag = world.memory.layout, int(world.position), backbone.lag
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
     if ahead is not None:
@@ -186,6 +193,8 @@ def stream(
             if decode:
                 pixels, decoder = _decode(params, generated.latents, decoder, backbone=backbone)
                 pixels.copy_to_host_async()
+            if watch is not None:
+                watch(index, chunk, world._replace(decoder=decoder))
             in_flight.append(_InFlight(index, generated, pixels, since))
             if ahead is None or len(in_flight) > 1:
                 yield finish()

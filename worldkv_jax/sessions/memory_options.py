@@ -47,8 +47,10 @@ class MemoryOptions:
     similarity: str | None = option(None, "to the anchor: per_key or centroid", metavar="NAME")
     compress_at: str | None = option(None, "store or retrieval", metavar="NAME")
     pooled: bool | None = option(None, "choose tokens over all non-anchor frames together")
-    tier: typing.Literal["device", "pinned_host", "host"] | None = option(
-        None, "memory that holds the stored chunks", choices=("device", "pinned_host", "host")
+    tier: typing.Literal["device", "device_slots", "pinned_host", "host"] | None = option(
+        None,
+        "memory that holds the stored chunks; device_slots keeps them apart, so that forks share them",
+        choices=("device", "device_slots", "pinned_host", "host"),
     )
     storage: str | None = option(None, "what they are stored in: model (its own dtype), int8 or float8", metavar="NAME")
     capacity: int | None = option(None, "chunks the bank holds", metavar="N")

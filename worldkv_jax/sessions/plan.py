@@ -83,9 +83,10 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     capacity = capacity_by_tier(layout)
     tier = None if layout.bank is None else layout.bank.config.tier
     own_and_context = spec.chunk_tokens + layout.context_tokens
+    on_device = layout.bank is not None and layout.bank.config.on_device
     needs = {
         "weights": cost.weights_bytes,
-        "window and bank" if tier == "device" else "window": capacity["device"],
+        "window and bank" if on_device else "window": capacity["device"],
         # Parts are assembled once a chunk, a window of one part is read where it lies; and each layer appends its own
         # keys and values in turn.
         "context": (spec.bytes(worlds, layout.context_tokens) if layout.bank or layout.window.sink_frames else 0)
@@ -97,7 +98,7 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         "decoder": cost.decoder_bytes,
     }
     moved = 0
-    if layout.bank is not None and tier != "device":
+    if layout.bank is not None and not on_device:
         moved = layout.bank.chunk_bytes * (1 + layout.bank.retrieval.chunks)
         needs["chunks on their way"] = moved
     return Plan(

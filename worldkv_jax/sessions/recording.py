@@ -15,6 +15,7 @@ from worldkv_jax.rollout import Chunk
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import write_json
 from worldkv_jax.sessions.session import Session
+from worldkv_jax.sessions.world_state import decoded_shapes
 
 WRITES = ("*video*.mp4", "*latents*.npy", "*report.json")
 """Names of what a recording writes."""
@@ -28,13 +29,13 @@ class Recording:
         report: what `report.json` says, once the recording has ended.
     """
 
-    def __init__(self, session: Session, videos: list[VideoWriter], keep_latents: bool):
+    def __init__(self, session: Session, videos: list[VideoWriter], keep_latents: bool, left: int | None):
         self.files: list[Path] = []
         self.report: dict[str, Any] = {}
         self._videos, self._keep_latents = videos, keep_latents
         self._rows: list[dict] = []
         self._latents: list[np.ndarray] = []
-        self._left = session.pixel_frames
+        self._left = left
 
     def __call__(self, chunk: Chunk) -> None:
         """Take a chunk.
@@ -61,7 +62,9 @@ class Recording:
 
 
 @contextlib.contextmanager
-def recording(session: Session, folder: Path, about: dict[str, Any], *, latents: bool = False) -> Iterator[Recording]:
+def recording(
+    session: Session, folder: Path, about: dict[str, Any], *, latents: bool = False, first: int = 0
+) -> Iterator[Recording]:
     """Offer a `Recording` whose files appear in a folder when the block ends, well or not.
 
     If the block raises, what was recorded so far stays: ``video_cut.mp4``, ``latents_cut.npy``, and a report that names
@@ -73,6 +76,7 @@ def recording(session: Session, folder: Path, about: dict[str, Any], *, latents:
         folder: where to write.
         about: what the report says beside what is measured, such as ``{"seed": 0}``.
         latents: also keep latents.
+        first: chunks that were made before, and that the video goes on from.
 
     Raises:
         ValueError: no chunk was recorded.
@@ -92,7 +96,7 @@ def recording(session: Session, folder: Path, about: dict[str, Any], *, latents:
                 )
                 for name in names
             ]
-            kept = Recording(session, videos, latents)
+            kept = Recording(session, videos, latents, _frames_left(session, first))
             yield kept
             if not kept._rows:
                 raise ValueError("no chunk was made: nothing was given for the first one")
@@ -101,6 +105,17 @@ def recording(session: Session, folder: Path, about: dict[str, Any], *, latents:
             _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=_reason(error))
         raise
     _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=None)
+
+
+def _frames_left(session: Session, first: int) -> int | None:
+    """Count the frames of the video that are still to come when ``first`` chunks are made; ``None`` for all."""
+    if session.pixel_frames is None or not first or not session.decode:
+        return session.pixel_frames
+    made, decoder = [], None
+    for _ in range(2):  # the first chunk may have fewer frames; all others have as many as the second
+        frames, decoder = decoded_shapes(session.backbone, session.params, session.worlds, decoder)
+        made.append(frames.shape[1])
+    return max(0, session.pixel_frames - made[0] - (first - 1) * made[1])
 
 
 def _finish(

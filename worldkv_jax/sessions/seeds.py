@@ -31,3 +31,14 @@ def key_of(seed: int) -> "jax.Array":
 
     words = divmod(check_seed(seed), 2**32)
     return jax.random.wrap_key_data(np.array(words, np.uint32), impl="threefry2x32")
+
+
+def seed_of(key: "jax.Array | None") -> int | None:
+    """Return the seed of which `key_of` made a key; ``None`` for another kind of key, or for none."""
+    import jax
+    import numpy as np
+
+    if key is None or str(jax.random.key_impl(key)) not in ("threefry2x32", "fry"):
+        return None
+    high, low = (int(word) for word in np.asarray(jax.random.key_data(key)))
+    return high * 2**32 + low

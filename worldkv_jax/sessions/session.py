@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import typing
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
@@ -13,8 +15,13 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
+from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions.saving import WorldSaver
+    from worldkv_jax.sessions.timeline import TimeLine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,16 +148,18 @@ class Session:
         seed: int | None = None,
         key: jax.Array | None = None,
         noise: ro.Noise | None = None,
+        keeper: continuing.Keeper | None = None,
         progress: bool = False,
     ) -> Generator[Chunk, None, World]:
         """Generate chunk by chunk, see `worldkv_jax.rollout.stream`.
 
         Args:
             world: the state to go on from; it is consumed.
-            inputs: of `inputs`; by default what the options said.
-            seed: of the noise; 0 where neither key nor noise is given.
+            inputs: of `inputs`; by default what the options said, from where the world is.
+            seed: of the noise; 0 where neither key nor noise is given, or what the keeper has.
             key: typed random key instead.
             noise: noise of each chunk instead.
+            keeper: a `TimeLine`, or what `saving` offers, to keep moments of the world.
             progress: show a bar.
 
         Yields:
@@ -162,9 +171,13 @@ class Session:
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
         if key is None and noise is None:
-            key = key_of(seed or 0)
-        inputs = self.inputs(worlds=world.memory.layout.worlds) if inputs is None else inputs
-        options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress}
+            kept = None if keeper is None or seed is not None else keeper.key
+            key = key_of(seed or 0) if kept is None else kept
+        if inputs is None:
+            inputs = continuing.remaining(self.inputs(worlds=world.memory.layout.worlds), world)
+        if keeper is not None:
+            world = keeper.begin(world, key if noise is None else noise)
+        options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress, "watch": keeper}
         chunks = ro.stream(self.backbone, self.params, world, inputs, **options)
         while True:
             # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
@@ -172,8 +185,67 @@ class Session:
                 try:
                     chunk = next(chunks)
                 except StopIteration as end:
+                    if keeper is not None:
+                        keeper.finish(end.value)
                     return end.value
             yield chunk
+            if keeper is not None:
+                keeper.done(chunk.index)
+
+    def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
+        """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""
+        return ro.fork(world, count)
+
+    def rewind(self, timeline: "TimeLine", chunk: int) -> World:
+        """Go back to the moment when ``chunk`` chunks were made: to a point, and from there by what was given.
+
+        Streamed on with the same time line, the world forgets what came after.
+
+        Raises:
+            ValueError: the time line does not reach there.
+        """
+        return continuing.rewind(self, timeline, chunk)
+
+    def saving(self, path: str | os.PathLike, *, every: int = 5) -> contextlib.AbstractContextManager["WorldSaver"]:
+        """Keep a rollout in a world folder while it goes on: give what this offers to `stream` as its keeper.
+
+        Args:
+            path: a new folder, or one that holds the world as it is.
+            every: chunks from one point to the next, each a moment that the world can go on from.
+
+        Raises:
+            OSError: the folder cannot be written to.
+            ValueError: another process writes to it, or what is there is no world.
+        """
+        return continuing.saving(self, path, every=every)
+
+    def save(self, world: World, path: str | os.PathLike, *, key: jax.Array | None = None) -> None:
+        """Write a world to a folder; where an earlier moment of it is there, what is new of it.
+
+        Args:
+            world: the world, which stays as it is.
+            path: the folder.
+            key: random key of its noise, to be kept with it.
+
+        Raises:
+            OSError: the folder cannot be written to, or has no room.
+            ValueError: another world is there, or another process writes to it.
+        """
+        continuing.save(self, world, path, key)
+
+    def restore(self, path: str | os.PathLike, *, at: int | None = None, chunks: int | None = None) -> World:
+        """Read a world that was saved, from whichever tier to that of this session.
+
+        Args:
+            path: the folder.
+            at: how many of its chunks; by default all. Between two points it is made again from the earlier one.
+            chunks: length that its memory has room for; by default what the options ask for.
+
+        Raises:
+            OSError: something is missing.
+            ValueError: a world of something else, with all that differs; damage; or no such chunk.
+        """
+        return continuing.restore(self, path, at=at, chunks=chunks)
 
     def plan(self) -> Plan:
         """Count what the rollout needs, as it was asked for."""

@@ -1,4 +1,7 @@
-"""The bank in host memory: one array per chunk, moved by `device_put`, never seen by jit."""
+"""The bank of separate arrays, one per chunk: on the device or in host memory, never seen by jit."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.struct
 import jax
@@ -17,10 +20,11 @@ from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.window import Window
 
 
-class HostBank(flax.struct.PyTreeNode):
-    """A `Bank` in pinned or plain host memory.
+class SlotBank(flax.struct.PyTreeNode):
+    """A `Bank` whose chunks are never written again, in pinned or plain host memory or on the device.
 
-    Storing a chunk never copies another one, and a pick moves alone, so a move overlaps with the model's work.
+    Storing a chunk never copies another one, and a pick moves alone, so a move overlaps with the model's work. Worlds
+    that were forked share their chunks, and the last one that drops a chunk frees it.
     """
 
     index: Index
@@ -32,9 +36,9 @@ class HostBank(flax.struct.PyTreeNode):
     jittable = False
 
     @classmethod
-    def empty(cls, layout: BankLayout) -> "HostBank":
-        """Make a bank that holds nothing; host memory is only taken as chunks arrive."""
-        host_sharding(SingleDeviceSharding(jax.devices()[0]), layout.config.tier)  # raises for lack of the tier
+    def empty(cls, layout: BankLayout) -> "SlotBank":
+        """Make a bank that holds nothing; memory is only taken as chunks arrive."""
+        tier_sharding(SingleDeviceSharding(jax.devices()[0]), layout.config.tier)  # raises for lack of the tier
         return cls(empty_index(layout), (None,) * layout.capacity, 0, layout)
 
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
@@ -62,8 +66,8 @@ class HostBank(flax.struct.PyTreeNode):
 
     def store(
         self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, "HostBank"]:
-        """Roll the window and begin to copy the chunk to the host; the copy runs on while the caller goes on."""
+    ) -> tuple[Window, "SlotBank"]:
+        """Roll the window and begin to move the chunk to its tier; the copy runs on while the caller goes on."""
         _check_not_traced((own, chunk), self.layout)
         check_bank_room(self.layout, self.offered)
         window, span, description = _digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
@@ -72,23 +76,43 @@ class HostBank(flax.struct.PyTreeNode):
         where = self._known_slot(slot, stored)
         slots = self.slots
         if where is not None:
-            target = host_sharding(world_sharding(jax.tree.leaves(span)[0]), self.layout.config.tier)
+            target = tier_sharding(world_sharding(jax.tree.leaves(span)[0]), self.layout.config.tier)
             worlds = tuple(jax.device_put(_world(span, np.int32(b)), target) for b in range(self.layout.worlds))
             slots = (*slots[:where], worlds, *slots[where + 1 :])
         return window, self.replace(index=index, slots=slots, offered=self.offered + 1)
 
-    def padded(self) -> "HostBank":
+    def padded(self) -> "SlotBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
         device = SingleDeviceSharding(next(iter(self.index.chunks.sharding.device_set)))
-        target = host_sharding(device, self.layout.config.tier)
+        target = tier_sharding(device, self.layout.config.tier)
         blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), _shape(self.layout))
         empty = (blank,) * self.layout.worlds
         return self.replace(slots=tuple(empty if slot is None else slot for slot in self.slots))
 
-    def unpadded(self, chunk: int) -> "HostBank":
+    def unpadded(self, chunk: int) -> "SlotBank":
         """Empty the slots that hold no chunk again."""
         used = np.asarray(self.index.chunks) >= 0
         return self.replace(slots=tuple(slot if u else None for slot, u in zip(self.slots, used)), offered=chunk)
+
+    def map_consumed(self, apply: Callable[[Any], Any]) -> "SlotBank":
+        """Apply a function to the index: stored chunks are never written again."""
+        return self.replace(index=apply(self.index))
+
+    def read(self, slot: int) -> tuple[KVSpan, ...]:
+        """Return one slot's chunk, a span ``[L, P, N, H]`` for each world."""
+        spans = self.slots[slot]
+        assert spans is not None, "only slots of the index hold chunks"
+        return spans
+
+    def filled(
+        self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int
+    ) -> "SlotBank":
+        """Return a bank with these chunks in these slots."""
+        target = tier_sharding(world_sharding(window.ring.keys), self.layout.config.tier)
+        slots = tuple(
+            jax.device_put(chunks[slot], target) if slot in chunks else None for slot in range(self.layout.capacity)
+        )
+        return self.replace(index=index, slots=slots, offered=offered)
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""
@@ -106,12 +130,14 @@ class HostBank(flax.struct.PyTreeNode):
         return int(where) if stored else None
 
 
-def host_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.sharding.Sharding:
+def tier_sharding(device_sharding: jax.sharding.Sharding, tier: str) -> jax.sharding.Sharding:
     """Return where a tier lies for arrays of a device, or for arrays split over several.
 
     Raises:
         ValueError: the device has no pinned host memory.
     """
+    if tier == "device_slots":
+        return device_sharding
     if tier == "host":
         return SingleDeviceSharding(jax.devices("cpu")[0])
     device = next(iter(device_sharding.device_set))
@@ -153,7 +179,7 @@ def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:
 def _check_not_traced(given, layout: BankLayout) -> None:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         raise ValueError(
-            f"bank.tier={layout.config.tier!r} moves chunks between memories, which jit, vmap and grad cannot: "
+            f"bank.tier={layout.config.tier!r} moves or shares arrays, which jit, vmap and grad cannot: "
             "call recall and remember outside of them, or use tier='device'"
         )
 

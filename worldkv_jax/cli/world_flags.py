@@ -1,0 +1,111 @@
+"""Flags of a rollout that keeps its world in a folder, or goes on with one."""
+
+import argparse
+import contextlib
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions import Session, WorldFolder
+    from worldkv_jax.sessions.saving import WorldSaver
+
+SAVE_EVERY = 5
+
+
+def add_world_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    group = parser.add_argument_group("worlds that last")
+    group.add_argument("--world", metavar="DIR", help="keep the world in this folder while it grows")
+    group.add_argument(
+        "--save-every", type=int, metavar="N", help=f"chunks from one kept moment to the next (default: {SAVE_EVERY})"
+    )
+    group.add_argument(
+        "--from-world",
+        metavar="DIR",
+        help="go on with this world; the other options say the whole path, of which its past is the beginning",
+    )
+    group.add_argument("--at", type=int, metavar="CHUNK", help="go on from when it had so many chunks (default: all)")
+    group.add_argument("--until", type=int, metavar="CHUNK", help="stop when the world has so many chunks")
+
+
+def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFolder | None":
+    """Check the flags before anything is loaded; return the world to go on with.
+
+    Raises:
+        OSError: there is no such world.
+        ValueError: flags that do not go together, or a world that does not fit.
+    """
+    from worldkv_jax.sessions import WorldFolder
+    from worldkv_jax.sessions.continuing import check_before_loading
+    from worldkv_jax.sessions.world_manifest import has_world
+
+    if args.at is not None and args.from_world is None:
+        raise ValueError("--at says a moment of the world of --from-world; give both")
+    if args.save_every is not None and args.world is None:
+        raise ValueError("--save-every says how often the world of --world is kept; give both")
+    if args.until is not None and not 1 <= args.until <= session.chunks:
+        raise ValueError(f"--until {args.until}: the whole path has {session.chunks} chunks")
+    if args.world is not None and has_world(Path(args.world)) and not _same(args.world, args.from_world):
+        raise ValueError(f"{args.world} holds a world: go on by --from-world {args.world}, or name a new folder")
+    if args.from_world is None:
+        return None
+    folder = WorldFolder(args.from_world)
+    check_before_loading(session, folder.manifest, args.from_world)
+    end = folder.manifest.end
+    at = end if args.at is None else args.at
+    if not 0 <= at <= end:
+        raise ValueError(f"--at {at}: {args.from_world} has chunks up to {end}")
+    if at != end and _same(args.world, args.from_world):
+        raise ValueError(f"--at {at} is a branch, and {args.world} goes on to {end}: name a new folder by --world")
+    if at >= (args.until or session.chunks):
+        raise ValueError(f"the world has {at} chunks already, and the whole path {args.until or session.chunks}")
+    return folder
+
+
+@contextlib.contextmanager
+def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Iterator["WorldSaver | None"]:
+    """Offer what keeps the world in the folder of ``--world``; ``None`` without that flag."""
+    from worldkv_jax.sessions.world_folder import branch
+
+    if args.world is None:
+        yield None
+        return
+    if args.from_world is not None and not _same(args.world, args.from_world):
+        branch(args.from_world, args.world, at)
+    with session.saving(args.world, every=SAVE_EVERY if args.save_every is None else args.save_every) as saver:
+        yield saver
+    if saver.failed is None:
+        print(f"the world is kept in {args.world}: {saver.folder.manifest.end} chunks")
+
+
+def tell_if_stopped(saver: "WorldSaver | None", told: list[str], args: argparse.Namespace) -> None:
+    """Say once that the world cannot be kept any more."""
+    if saver is not None and saver.failed is not None and not told:
+        told.append(str(saver.failed))
+        reason = saver.failed.strerror or str(saver.failed)
+        print(f"the rollout goes on, but the world in {args.world} stays as it is: {reason}", file=sys.stderr)
+
+
+def inputs_to_come(args: argparse.Namespace, session: "Session", folder: "WorldFolder | None", at: int) -> list | None:
+    """Return what the chunks to come are given; ``None`` where it comes live.
+
+    Raises:
+        ValueError: the path begins otherwise than the world did.
+    """
+    inputs = session.inputs()
+    if not isinstance(inputs, list):
+        if folder is not None or args.until is not None:
+            raise ValueError("what comes live has no chunks ahead: --from-world and --until need a path that is known")
+        return inputs
+    if folder is not None and (found := folder.first_difference(inputs[:at])) is not None:
+        raise ValueError(
+            f"chunk {found[0]} of the world was given other {found[1]} than the path says: give the whole path, of "
+            "which the world's past is the beginning"
+        )
+    return inputs[at : args.until]
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and Path(one).resolve() == Path(other).resolve()

@@ -1,0 +1,264 @@
+"""A world on disk: points are added, each whole or not at all, and arrays are written once."""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from worldkv_jax.media.files import make_folder
+from worldkv_jax.rollout import ChunkInput, World
+from worldkv_jax.sessions.array_store import ArrayRef, ArrayStore, describe_array
+from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json
+from worldkv_jax.sessions.seeds import key_of, seed_of
+from worldkv_jax.sessions.world_manifest import (
+    Named,
+    Point,
+    WorldManifest,
+    has_world,
+    read_manifest,
+    write_manifest,
+)
+from worldkv_jax.sessions.world_state import named, state_of
+
+
+class WorldFolder:
+    """A world folder; `writing` opens it to add to it.
+
+    Attributes:
+        path: the folder.
+        manifest: what it holds.
+        store: its arrays.
+    """
+
+    def __init__(self, path: str | os.PathLike, manifest: WorldManifest | None = None):
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path) if manifest is None else manifest
+        self.store = ArrayStore(self.path / "arrays")
+
+    def key_of_seed(self, seed: int | None) -> jax.Array:
+        """Return the random key that the world goes on with: its own, which a seed that is given has to be.
+
+        Raises:
+            ValueError: another seed, or a world whose noise was given.
+        """
+        manifest = self.manifest
+        if manifest.key is None:
+            raise ValueError(f"{self.path} was made with noise that was given, so that no seed goes on with it")
+        key = key_from_json(manifest.key)
+        if seed is not None and key_to_json(key_of(seed)) != manifest.key:
+            raise ValueError(f"{self.path} was made with seed {seed_of(key)}, got {seed}: leave the seed out")
+        return key
+
+    def add_inputs(self, chunk: int, given: ChunkInput) -> None:
+        """Write what a chunk is given; it is part of the world from the next point on.
+
+        Raises:
+            OSError: there is no room, or the folder cannot be written to.
+        """
+        self.manifest.inputs[chunk] = {name: self.store.put(leaf) for name, leaf in named(given).items()}
+
+    def admit(self, identity: dict[str, Any], position: int, key: dict[str, Any] | None) -> None:
+        """Check that a world goes on with this one, or begin with it.
+
+        Args:
+            identity: of `worldkv_jax.sessions.identity.world_identity`.
+            position: chunks made.
+            key: of `key_to_json`; ``None`` where it is not known.
+
+        Raises:
+            ValueError: it is another world; with what differs.
+        """
+        manifest = self.manifest
+        if not manifest.identity:
+            manifest.identity, manifest.key = identity, key
+            return
+        check_identity(manifest.identity, identity, what=str(self.path))
+        if position < manifest.end:
+            raise ValueError(
+                f"{self.path} ends at chunk {manifest.end}, and the world is at chunk {position}, where it would be "
+                "another branch: save it to another folder"
+            )
+        if key is not None and key != manifest.key:
+            raise ValueError(f"{self.path} was made with key {manifest.key}, got {key}: give the same seed")
+
+    def add_point(self, world: World, *, trusting: bool = True) -> None:
+        """Write a world that nobody consumes meanwhile: what is new of it, then the manifest.
+
+        Args:
+            world: the world.
+            trusting: whether it is known to go on with what is there, so that its stored chunks are as well.
+
+        Raises:
+            OSError: there is no room, or the folder cannot be written to; it is as it was before.
+            ValueError: its past is another one.
+        """
+        memory, manifest = world.memory, self.manifest
+        manifest.room = memory.layout.chunks
+        slots: list[int] = []
+        if memory.bank is not None:
+            slots = np.asarray(memory.bank.index.chunks).tolist()
+            for slot, chunk in enumerate(slots):
+                if chunk < 0 or (trusting and chunk in manifest.stored):
+                    continue
+                written = [self._put(span) for span in memory.bank.read(slot)]
+                if manifest.stored.setdefault(chunk, written) != written:
+                    raise ValueError(
+                        f"chunk {chunk} in {self.path} is another one: the world is another branch; save it to another "
+                        "folder"
+                    )
+        manifest.points[int(world.position)] = Point(state=self._put(state_of(world)), slots=slots)
+        write_manifest(self.path, manifest)
+
+    def point_before(self, chunk: int) -> int | None:
+        """Return the latest point at or before a chunk; ``None`` if there is none."""
+        return max((at for at in self.manifest.points if at <= chunk), default=None)
+
+    def first_difference(self, inputs: list[ChunkInput]) -> tuple[int, str] | None:
+        """Return the first chunk that was given something else, and what; ``None`` if none was."""
+        for chunk, given in enumerate(inputs):
+            recorded = self.manifest.inputs.get(chunk)
+            if recorded is None:
+                continue
+            here = {name: describe_array(leaf) for name, leaf in named(given).items()}
+            for name in {**recorded, **here}:
+                if recorded.get(name) != here.get(name):
+                    return chunk, name
+        return None
+
+    def cameras(self, world: int = 0) -> np.ndarray:
+        """Return the recorded camera path of one world of the batch, ``[n, 4, 4]`` camera-to-world poses.
+
+        Raises:
+            ValueError: no cameras were recorded.
+        """
+        given = [named["cameras"] for _, named in sorted(self.manifest.inputs.items())]
+        if not given:
+            raise ValueError(f"{self.path} does not say what its chunks were given, so there are no cameras")
+        return np.concatenate([self.store.get(ref)[world] for ref in given])
+
+    def verify(self) -> int:
+        """Read everything, and compare checksums; return how many arrays there are.
+
+        Raises:
+            OSError: an array is missing.
+            ValueError: an array is not what was written.
+        """
+        refs = set(self.manifest.refs())
+        for ref in refs:
+            self.store.check(ref)
+        return len(refs)
+
+    def bytes_by_part(self) -> dict[str, int]:
+        """Count bytes on disk; arrays that several parts name count in the first of them."""
+        manifest, seen = self.manifest, set()
+
+        def count(refs: Iterator[ArrayRef]) -> int:
+            fresh = set(refs) - seen
+            seen.update(fresh)
+            return sum(ref.nbytes for ref in fresh)
+
+        spans = (span for worlds in manifest.stored.values() for span in worlds)
+        return {
+            "stored chunks": count(ref for span in spans for ref in span.values()),
+            "points": count(ref for point in manifest.points.values() for ref in point.state.values()),
+            "inputs": count(ref for given in manifest.inputs.values() for ref in given.values()),
+        }
+
+    def _put(self, tree: Any) -> Named:
+        return {name: self.store.put(leaf) for name, leaf in named(tree).items()}
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterator[WorldFolder]:
+    """Open a world folder alone, to add to it.
+
+    Args:
+        path: the folder.
+        new: what to begin with where there is no world yet.
+
+    Raises:
+        FileNotFoundError: there is no world, and nothing to begin with.
+        OSError: the folder cannot be written to.
+        ValueError: another process writes to it, or what is there is no world.
+    """
+    path = Path(path)
+    if new is None and not has_world(path):
+        read_manifest(path)  # says what is missing
+    make_folder(path)
+    with _lock(path / "lock"):
+        manifest = read_manifest(path) if has_world(path) else new
+        folder = WorldFolder(path, manifest)
+        folder.store.remove_drafts()
+        yield folder
+
+
+def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | None = None) -> WorldFolder:
+    """Make a world folder of another one's past; files are shared where the file system can.
+
+    Args:
+        source: a world folder.
+        target: a new folder.
+        chunk: how many chunks of it; by default all up to the latest point.
+
+    Raises:
+        OSError: an array is missing, or the target cannot be written to.
+        ValueError: the target holds a world, or the source has nothing that early.
+    """
+    old = WorldFolder(source)
+    chunk = old.manifest.end if chunk is None else chunk
+    if has_world(Path(target)):
+        raise ValueError(f"{target} holds a world already; name a new folder")
+    manifest = old.manifest.cut(chunk)
+    manifest.parents = [*manifest.parents, {"folder": str(Path(source).resolve()), "chunk": chunk}]
+    with writing(target, manifest) as folder:
+        for ref in set(manifest.refs()):
+            old.store.share(ref, folder.store)
+        write_manifest(folder.path, manifest)
+    return folder
+
+
+def prune(path: str | os.PathLike, *, every: int | None = None) -> int:
+    """Remove what no point needs; return the bytes that are free again.
+
+    Args:
+        path: a world folder.
+        every: also drop points, all but the latest and those at multiples of so many chunks.
+    """
+    with writing(path) as folder:
+        manifest = folder.manifest
+        keep = set(manifest.points) if every is None else {at for at in manifest.points if at % every == 0}
+        folder.manifest = manifest.thinned(keep | {manifest.end})
+        write_manifest(folder.path, folder.manifest)
+        return folder.store.sweep(folder.manifest.refs())
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when the process ends, however it ends."""
+    try:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise ValueError(
+                f"{path.parent} is being written by {holder}; wait for it, or name another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

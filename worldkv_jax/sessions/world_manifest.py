@@ -1,0 +1,154 @@
+"""The manifest of a world folder: whose world it is, what it was given, and the moments it can go on from."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from worldkv_jax.media.files import replacing
+from worldkv_jax.sessions.array_store import ArrayRef
+
+FILE_NAME = "world.json"
+_FORMAT = "worldkv-jax world"
+_VERSION = 1
+
+Named = dict[str, ArrayRef]
+"""Arrays of a pytree by their paths."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Point:
+    """A moment that a world can go on from."""
+
+    state: Named
+    """What a step consumes: window, index, carry, decoder, counters."""
+    slots: list[int]
+    """Chunk that each slot of the bank holds; -1 for none."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class WorldManifest:
+    """What a world folder says of itself; its arrays lie beside it."""
+
+    identity: dict[str, Any]
+    """What a session must have in common with it, see `worldkv_jax.sessions.identity`."""
+    made_with: dict[str, str]
+    """Versions and platform, which decide about the last bits."""
+    key: dict[str, Any] | None
+    """Random key of the noise; ``None`` where it is not known."""
+    room: int | None = None
+    """Length of the rollout that its memory was made for, where that was known."""
+    parents: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """Folders that it was branched from, the latest last, and at which chunk."""
+    inputs: dict[int, Named] = dataclasses.field(default_factory=dict)
+    """What each chunk was given."""
+    stored: dict[int, list[Named]] = dataclasses.field(default_factory=dict)
+    """Stored chunks, of each world of the batch."""
+    points: dict[int, Point] = dataclasses.field(default_factory=dict)
+    """By the number of chunks made."""
+
+    @property
+    def end(self) -> int:
+        """Chunks made at the latest point; 0 where there is none yet."""
+        return max(self.points, default=0)
+
+    def refs(self) -> Iterator[ArrayRef]:
+        """Name all arrays, some of them more than once."""
+        for named in (*self.inputs.values(), *(point.state for point in self.points.values())):
+            yield from named.values()
+        for worlds in self.stored.values():
+            for named in worlds:
+                yield from named.values()
+
+    def cut(self, chunk: int) -> "WorldManifest":
+        """Return what it was when ``chunk`` chunks were made."""
+        points = {at: point for at, point in self.points.items() if at <= chunk}
+        return dataclasses.replace(
+            self,
+            inputs={at: given for at, given in self.inputs.items() if at < chunk},
+            stored={at: worlds for at, worlds in self.stored.items() if at < chunk},
+            points=points,
+        )
+
+    def thinned(self, keep: set[int]) -> "WorldManifest":
+        """Return it with these points alone, and the stored chunks that they name."""
+        points = {at: point for at, point in self.points.items() if at in keep}
+        named = {chunk for point in points.values() for chunk in point.slots}
+        stored = {at: worlds for at, worlds in self.stored.items() if at in named}
+        return dataclasses.replace(self, points=points, stored=stored)
+
+
+def has_world(folder: Path) -> bool:
+    """Tell whether a folder holds a world."""
+    return (folder / FILE_NAME).is_file()
+
+
+def read_manifest(folder: Path) -> WorldManifest:
+    """Read the manifest of a world folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, something else, or of a newer format.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no world: it has no {FILE_NAME}; `worldkv rollout --world` makes one")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found, version = data.pop("format"), data.pop("version")
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); take a copy of the world") from None
+    if found != _FORMAT or not isinstance(version, int):
+        raise ValueError(f"{path} is a {found!r} of version {version!r}, expected a {_FORMAT!r}")
+    if version > _VERSION:
+        raise ValueError(f"{path} has format {version}, and this program reads up to {_VERSION}: update worldkv-jax")
+    try:
+        return WorldManifest(
+            identity=dict(data["identity"]),
+            made_with=dict(data["made_with"]),
+            key=data["key"],
+            room=data["room"],
+            parents=list(data["parents"]),
+            inputs={int(at): _read(named) for at, named in data["inputs"].items()},
+            stored={int(at): [_read(named) for named in worlds] for at, worlds in data["stored"].items()},
+            points={
+                int(at): Point(state=_read(point["state"]), slots=[int(chunk) for chunk in point["slots"]])
+                for at, point in data["points"].items()
+            },
+        )
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); take a copy of the world") from None
+
+
+def write_manifest(folder: Path, manifest: WorldManifest) -> None:
+    """Put a manifest in the place of the one before, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written to, or has no room.
+    """
+    data = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "identity": manifest.identity,
+        "made_with": manifest.made_with,
+        "key": manifest.key,
+        "room": manifest.room,
+        "parents": manifest.parents,
+        "inputs": {str(at): _write(named) for at, named in sorted(manifest.inputs.items())},
+        "stored": {str(at): [_write(named) for named in worlds] for at, worlds in sorted(manifest.stored.items())},
+        "points": {
+            str(at): {"state": _write(point.state), "slots": point.slots}
+            for at, point in sorted(manifest.points.items())
+        },
+    }
+    with replacing(folder / FILE_NAME) as draft:
+        draft.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read(named: Mapping[str, Any]) -> Named:
+    return {name: ArrayRef.from_json(ref) for name, ref in named.items()}
+
+
+def _write(named: Named) -> dict[str, list]:
+    return {name: ref.to_json() for name, ref in named.items()}

@@ -1,0 +1,192 @@
+"""Worlds as named arrays, and back: what is written of a world, and how it is put together again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from worldkv_jax.memory import Context, KVSpan
+from worldkv_jax.memory.quantization import stored_shape
+from worldkv_jax.rollout import Backbone, ChunkInput, World
+from worldkv_jax.rollout.stream import place_like
+from worldkv_jax.sessions.array_store import ArrayRef
+
+Read = Callable[[ArrayRef], np.ndarray]
+
+
+def named(tree: Any) -> dict[str, Any]:
+    """Name the leaves of a pytree by their paths."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def state_of(world: World) -> dict[str, Any]:
+    """Name what a step consumes: all of a world but its stored chunks."""
+    return named(_parts(world, world.carry, world.decoder))
+
+
+def restore(
+    backbone: Backbone,
+    params: Any,
+    fresh: World,
+    state: Mapping[str, ArrayRef],
+    chunks: Mapping[int, list[Mapping[str, ArrayRef]]],
+    read: Read,
+    *,
+    example: Callable[[], ChunkInput],
+    decode: bool,
+) -> World:
+    """Put a world together again.
+
+    Args:
+        backbone: the model.
+        params: its parameters.
+        fresh: a world that remembers nothing yet, whose sizes and places it takes; it is consumed.
+        state: what `state_of` named.
+        chunks: by slot what `chunk_arrays` named, of each world.
+        read: reads an array.
+        example: what a chunk is given, for models whose carry only takes its shape with the first one.
+        decode: whether frames are wanted; without, the decoder's state is left out.
+
+    Raises:
+        ValueError: arrays that do not fit; names all that do not.
+    """
+    names = state.keys()
+    wanted = _below("carry", names)
+    carry = _grown(fresh.carry, wanted, lambda carry: _next_carry(backbone, params, fresh, carry, example))
+    decoder = None
+    if decode and (wanted := _below("decoder", names)):
+        worlds = fresh.memory.layout.worlds
+        first = _first_decoder(backbone, params, worlds)
+        decoder = _grown(first, wanted, lambda state: decoded_shapes(backbone, params, worlds, state)[1])
+    else:
+        state = {name: ref for name, ref in state.items() if not name.startswith("decoder")}
+    like = _parts(fresh, carry, decoder)
+    index = like["index"]
+    if index is not None and "index/chunks" in state:
+        rows = state["index/chunks"].shape[0]  # fewer where the rollout was meant to be shorter
+        like["index"] = jax.tree.map(lambda leaf: leaf[:rows], index)
+    _check_shapes(like, state)
+    here = place_like(params, jnp.int32(0)).sharding
+
+    def load(path, leaf):
+        array = np.array(read(state[jax.tree_util.keystr(path, simple=True, separator="/")]))
+        return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else here)
+
+    loaded = jax.tree.map_with_path(load, like)
+    memory = fresh.memory.replace(window=loaded["window"], chunk=loaded["chunk"])
+    if memory.bank is not None:
+        spans = {slot: _spans(memory.bank.layout, slot, worlds, read) for slot, worlds in chunks.items()}
+        index = jax.tree.map(_over, index, loaded["index"])
+        bank = memory.bank.filled(index, spans, memory.window, int(memory.chunk))
+        memory = memory.replace(bank=bank)
+    return World(memory, loaded["carry"], loaded["position"], loaded["decoder"])
+
+
+def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chunk: int) -> ChunkInput:
+    """Put together what a chunk was given.
+
+    Args:
+        like: what any chunk of the model is given.
+        given: its arrays by their paths.
+        read: reads an array.
+        chunk: its number, for errors.
+
+    Raises:
+        ValueError: something else than this model is given.
+    """
+    if (names := named(like).keys()) != given.keys():
+        raise ValueError(
+            f"chunk {chunk} was given {', '.join(given)}, and this session gives {', '.join(names)}: open it with the "
+            "options that the world was made with"
+        )
+    return jax.tree.map_with_path(
+        lambda path, _: jnp.asarray(np.array(read(given[jax.tree_util.keystr(path, simple=True, separator="/")]))), like
+    )
+
+
+def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -> tuple[Any, Any]:
+    """Describe the frames of a chunk and the decoder's state after it; ``None`` stands for that before the first."""
+    latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
+    if decoder is None:
+        decoder = _first_decoder(backbone, params, worlds)
+    return jax.eval_shape(backbone.decode, params, latents, decoder)
+
+
+def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
+    return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
+
+
+def _parts(world: World, carry: Any, decoder: Any) -> dict[str, Any]:
+    memory = world.memory
+    return {
+        "window": memory.window,
+        "index": None if memory.bank is None else memory.bank.index,
+        "chunk": memory.chunk,
+        "position": world.position,
+        "carry": carry,
+        "decoder": decoder,
+    }
+
+
+def _over(whole: jax.Array, part: jax.Array) -> jax.Array:
+    """Write the first rows of an array."""
+    return jax.device_put(whole.at[: len(part)].set(part), whole.sharding)
+
+
+def _below(part: str, names) -> set[str]:
+    return {name for name in names if name == part or name.startswith(part + "/")}
+
+
+def _grown(first: Any, wanted: set[str], step: Callable[[Any], Any]) -> Any:
+    """Find the state whose arrays have these names: the first one, or what it becomes after a chunk or two."""
+    part = next(iter(wanted)).split("/")[0] if wanted else "carry"
+    for _ in range(3):
+        if named({part: first}).keys() == wanted:
+            return first
+        first = step(first)
+    return first  # whose names do not fit: the caller says which
+
+
+def _next_carry(backbone: Backbone, params: Any, fresh: World, carry: Any, example: Callable[[], ChunkInput]) -> Any:
+    layout = fresh.memory.layout
+
+    def step(params, carry, chunk):
+        prepared = backbone.prepare_chunk(params, carry, chunk, jnp.int32(1))
+        context = Context(layout.spec.zeros(layout.worlds, layout.context_tokens), jnp.int32(0))
+        latents = jnp.zeros((layout.worlds, *backbone.latent_shape))
+        return backbone.commit(params, latents, prepared, context)[1]
+
+    return jax.eval_shape(step, params, carry, example())
+
+
+def _check_shapes(like: Any, state: Mapping[str, ArrayRef]) -> None:
+    here = {name: (leaf.dtype.name, tuple(leaf.shape)) for name, leaf in named(like).items()}
+    there = {name: (ref.dtype, ref.shape) for name, ref in state.items()}
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if names:
+        lines = [f"  {name}: {_said(there.get(name))} there, {_said(here.get(name))} here" for name in names]
+        raise ValueError("the world does not fit this session:\n" + "\n".join(lines))
+
+
+def _said(leaf: tuple[str, tuple[int, ...]] | None) -> str:
+    return "nothing" if leaf is None else f"{leaf[0]} {leaf[1]}"
+
+
+def _spans(layout, slot: int, worlds: list[Mapping[str, ArrayRef]], read: Read) -> tuple[KVSpan, ...]:
+    spec = layout.spec
+    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
+    like = stored_shape(shape, layout.config.storage, spec.dtype)
+    for refs in worlds:
+        _check_shapes(like, refs)
+    if len(worlds) != layout.worlds:
+        raise ValueError(f"slot {slot} has chunks of {len(worlds)} worlds, expected {layout.worlds}")
+    return tuple(
+        jax.tree.map_with_path(
+            lambda path, _: np.array(read(refs[jax.tree_util.keystr(path, simple=True, separator="/")])),  # noqa: B023
+            like,
+        )
+        for refs in worlds
+    )
