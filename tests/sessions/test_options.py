@@ -54,7 +54,7 @@ def parse(*words):
 
 @pytest.mark.parametrize("share", [float("nan"), float("inf")])
 def test_numbers_are_finite(share):
-    with pytest.raises(ValueError, match="`share` (nan|inf) is not a finite number"):
+    with pytest.raises(ValueError, match=r"`share` (nan|inf) is not a finite number"):
         Outer(share=share)
 
 
