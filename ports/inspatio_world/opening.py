@@ -122,6 +122,10 @@ def _check_given(options: "InSpatioOptions", *, random: bool, has_files: bool) -
         raise ValueError("`dit` is the transformer alone; give the folder of VAE and text encoder with `ckpt`")
     if has_files and options.ckpt is None:
         raise ValueError("`ckpt` missing: give the model folder, or `random_weights` or `tiny` to try without")
+    if options.fps is not None and not 0 < options.fps < 1000:
+        raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
+    if options.depth_scale <= 0:
+        raise ValueError(f"`depth_scale` {options.depth_scale:g} must be positive: depths in the unit of the poses")
     check_count("frames", options.frames)
     check_count("freeze_repeat", options.freeze_repeat, least=0)
 

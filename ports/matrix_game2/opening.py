@@ -8,7 +8,7 @@ import numpy as np
 
 from checkpoints.weights import open_weights
 from ports.matrix_game2.action_sources import LIVE, read_actions, typed
-from ports.matrix_game2.actions import chunks_of_rows
+from ports.matrix_game2.actions import MAX_CHUNKS, chunks_of_rows
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.config import TINY, MatrixGameConfig
@@ -103,7 +103,7 @@ def _check_given(options: "MatrixGameOptions", *, has_files: bool) -> None:
     missing = [f"`{name}`" for name in ("ckpt", "image", "actions") if not getattr(options, name)]
     if missing and has_files:
         raise ValueError(f"{', '.join(missing)} missing; or give `random_weights` or `tiny`, which need no file")
-    check_count("chunks", options.chunks)
+    check_count("chunks", options.chunks, most=MAX_CHUNKS)
     if not 0 < options.fps < 1000:
         raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
 

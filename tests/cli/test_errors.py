@@ -40,6 +40,7 @@ def environment(**changes):
         (RecursionError("maximum recursion depth exceeded"), "maximum recursion depth"),
         (RuntimeError("a defect"), None),
         (TypeError("a defect"), None),
+        (AssertionError(), None),
     ],
 )
 def test_kinds_of_errors(error, says):
@@ -60,11 +61,12 @@ def test_seeds_out_of_range_are_refused_at_once(seed, capsys):
     assert "no whole number from 0 to 2**64 - 1" in capsys.readouterr().err
 
 
-def test_a_device_that_is_not_there_is_one_line(tmp_path):
+@pytest.mark.parametrize("platform", ["nowhere", "cuda"])
+def test_a_device_that_is_not_there_is_one_line(platform, tmp_path):
+    if platform == "cuda" and any(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("there is such a device here")
     command = [sys.executable, "-c", RUN, "rollout", "demo-world", "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(JAX_PLATFORMS="nowhere"), timeout=120
-    )
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(JAX_PLATFORMS=platform), timeout=120)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "unset JAX_PLATFORMS" in done.stderr
 

@@ -7,6 +7,7 @@ import pytest
 
 from worldkv_jax.cli.main import main
 from worldkv_jax.media import read_video
+from worldkv_jax.sessions import Session
 
 SHORT = ["--trajectory", "R120_L120", "--degrees-per-frame", "15"]
 
@@ -66,6 +67,24 @@ def test_what_cannot_be_is_said_before_anything_is_made(flags, says, tmp_path, c
     assert main(["rollout", "demo-world", *SHORT, *flags, "--out", str(out)]) == 2
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_too_little_memory_brings_the_advice_of_the_plan(tmp_path, capsys, monkeypatch):
+    def load(self):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nwhere")
+
+    monkeypatch.setattr(Session, "load", load)
+    assert main(["rollout", "demo-world", *SHORT, "--memory", "full", "--out", str(tmp_path / "made")]) == 2
+    said = capsys.readouterr().err
+    assert "out of memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.): use --memory worldkv" in said
+
+
+def test_a_second_run_never_overwrites_the_first(tmp_path, capsys):
+    out = tmp_path / "made"
+    for _ in range(2):
+        assert main(["rollout", "demo-world", "--trajectory", "L30", "--no-decode", "--out", str(out)]) == 0
+    assert "holds an earlier result" in capsys.readouterr().err
+    assert (out / "report.json").exists() and (tmp_path / "made-2/report.json").exists()
 
 
 def test_unknown_models_are_refused(capsys):

@@ -100,6 +100,8 @@ def test_memory_options(folder, path):
             "format of v1",
         ),
         (["--scene", "builtin", "--tiny", "--frames", "0"], "at least 1"),
+        (["--scene", "builtin", "--tiny", "--fps", "0"], "`fps` 0 must be a positive number"),
+        (["--scene", "builtin", "--tiny", "--depth-scale", "-1"], "`depth_scale` -1 must be positive"),
         (["--scene", "builtin", "--tiny", "--frames", "8"], "do not fill a chunk"),
         (["--scene", "builtin", "--tiny", "--profile", "official"], "official profile"),
         (["--scene", "builtin", "--tiny", "--least-unknown", "2"], "outside"),

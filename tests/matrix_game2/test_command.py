@@ -138,7 +138,7 @@ BAD_FILES = {
         ({"actions": "runner.npz", "variant": "templerun"}, "'templerun' has no mouse"),
         ({"actions": "strange.npz"}, "holds keys; expected keyboard [n, 4] and mouse [n, 2]"),
         ({"actions": "absent.npz"}, "absent.npz is not there; expected arrays of actions"),
-        ({"chunks": 0}, "--chunks 0 must be at least 1 and at most 1,000,000"),
+        ({"chunks": 0}, "--chunks 0 must be at least 1 and at most 100,000"),
         ({"size": "30x48"}, "not in multiples of 16 pixels; give 32x48"),
         ({"size": "big"}, "expected height and width"),
         ({"fps": 0}, "--fps 0"),

@@ -52,6 +52,12 @@ def parse(*words):
     return from_flags(Outer, parser().parse_args(words))
 
 
+@pytest.mark.parametrize("share", [float("nan"), float("inf")])
+def test_numbers_are_finite(share):
+    with pytest.raises(ValueError, match=r"`share` (nan|inf) is not a finite number"):
+        Outer(share=share)
+
+
 def test_what_is_not_given_is_the_default():
     assert parse() == Outer()
     assert Outer().inner is None

@@ -66,7 +66,7 @@ def _bench_memory(args: argparse.Namespace) -> None:
     from worldkv_jax.sessions.results import prepare_output, write_json
 
     benchmark = _parameters(vars(args))
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["memory.json"])
     result = run_memory_benchmark(benchmark, progress=row_bar)
     machine = f"{result['hardware']['device']}, jax {result['versions']['jax']}"
     print(f"{machine}, {result['date']}")
@@ -162,7 +162,7 @@ def _bench_conversion(args: argparse.Namespace) -> None:
         field.name: vars(args)[field.name] for field in dataclasses.fields(ConversionBenchmark) if field.name in args
     }
     benchmark = ConversionBenchmark(**given)
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["conversion.json"])
     with tempfile.TemporaryDirectory(prefix="conversion-", dir=folder) as scratch:
         result = run_conversion_benchmark(benchmark, Path(scratch), progress=row_bar)
     print(f"Converting {benchmark.layers} layers, float32, with at most {benchmark.memory_limit_gb:g} GiB of memory")

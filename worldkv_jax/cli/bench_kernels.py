@@ -30,7 +30,7 @@ def _bench_kernels(args: argparse.Namespace) -> None:
     if "repeats" in args:
         given["effort"] = Effort(repeats=args.repeats, budget_s=5.0)
     benchmark = KernelsBenchmark(**given)
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["kernels.json"])
     result = run_kernels_benchmark(benchmark, progress=row_bar)
     print(f"{result['hardware']['device']}, jax {result['versions']['jax']}, {result['date']}")
     rows = [

@@ -45,7 +45,8 @@ def _bench_rollout(args: argparse.Namespace) -> None:
     benchmark = RolloutBenchmark(**{name: vars(args)[name] for name in fields if name in args})
     use_cache(args)
     session = open_session(args, memory=False)
-    folder = prepare_output(args.out)
+    name = f"rollout_{args.model}"
+    folder = prepare_output(args.out, writes=[f"{name}.json"])
     result = run_rollout_benchmark(
         session,
         benchmark,
@@ -59,7 +60,6 @@ def _bench_rollout(args: argparse.Namespace) -> None:
     _print_speed(result["rows"])
     _print_memory(result["rows"])
     _print_ratios(result)
-    name = f"rollout_{args.model}"
     save_figure(folder / f"{name}.png", length_figure(result["rows"], title))
     print(f"wrote {write_json(folder / f'{name}.json', result)} and {folder / f'{name}.png'}")
 

@@ -1,7 +1,9 @@
 """What users can cause, told from defects of the program, and said in one line; signals as exceptions."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ _USERS = (ValueError, OSError, ModuleNotFoundError, MemoryError, OverflowError, 
 _BY_JAX = {
     "RESOURCE_EXHAUSTED": "out of memory: {line}; `worldkv plan` says what a rollout needs and what would make it fit",
     "Unable to initialize backend": "{line}; unset JAX_PLATFORMS, or install JAX for that device",
+    "failed to initialize": "{line}; unset JAX_PLATFORMS, or install JAX for that device",
     "Unknown backend": "{line}; unset JAX_PLATFORMS, or install JAX for that device",
     "Could not determine home directory": "this user has no home folder; set HOME, or name folders with their options",
 }
@@ -52,6 +55,9 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, RuntimeError) and not isinstance(error, RecursionError):
         line = next(iter(str(error).splitlines()), "")
         return next((text.format(line=line) for part, text in _BY_JAX.items() if part in str(error)), None)
+    if _found_no_device(error):
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        return f"JAX found no device (JAX_PLATFORMS={asked}); unset JAX_PLATFORMS, or install JAX for that device"
     if not isinstance(error, _USERS):
         return None
     if isinstance(error, ModuleNotFoundError) and error.name and (hidden := hidden_by(error.name)):
@@ -60,3 +66,14 @@ def user_message(error: Exception) -> str | None:
         places = [str(place) for place in (error.filename, error.filename2) if place is not None]
         return ": ".join([" -> ".join(places), error.strerror.lower()]) if places else error.strerror.lower()
     return str(error) or type(error).__name__
+
+
+def _found_no_device(error: Exception) -> bool:
+    """Tell JAX's assertion that there is a device, which has no text, by asking once more."""
+    if not isinstance(error, AssertionError) or str(error) or "jax" not in sys.modules:
+        return False
+    try:
+        sys.modules["jax"].devices()
+    except AssertionError:
+        return True
+    return False

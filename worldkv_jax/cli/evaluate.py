@@ -2,6 +2,8 @@
 
 import argparse
 
+from worldkv_jax.cli.flags import seed_number
+
 HELP = "measure the memory that a video shows, from its camera path"
 
 _COLUMNS = {
@@ -43,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights.add_argument("--lpips", default=None, metavar="FILE", help="weights of LPIPS (AlexNet), safetensors")
     weights.add_argument("--dino", default=None, metavar="DIR", help="folder of a DINOv3 ViT")
     parser.add_argument("--report", default=None, metavar="FILE", help="report.json of the rollout, for bytes a second")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random control frames (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="N", help="of the random control frames (default: 0)"
+    )
     parser.add_argument("--out", default="outputs/evaluate", metavar="DIR", help="folder of evaluation.json")
     mind = parser.add_argument_group("folders for the MIND benchmark's own scripts")
     mind.add_argument("--mind", default=None, metavar="DIR", help="write the videos in MIND's layout, too")
@@ -66,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
         max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
     )
     grown = None if args.report is None else _read_report(args.report)
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["evaluation.json"])
+    if args.mind is not None:
+        prepare_output(args.mind)
     scores, exported, fps = [], [], None
     for (video, poses), truth in zip(worlds, truths):
         frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)

@@ -91,7 +91,7 @@ def errors_in_flags(parser: argparse.ArgumentParser) -> Iterator[None]:
         text = in_flags(str(error), parser)
         if text == str(error):
             raise
-        raise type(error)(text) from error
+        raise (ValueError if isinstance(error, ValueError) else type(error))(text) from error
 
 
 def in_flags(text: str, parser: argparse.ArgumentParser) -> str:

@@ -66,8 +66,8 @@ def open_session(
         ValueError: something is not as it has to be; in the words of the command line.
     """
     parser = args.model_parser
-    asked = from_flags(MemoryOptions, args) if memory else MemoryOptions()
     with errors_in_flags(parser):
+        asked = from_flags(MemoryOptions, args) if memory else MemoryOptions()
         options = from_flags(args.options_class, args)
         session = options.check(asked if asked.given() else None, weights=weights, decode=decode)
     ignored = ignored_flags(args)

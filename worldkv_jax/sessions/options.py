@@ -5,6 +5,7 @@ is quick, and nothing here knows a command line.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -79,6 +80,8 @@ def options_class(cls):
             value = getattr(self, field.name)
             if described.choices and value is not None:
                 check_name(f"`{field.name}`", value, described.choices)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"`{field.name}` {value} is not a finite number")
         checked(self)
 
     cls.__post_init__ = __post_init__

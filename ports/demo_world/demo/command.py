@@ -22,16 +22,18 @@ class DemoCommand:
         """Run the demo and write demo.mp4, memory.png, revisits.png and report.json."""
         from ports.demo_world.backbone import DemoWorld
         from ports.demo_world.demo.compare import MODES, PRUNED, run_mode
-        from ports.demo_world.demo.results import print_results, write_results
+        from ports.demo_world.demo.results import WRITES, print_results, write_results
         from ports.demo_world.demo.scenario import make_scenario
         from ports.demo_world.training.training_data import TRAIN_SEED, VALIDATION_SEED
         from worldkv_jax.sessions.results import prepare_output
+        from worldkv_jax.sessions.seeds import check_seed
 
         if self.worlds < 1:
             raise ValueError(f"`worlds` {self.worlds}: at least one world is needed")
+        check_seed(self.seed)
         if self.seed in (TRAIN_SEED, VALIDATION_SEED):
             raise ValueError(f"`seed` {self.seed}: the model was trained on these worlds; use any seed but 1 and 2")
-        out = prepare_output(self.out)
+        out = prepare_output(self.out, writes=WRITES)
         backbone, params = DemoWorld.load(self.checkpoint)
         scenario = make_scenario(self.seed, self.worlds)
         print(

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
@@ -13,6 +12,7 @@ from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import DEFAULT, PAPER, BankConfig, MemoryConfig
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, chunk_inputs, stream
+from worldkv_jax.sessions.seeds import key_of
 
 MODES: Mapping[str, MemoryConfig] = {
     "Full KV": MemoryConfig(mode="full"),
@@ -80,7 +80,7 @@ def run_mode(
     inputs = chunk_inputs(scenario.poses, backbone.spec)
     world = observe_tour(backbone, params, config, inputs, scenario.truth[:, : scenario.tour])
     layout = world.memory.layout
-    key = jax.random.key(seed)
+    key = key_of(seed)
     chunks = tuple(stream(backbone, params, world, inputs[scenario.tour :], key=key, progress=progress))
     frames = np.stack([chunk.frames for chunk in chunks], axis=1)
     truth = scenario.truth[:, scenario.tour :]

@@ -22,6 +22,8 @@ from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_byt
 from worldkv_jax.sessions.results import print_table, write_json
 
 TRUTH = "Ground truth"
+WRITES = ("demo.mp4", "memory.png", "revisits.png", "report.json")
+"""Names of what the demo writes."""
 _SHOWN = 1  # the world that the video and the figure show: one that walks
 
 
@@ -49,7 +51,7 @@ def print_results(outcomes: Mapping[str, Outcome], scenario: Scenario) -> None:
 def write_results(out: Path, outcomes: Mapping[str, Outcome], scenario: Scenario, *, seed: int) -> list[Path]:
     """Write everything the demo makes into the folder ``out``; return the paths."""
     shown = {name: outcomes[name] for name in MODES}
-    paths = [out / name for name in ("demo.mp4", "memory.png", "revisits.png", "report.json")]
+    paths = [out / name for name in WRITES]
     world = _SHOWN % len(scenario.poses)
     write_video(paths[0], comparison(shown, scenario, world), fps=6)
     save_figure(paths[1], figure(shown, scenario, world))

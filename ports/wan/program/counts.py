@@ -3,11 +3,11 @@
 MOST = 1_000_000
 
 
-def check_count(name: str, given: int | None, *, least: int = 1) -> None:
+def check_count(name: str, given: int | None, *, least: int = 1, most: int = MOST) -> None:
     """Check a number of frames or chunks, where one was given.
 
     Raises:
         ValueError: it is outside of what can be.
     """
-    if given is not None and not least <= given <= MOST:
-        raise ValueError(f"`{name}` {given} must be at least {least} and at most {MOST:,}")
+    if given is not None and not least <= given <= most:
+        raise ValueError(f"`{name}` {given} must be at least {least} and at most {most:,}")

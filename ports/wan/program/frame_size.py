@@ -7,6 +7,8 @@ from ports.wan.nn.patches import PATCH
 
 STEP = CELL * PATCH
 """Pixels that both sides of a frame are multiples of."""
+MOST = 2160 * 3840
+"""Pixels of the largest frame; more are a slip, which would fill any memory before the model is reached."""
 
 
 def lies_differently(name: str, size: tuple[int, int], picture: tuple[int, int]) -> list[str]:
@@ -43,6 +45,8 @@ def read_size(name: str, size: str | tuple[int, int], *, like: str, stepped: boo
     if found is None:
         raise ValueError(f"`{name}` {size!r}: expected height and width in pixels, such as {like}")
     sides = int(found[1]), int(found[2])
+    if sides[0] * sides[1] > MOST:
+        raise ValueError(f"`{name}` {text} has more than {MOST:,} pixels, those of 2160x3840; give {like}, say")
     if stepped and any(side % STEP for side in sides):
         near = "x".join(str(max(1, round(side / STEP)) * STEP) for side in sides)
         raise ValueError(f"`{name}` {text} is not in multiples of {STEP} pixels; give {near}, say")
