@@ -35,6 +35,7 @@ def lingbot_cost(backbone: LingBotWorld, *, encodes_text: bool, decodes: bool) -
         prepared_bytes=film_bytes + costs.context_bytes(config, rows) + image_bytes,
         prepare_flops=2.0 * (tokens * film + rows * costs.prompt_products(config)),
         decoder_bytes=costs.decoder_bytes(coder, *size) if decodes else 0,
+        decoder_state_bytes=costs.decoder_state_bytes(coder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(coder, *size, frames) if decodes else 0.0,
         encoder_bytes=max(costs.encoder_bytes(coder, *size), costs.text_encoder_bytes() if encodes_text else 0),
     )
