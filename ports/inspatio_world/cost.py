@@ -40,6 +40,7 @@ def inspatio_cost(
         prepare_flops=2.0 * (live * products + rows * costs.prompt_products(config)),
         carry_bytes=latents * config.out_channels,
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
+        decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, spec.chunk_frames) if decodes else 0.0,
         encoder_bytes=max(
             costs.encoder_bytes(coder, *size) + 4 * video, costs.text_encoder_bytes() if encodes_text else 0

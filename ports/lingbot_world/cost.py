@@ -37,6 +37,7 @@ def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_te
         prepared_bytes=film_bytes + costs.context_bytes(config, rows) + image_bytes,
         prepare_flops=2.0 * (tokens * film + rows * costs.prompt_products(config)),
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
+        decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, frames) if decodes else 0.0,
         encoder_bytes=max(costs.encoder_bytes(coder, *size), costs.text_encoder_bytes() if encodes_text else 0),
     )

@@ -45,6 +45,7 @@ def matrix_game_cost(
         prepare_flops=2.0 * image,
         carry_bytes=2 * sum(math.prod(a.shape) * a.dtype.itemsize for a in jax.tree.leaves(carry)),  # old and new
         decoder_bytes=costs.decoder_bytes(backbone.vae, height, width, worlds) if decodes else 0,
+        decoder_state_bytes=costs.decoder_state_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decode_flops=costs.decode_flops(backbone.vae, height, width, frames) * worlds if decodes else 0.0,
         encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
     )

@@ -113,7 +113,7 @@ def test_sizes_that_would_take_too_long_are_left_out_and_said_so(tmp_path, capsy
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--shape", "lingbut"], "did you mean 'lingbot-world-fast'"),
+        (["--shape", "lingbot-wrld-fast"], "did you mean 'lingbot-world-fast'"),
         (["--rules", "attention"], "unknown rule that needs cameras alone 'attention'"),
         (["--sizes", "3"], "retrieval.chunks=6"),
         (["--capacities", "3"], "retrieval.chunks=6"),

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from ports.wan.program.first_frame import cells_of_chunk, mask_first
 from tests.inspatio_world import worlds as inspatio
 from tests.lingbot_world import test_backbone as lingbot
 from tests.matrix_game2 import worlds as matrix_game
@@ -16,13 +17,11 @@ CHUNKS = 4
 
 
 def of_lingbot():
-    rows = lingbot.image_chunks(
-        lingbot.image_cells(jax.random.normal(jax.random.key(1), (1, 4, lingbot.ROWS, lingbot.COLUMNS, 16)))
-    )
+    image = mask_first(jax.random.normal(jax.random.key(1), (1, 4, lingbot.ROWS, lingbot.COLUMNS, 16)))
     poses = lingbot.trajectory("R40 W", 12 * CHUNKS)[::4]
     lens = lingbot.make_lens(lingbot.SIZE, scale=lingbot.motion_scale(poses))
     prompt = jax.random.normal(jax.random.key(2), (1, lingbot.TINY.text_rows, lingbot.TINY.text_dim))
-    given = [lingbot.Given(lens, next(rows), prompt) for _ in range(CHUNKS)]
+    given = [lingbot.Given(lens, cells_of_chunk(image, chunk), prompt) for chunk in range(CHUNKS)]
     return lingbot.CAM, lingbot.params_of(lingbot.CAM), chunk_inputs(poses, lingbot.CAM.spec, conditions=given)
 
 

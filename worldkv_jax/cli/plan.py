@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
         {"what": "while encoding", **_cells(plans, lambda p: p.loading_bytes or None)},
         {"what": f"fits {format_bytes(device.memory_bytes)}", **{t: _yes(p, device) for t, p in plans.items()}},
         {"what": "in host memory", **_cells(plans, lambda p: p.host_bytes or None)},
+        {"what": "a kept moment", **_cells(plans, lambda p: p.point_bytes)},
         {"what": "moved a chunk", **_cells(plans, lambda p: p.link_bytes or None)},
     ]
     print_table([row for row in rows if any(row[tier] is not None for tier in plans)], columns)

@@ -7,7 +7,14 @@ from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
 from worldkv_jax.cli.flags import seed_number
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
-from worldkv_jax.cli.world_flags import add_world_flags, check_world_flags, inputs_to_come, kept_world, tell_if_stopped
+from worldkv_jax.cli.world_flags import (
+    add_world_flags,
+    check_world_flags,
+    inputs_to_come,
+    kept_world,
+    tell_if_stopped,
+    write_session_file,
+)
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -56,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, list]:
     """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
+    from worldkv_jax.sessions.array_store import describe_array
     from worldkv_jax.sessions.recording import recording
     from worldkv_jax.sessions.seeds import key_of, seed_of
 
@@ -69,7 +77,7 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
     if past is not None:
         about["goes_on"] = {"world": args.from_world, "chunk": first}
     inputs = inputs_to_come(args, session, past, first)
-    record, said = None, []
+    record, said, sums = None, [], []
     try:
         with (
             kept_world(args, session, first) as saver,
@@ -78,12 +86,16 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
             for chunk in session.stream(world, inputs, key=key, keeper=saver, progress=True):
                 record(chunk)
                 tell_if_stopped(saver, said, args)
+                if args.session is not None:
+                    sums.append(describe_array(chunk.latents).sha256)
         tell_if_stopped(saver, said, args)
     except BaseException:
         if record is not None and record.files:
             print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)
             print(*record.files, sep="\n", file=sys.stderr)
         raise
+    if args.session is not None:
+        record.files.append(write_session_file(args, session, sums))
     return record.report, record.files
 
 

@@ -7,6 +7,9 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+from worldkv_jax.cli.flags import from_flags
+from worldkv_jax.sessions.memory_options import MemoryOptions
+
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
     from worldkv_jax.sessions.saving import WorldSaver
@@ -27,6 +30,7 @@ def add_world_flags(parser: argparse.ArgumentParser) -> None:
         help="go on with this world; the other options say the whole path, of which its past is the beginning",
     )
     group.add_argument("--at", type=int, metavar="CHUNK", help="go on from when it had so many chunks (default: all)")
+    group.add_argument("--session", metavar="FILE", help="write what made the world, for `worldkv replay`")
     group.add_argument("--until", type=int, metavar="CHUNK", help="stop when the world has so many chunks")
 
 
@@ -45,6 +49,8 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
         raise ValueError("--at says a moment of the world of --from-world; give both")
     if args.save_every is not None and args.world is None:
         raise ValueError("--save-every says how often the world of --world is kept; give both")
+    if args.session is not None and args.from_world is not None:
+        raise ValueError("--session says how a world is made from the beginning, and --from-world goes on with one")
     if args.until is not None and not 1 <= args.until <= session.chunks:
         raise ValueError(f"--until {args.until}: the whole path has {session.chunks} chunks")
     if args.world is not None and has_world(Path(args.world)) and not _same(args.world, args.from_world):
@@ -80,6 +86,23 @@ def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Iterato
         print(f"the world is kept in {args.world}: {saver.folder.manifest.end} chunks")
 
 
+def write_session_file(args: argparse.Namespace, session: "Session", latents: list[str]) -> Path:
+    """Write the file of ``--session``; ``latents`` are the checksums of all chunks."""
+    from worldkv_jax.sessions.identity import fingerprint, made_with
+    from worldkv_jax.sessions.session_file import SessionFile, options_given, write_session
+
+    file = SessionFile(
+        model=args.model,
+        options=options_given(from_flags(args.options_class, args)),
+        memory=from_flags(MemoryOptions, args).given(),
+        seed=args.seed or 0,
+        made_with=made_with(),
+        weights=fingerprint(session.params),
+        latents=tuple(latents),
+    )
+    return write_session(args.session, file)
+
+
 def tell_if_stopped(saver: "WorldSaver | None", told: list[str], args: argparse.Namespace) -> None:
     """Say once that the world cannot be kept any more."""
     if saver is not None and saver.failed is not None and not told:
@@ -96,8 +119,10 @@ def inputs_to_come(args: argparse.Namespace, session: "Session", folder: "WorldF
     """
     inputs = session.inputs()
     if not isinstance(inputs, list):
-        if folder is not None or args.until is not None:
-            raise ValueError("what comes live has no chunks ahead: --from-world and --until need a path that is known")
+        if folder is not None or args.until is not None or args.session is not None:
+            raise ValueError(
+                "--from-world, --until and --session need a path that is known, and not one that comes live"
+            )
         return inputs
     if folder is not None and (found := folder.first_difference(inputs[:at])) is not None:
         raise ValueError(

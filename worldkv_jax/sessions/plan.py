@@ -4,7 +4,7 @@ import dataclasses
 
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
+from worldkv_jax.memory.report import attended_tokens, capacity_by_tier, fork_bytes
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.sessions.devices import Device
 
@@ -27,6 +27,8 @@ class Cost:
     carry_bytes: int = 0
     decoder_bytes: int = 0
     """State of the streaming decoder, and the temporaries of decoding."""
+    decoder_state_bytes: int = 0
+    """Of them the state alone, which a world carries from chunk to chunk."""
     decode_flops: float = 0.0
     encoder_bytes: int = 0
     """Encoders of prompt and image, which are loaded and released before the rollout."""
@@ -50,6 +52,9 @@ class Plan:
     """Arithmetic of the last chunk."""
     attended_tokens: int
     """Tokens that the last chunk attends to, its own included."""
+    point_bytes: int
+    """What a kept moment of the world takes beside its stored chunks, in memory or on disk; and a fork, once it goes
+    its own way."""
 
     @property
     def total_bytes(self) -> int:
@@ -109,6 +114,7 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         link_bytes=moved,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
+        point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
     )
 
 

@@ -57,10 +57,16 @@ def decoder_weights(config: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
     return count_bytes(abstract["decoder"], config.compute_dtype)
 
 
+def decoder_state_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
+    """Return the bytes that a streaming decoder keeps between chunks."""
+    network = wan_vae if isinstance(config, wan_vae.VAEConfig) else taehv
+    return network.decoder_state_bytes(config, height, width, worlds)
+
+
 def decoder_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
     """Estimate what decoding a chunk takes: the stream's state, which is written in place, and temporaries."""
     is_vae = isinstance(config, wan_vae.VAEConfig)
-    state = (wan_vae if is_vae else taehv).decoder_state_bytes(config, height, width, worlds)
+    state = decoder_state_bytes(config, height, width, worlds)
     temporaries = _DECODE_BYTES * height * width * worlds * jnp.dtype(config.compute_dtype).itemsize // 4
     return state + (temporaries if is_vae else int(temporaries * _TINY_SHARE))
 

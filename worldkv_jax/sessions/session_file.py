@@ -1,0 +1,126 @@
+"""Session files: what made a world, in one small JSON that can be shared and replayed."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worldkv_jax.sessions.options import Options, field_types
+from worldkv_jax.sessions.registry import model_options
+from worldkv_jax.sessions.results import write_json
+
+_FORMAT = "worldkv-jax session"
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SessionFile:
+    """What made a world, and how to tell whether it was made again."""
+
+    model: str
+    options: dict[str, Any]
+    """Options of the model that are not its defaults."""
+    memory: dict[str, Any]
+    """Changes to the model's own memory, see `MemoryOptions`."""
+    seed: int
+    made_with: dict[str, str]
+    """Versions and platform, which decide about the last bits."""
+    weights: str
+    """Checksum of the weights, see `worldkv_jax.sessions.identity.fingerprint`."""
+    latents: tuple[str, ...]
+    """Checksum of every chunk's latents."""
+    answers: tuple[dict[str, Any], ...] | None = None
+    """What a live source answered, see `Answers`; ``None`` where the options say all."""
+
+    def asked(self) -> Options:
+        """Return the options that open the model.
+
+        Raises:
+            ValueError: no such model, or options that it does not have.
+        """
+        cls = model_options(self.model)
+        types, given = field_types(cls), {}
+        for name, value in self.options.items():
+            if name not in types:
+                raise ValueError(f"{self.model} has no option {name!r}: the session was made by another version")
+            kind = types[name].of
+            inner = isinstance(value, dict) and dataclasses.is_dataclass(kind)
+            given[name] = kind(**value) if inner else tuple(value) if isinstance(value, list) else value
+        return cls(**given)
+
+    def source(self) -> Callable[[int], Any] | None:
+        """Return who answers as the live source did; ``None`` where none was asked."""
+        if self.answers is None:
+            return None
+        given = [answer["given"] for answer in self.answers]
+        return lambda chunk: given[chunk] if chunk < len(given) else None
+
+    def first_difference(self, latents: list[str]) -> int | None:
+        """Return the first chunk whose latents are other ones, or that is missing; ``None`` for the same world."""
+        longest = max(len(self.latents), len(latents))
+        ours, theirs = ([*sums, *[None] * (longest - len(sums))] for sums in (latents, self.latents))
+        return next((chunk for chunk, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
+
+
+class Answers:
+    """Asks a live source, and notes what it answers and when; give it to `Session.inputs` in the source's place."""
+
+    def __init__(self, source: Callable[[int], Any]):
+        self._source, self._since = source, time.monotonic()
+        self.given: list[dict[str, Any]] = []
+        """For each chunk ``given``, what was answered, and ``seconds`` since the source was first there."""
+
+    def __call__(self, chunk: int) -> Any:
+        """Ask for a chunk."""
+        answer = self._source(chunk)
+        if answer is not None:
+            self.given.append({"given": answer, "seconds": round(time.monotonic() - self._since, 3)})
+        return answer
+
+
+def options_given(options: Any) -> dict[str, Any]:
+    """Return the fields of an options dataclass that are not its defaults."""
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    given = {name: getattr(options, name) for name in fields}
+    return {
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        for name, value in given.items()
+        if value != fields[name]
+    }
+
+
+def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
+    """Write a session file, whole or not at all.
+
+    Raises:
+        TypeError: an answer that has no JSON form.
+        OSError: the folder cannot be written to.
+    """
+    return write_json(path, {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
+
+
+def read_session(path: str | os.PathLike) -> SessionFile:
+    """Read a session file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, something else, or of a newer format.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        found, version = data.pop("format"), data.pop("version")
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no session file ({error}); `worldkv rollout --session` writes one") from None
+    if found != _FORMAT or not isinstance(version, int):
+        raise ValueError(f"{path} is a {found!r} of version {version!r}, expected a {_FORMAT!r}")
+    if version > _VERSION:
+        raise ValueError(f"{path} has format {version}, and this program reads up to {_VERSION}: update worldkv-jax")
+    try:
+        answers = data.pop("answers")
+        data["latents"] = tuple(data["latents"])
+        return SessionFile(**data, answers=None if answers is None else tuple(answers))
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
