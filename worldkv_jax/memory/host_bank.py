@@ -1,5 +1,7 @@
 """The bank in host memory: one array per chunk, moved by `device_put`, never seen by jit."""
 
+import copy
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -79,8 +81,7 @@ class HostBank(flax.struct.PyTreeNode):
 
     def padded(self) -> "HostBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
-        device = SingleDeviceSharding(next(iter(self.index.chunks.sharding.device_set)))
-        target = host_sharding(device, self.layout.config.tier)
+        target = host_sharding(SingleDeviceSharding(_device(self.index.chunks)), self.layout.config.tier)
         blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), _shape(self.layout))
         empty = (blank,) * self.layout.worlds
         return self.replace(slots=tuple(empty if slot is None else slot for slot in self.slots))
@@ -89,6 +90,21 @@ class HostBank(flax.struct.PyTreeNode):
         """Empty the slots that hold no chunk again."""
         used = np.asarray(self.index.chunks) >= 0
         return self.replace(slots=tuple(slot if u else None for slot, u in zip(self.slots, used)), offered=chunk)
+
+    def __getstate__(self) -> dict:
+        """Pickle the chunks as NumPy arrays: JAX would bring them back into the device's memory, all at once."""
+        slots = jax.tree.map(lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, self.slots)
+        return {**vars(self), "slots": slots}
+
+    def __setstate__(self, state: dict) -> None:
+        """Bring each chunk back to the memory of its tier, on the device where the index is."""
+        target = host_sharding(SingleDeviceSharding(_device(state["index"].chunks)), state["layout"].config.tier)
+        place = lambda x: jax.device_put(x, target) if isinstance(x, np.ndarray) else x  # noqa: E731
+        vars(self).update({**state, "slots": jax.tree.map(place, state["slots"])})
+
+    def __deepcopy__(self, memo: dict) -> "HostBank":
+        """Copy every array where it is."""
+        return jax.tree.map(lambda x: copy.deepcopy(x, memo), self)
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""
@@ -130,6 +146,10 @@ def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
     if isinstance(sharding, SingleDeviceSharding):
         return sharding
     return SingleDeviceSharding(next(iter(sharding.device_set)))
+
+
+def _device(array: jax.Array) -> jax.Device:
+    return next(iter(array.sharding.device_set))
 
 
 def _shape(layout: BankLayout) -> KVSpan:

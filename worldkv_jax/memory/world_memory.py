@@ -1,5 +1,7 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
+import warnings
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.index import Picks, select
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.room import check_known_room, count_lost
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
 
@@ -44,6 +47,12 @@ class WorldMemory(flax.struct.PyTreeNode):
                 memory tier.
         """
         layout = Layout(config=config, spec=spec, worlds=worlds, chunks=chunks)
+        if layout.bank is not None and layout.bank.prunes_nothing:
+            warnings.warn(
+                "nothing is pruned: chunks of one frame are their own anchor, which is kept whole; remember several "
+                "frames as one chunk (KVSpec.chunk_frames), or say so with CompressionConfig(keep_ratio=1.0)",
+                stacklevel=2,
+            )
         bank = None if layout.bank is None else BANKS[layout.bank.config.tier].empty(layout.bank)
         return cls(window=empty_window(layout.window), bank=bank, chunk=jnp.int32(0), layout=layout)
 
@@ -51,6 +60,11 @@ class WorldMemory(flax.struct.PyTreeNode):
     def jittable(self) -> bool:
         """Whether the memory can pass through jit; one with a bank in host memory cannot."""
         return self.bank is None or self.bank.jittable
+
+    @property
+    def lost(self) -> jax.Array:
+        """int32, chunks that found no place although the configuration lets none be dropped; also under jit."""
+        return count_lost(self.layout, self.chunk)
 
     def to_saved(self) -> "WorldMemory":
         """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""
@@ -118,7 +132,7 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
 
     Raises:
         ValueError: keys or cameras of another shape, a host tier inside jit, or (where it is known without
-            waiting) a full bank that may not drop.
+            waiting: outside jit) a memory that is full and may not drop. Under jit `WorldMemory.lost` counts.
     """
     layout = memory.layout
     expected = layout.spec.shape(layout.worlds, layout.spec.chunk_tokens)
@@ -128,6 +142,7 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
             "that is [layers, worlds, tokens of a chunk, heads, head dim]"
         )
     check_cameras(cameras, layout)
+    check_known_room(layout, memory.chunk)
     if memory.bank is None:
         window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:
