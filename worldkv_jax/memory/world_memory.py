@@ -14,6 +14,7 @@ from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.host_bank import HostBank
 from worldkv_jax.memory.index import Picks, select
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
 from worldkv_jax.memory.room import check_known_room, count_lost
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
@@ -102,6 +103,13 @@ def recall(
         ValueError: cameras of another shape, no query for the attention rule, or a host tier inside jit.
     """
     check_cameras(cameras, memory.layout)
+    if is_explicit(memory, cameras):
+        return recall_along(_recall, memory, cameras, {"query": query, "fetched": fetched})
+    return _recall(memory, cameras, query=query, fetched=fetched)
+
+
+@jax.named_scope("recall")
+def _recall(memory, cameras, *, query, fetched):
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
@@ -143,6 +151,14 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
         )
     check_cameras(cameras, layout)
     check_known_room(layout, memory.chunk)
+    if is_explicit(memory, own, cameras):
+        return remember_along(_remember, memory, own, cameras)
+    return _remember(memory, own, cameras)
+
+
+@jax.named_scope("remember")
+def _remember(memory, own, cameras):
+    layout = memory.layout
     if memory.bank is None:
         window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:
