@@ -17,6 +17,13 @@ def as_float(xp: ModuleType, *arrays) -> tuple:
     return tuple(xp.asarray(array, np.float64 if xp is np else np.float32) for array in arrays)
 
 
+def root(square):
+    """Take the square root; where it is zero its gradient is zero too, so that the one of a norm is no NaN."""
+    xp = namespace(square)
+    one, nonzero = xp.ones_like(square), square != 0
+    return xp.where(nonzero, xp.sqrt(xp.where(nonzero, square, one)), xp.zeros_like(square))
+
+
 def product(a, b):
     """Multiply stacks of small matrices, ``[..., i, j]`` by ``[..., j, k]``, in full precision.
 

@@ -76,7 +76,7 @@ def points_seen(
         seen_at = jnp.einsum("fgik,pk->fgpi", turn, points, precision=exact) + shift[:, :, None, :]
         depth = seen_at[..., 2]
         in_view = (depth >= near) & (depth <= far)
-        in_view &= (jnp.abs(seen_at[..., :2]) <= depth[..., None] * slope).all(-1)
+        in_view &= (jnp.abs(seen_at[..., :2]) <= depth[..., None] * jnp.asarray(slope)[None, None, None]).all(-1)
         return in_view.any(axis=1).reshape(-1)
 
     # A few chunks at a time: a thousand at once would take 20 MB a query, times the batch under vmap.

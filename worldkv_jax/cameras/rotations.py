@@ -1,6 +1,12 @@
 """Rotation matrices: nearest, mean, and the angle between two; NumPy on the host, JAX under jit and vmap."""
 
-from worldkv_jax.cameras._namespace import as_float, namespace, product
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from worldkv_jax.cameras._namespace import as_float, namespace, product, root
+
+_FLAT = 1e-6  # a sum of singular values below this is rounding noise of matrices near 1
 
 
 def nearest_rotation(matrices):
@@ -15,11 +21,37 @@ def nearest_rotation(matrices):
     """
     xp = namespace(matrices)
     (matrices,) = as_float(xp, matrices)
-    u, _, vt = xp.linalg.svd(matrices)
+    return _project(xp, matrices)[0] if xp is np else _nearest_rotation(matrices)
+
+
+def _project(xp, matrices):
+    """Return the nearest rotation, and ``s [..., 3]``, ``V^T`` of ``matrices = rotation V diag(s) V^T``."""
+    u, s, vt = xp.linalg.svd(matrices)
     # U V^T may be a reflection; turning the axis of the smallest singular value makes the nearest rotation.
     flip = xp.where(xp.linalg.det(product(u, vt)) < 0, -1.0, 1.0).astype(u.dtype)
     signs = xp.stack([xp.ones_like(flip), xp.ones_like(flip), flip], axis=-1)
-    return product(u * signs[..., None, :], vt)
+    return product(u * signs[..., None, :], vt), s * signs, vt
+
+
+@jax.custom_jvp
+def _nearest_rotation(matrices: jax.Array) -> jax.Array:
+    return _project(jnp, matrices)[0]
+
+
+@_nearest_rotation.defjvp
+def _differentiate(primals, tangents):
+    """Differentiate the polar decomposition: finite where singular values are equal, as those of a rotation are.
+
+    The gradient of the singular vectors themselves is not. Where two values add up to nothing the nearest rotation
+    jumps, and its gradient is taken as zero.
+    """
+    rotation, s, vt = _project(jnp, primals[0])
+    v = vt.mT
+    change = product(rotation.mT, tangents[0])
+    turn = product(product(vt, change - change.mT), v)
+    total = s[..., :, None] + s[..., None, :]
+    turn = jnp.where(jnp.abs(total) > _FLAT, turn / jnp.where(jnp.abs(total) > _FLAT, total, 1.0), 0.0)
+    return rotation, product(rotation, product(product(v, turn), vt))
 
 
 def mean_rotation(rotations, axis: int = 0):
@@ -58,6 +90,6 @@ def rotation_angle(a, b):
     x = turn[..., 2, 1] - turn[..., 1, 2]
     y = turn[..., 0, 2] - turn[..., 2, 0]
     z = turn[..., 1, 0] - turn[..., 0, 1]
-    twice_sine = xp.sqrt(x * x + y * y + z * z)
+    twice_sine = root(x * x + y * y + z * z)
     twice_cosine = turn[..., 0, 0] + turn[..., 1, 1] + turn[..., 2, 2] - 1
     return xp.arctan2(twice_sine, twice_cosine)

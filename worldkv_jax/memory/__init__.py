@@ -3,6 +3,7 @@
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context
 from worldkv_jax.memory.index import Picks
+from worldkv_jax.memory.meshes import shardings
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, profile
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_room
@@ -33,4 +34,5 @@ __all__ = [
     "profile",
     "recall",
     "remember",
+    "shardings",
 ]

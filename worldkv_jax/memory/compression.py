@@ -5,7 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, cosine
+from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, cosine, squared_norm
 from kernels_pallas.compact import compact
 from kernels_pallas.dispatch import Implementation
 from kernels_pallas.select_lowest import select_lowest
@@ -22,6 +22,7 @@ def kept_tokens(
     pooled: bool = True,
     similarity: Literal["centroid", "per_key"] = "per_key",
     keep: Literal["novel", "redundant", "random"] = "novel",
+    axis_name: str | None = None,
     kernels: Implementation = None,
 ) -> jax.Array:
     """Choose the tokens of a chunk that stay: its anchor frame, and those least like it.
@@ -36,6 +37,7 @@ def kept_tokens(
         pooled: choose over all other frames together, else ``kept / (frames - 1)`` from each.
         similarity: what a key is compared with, see `CompressionConfig`.
         keep: ``novel`` keeps the least similar tokens, ``redundant`` the most similar ones, ``random`` any.
+        axis_name: axis of the mesh over which other devices hold other heads, inside `jax.shard_map`.
         kernels: versions of the kernels, see `kernels_pallas`.
 
     Returns:
@@ -54,8 +56,11 @@ def kept_tokens(
     # Slices around the anchor instead of a gather: for anchor 0 XLA reads the other frames in place.
     rest = jnp.concatenate([by_frame[..., :anchor, :, :, :], by_frame[..., anchor + 1 :, :, :, :]], axis=-4)
     rest = rest.reshape(*lead, len(others) * size, *keys.shape[-2:])
-    target = anchor_vector(by_frame[..., anchor, :, :, :], similarity)
-    scores = cosine(anchor_similarity(rest, target, implementation=kernels), kind=similarity)
+    anchor_keys = by_frame[..., anchor, :, :, :]
+    norms = None if axis_name is None else jnp.sqrt(jax.lax.psum(squared_norm(anchor_keys), axis_name))
+    target = anchor_vector(anchor_keys, similarity, key_norms=norms)
+    partials = anchor_similarity(rest, target, implementation=kernels)
+    scores = cosine(partials if axis_name is None else jax.lax.psum(partials, axis_name), kind=similarity)
     if keep == "redundant":
         scores = -scores
     if keep == "random":
@@ -96,6 +101,7 @@ def compress(span: KVSpan, config: CompressionConfig, *, frames: int, anchor: in
         pooled=config.pooled,
         similarity=config.similarity,
         keep=config.keep,
+        axis_name=config.axis_name,
         kernels=config.kernels,
     )
     return KVSpan(*compact(tuple(span), indices, implementation=config.kernels))

@@ -33,6 +33,9 @@ class CompressionConfig:
     keep: Literal["novel", "redundant", "random"] = "novel"
     """Keep the tokens least like the anchor. ``redundant`` is the wrong way round and ``random`` takes any, to
     measure against."""
+    axis_name: str | None = None
+    """Axis of the mesh that heads are split over, inside `jax.shard_map` alone: similarities are then summed over it,
+    and every device keeps the same tokens."""
     kernels: tuple[str, ...] | None = None
     """Versions of the pruning kernels in order of preference, such as ``("mosaic_gpu", "xla")``; ``None`` for
     the default, see `kernels_pallas`."""

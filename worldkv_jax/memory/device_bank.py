@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.digest import digest
+from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.quantization import stored_shape
@@ -53,10 +54,8 @@ class DeviceBank(flax.struct.PyTreeNode):
         slot, stored = place(self.index, chunk, description, self.layout)
 
         def write(slots, new):
-            # Read with the axis it is written with: only then does XLA fuse the read instead of copying the slot out.
-            old = jax.lax.dynamic_slice_in_dim(slots, slot, 1)
-            kept = jnp.where(stored, new[None], old)
-            return jax.lax.dynamic_update_slice_in_dim(slots, kept, slot, 0)
+            zero = jnp.zeros_like(slot)
+            return overwrite(slots, new[None], (slot, *[zero] * new.ndim), stored)
 
         slots = jax.tree.map(write, self.slots, span)
         return window, self.replace(index=write_index(self.index, slot, stored, chunk, description), slots=slots)

@@ -66,7 +66,7 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
     in_axes = (0, None if query is None else 1, 1)
     slots, scores = jax.vmap(one_world, in_axes=in_axes)(cameras, query, index.descriptions)
     count = jnp.minimum(valid.sum(dtype=jnp.int32), retrieval.chunks)
-    found = jnp.arange(retrieval.chunks) < count
+    found = jnp.arange(retrieval.chunks, dtype=jnp.int32)[None] < count
     return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
 
 

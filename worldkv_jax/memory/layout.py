@@ -65,6 +65,12 @@ class BankLayout:
         return size + self.compression.kept(size, frames)
 
     @property
+    def prunes_nothing(self) -> bool:
+        """Whether tokens were to be dropped, and cannot be: the one frame of a chunk is its own anchor, kept whole."""
+        wanted = self.compression.keep_ratio < 1 or self.compression.keep_tokens is not None
+        return wanted and self.spec.chunk_frames == 1
+
+    @property
     def stored_tokens(self) -> int:
         """Tokens of a chunk in the bank."""
         return self.kept_tokens if self.compression.at == "store" else self.spec.chunk_tokens

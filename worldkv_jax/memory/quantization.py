@@ -3,6 +3,7 @@
 A token's norm and the outliers of one head then never cost another one its precision.
 """
 
+import functools
 import math
 from typing import Literal, NamedTuple
 
@@ -25,11 +26,16 @@ class Quantized(NamedTuple):
 
 
 def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
-    """Turn keys and values ``[..., tokens, N, H]`` into what the bank holds; ``dtype`` is the model's."""
+    """Turn keys and values ``[..., tokens, N, H]`` into what the bank holds; ``dtype`` is the model's.
+
+    Raises:
+        ValueError: differentiated in eight bits, through which only the scale, and so the largest number, would have
+            a gradient.
+    """
     if storage == "model":
         return jax.tree.map(lambda x: x.astype(dtype), span)
     to_eight_bits = _to_int8 if storage == "int8" else _to_float8
-    return KVSpan(*(to_eight_bits(x.astype(jnp.float32)) for x in span))
+    return KVSpan(*(to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)) for x in span))
 
 
 def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
@@ -51,6 +57,20 @@ def stored_bytes(shape: tuple[int, ...], storage: Storage, dtype: str) -> int:
     """Count the bytes of what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``."""
     leaves = jax.tree.leaves(stored_shape(shape, storage, dtype))
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _refuse_gradient(x: jax.Array, storage: Storage) -> jax.Array:
+    """Return ``x``; whoever differentiates it is told what to do."""
+    return x
+
+
+@_refuse_gradient.defjvp
+def _refuse(storage, primals, tangents):
+    raise ValueError(
+        f"bank.storage={storage!r} keeps keys and values in eight bits, which no gradient passes: train with "
+        "storage='model', or remember jax.lax.stop_gradient(own)"
+    )
 
 
 def _to_int8(x: jax.Array) -> Quantized:

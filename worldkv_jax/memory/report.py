@@ -80,6 +80,8 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
             f"  recall: {bank.retrieval.chunks} nearest by {type(bank.retrieval.rule).__name__}, {bank.kept_tokens} "
             f"tokens each, positions {'rebased' if bank.rebases else 'as stored'}"
         )
+        if bank.prunes_nothing:
+            lines.append("  nothing is pruned: the one frame of a chunk is its own anchor")
     lost = 0 if seen is None else max((lost_chunks(layout, int(c)) for c in seen.flat), default=0)
     if lost:
         advice = "a larger chunks=..." if config.mode == "full" else "a larger bank.capacity"

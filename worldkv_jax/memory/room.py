@@ -1,5 +1,8 @@
 """Whether a memory has room: how many chunks are stored, how many are lost, and the error before one would be."""
 
+import jax
+import jax.numpy as jnp
+
 from worldkv_jax.memory.layout import BankLayout, Layout
 
 
@@ -20,17 +23,32 @@ def dropped_chunks(layout: Layout, chunk: int) -> int:
 def lost_chunks(layout: Layout, chunk: int) -> int:
     """Count the chunks that are lost although the configuration does not allow it, after ``chunk`` chunks.
 
-    `check_room` prevents it where chunks are counted on the host; under jit it shows here and in ``repr``.
+    `check_room` prevents it where chunks are counted on the host; under jit it shows in `WorldMemory.lost`.
     """
     allowed = layout.bank is not None and layout.bank.config.when_full != "error"
     return 0 if allowed else dropped_chunks(layout, chunk)
 
 
+def count_lost(layout: Layout, chunk: jax.Array) -> jax.Array:
+    """Count as `lost_chunks`, after any number of chunks that is an array, or traced."""
+    # The count grows by one with each chunk once the room is used up, so one chunk says from where on.
+    far = 2**30
+    lost = lost_chunks(layout, far)
+    return jnp.maximum(chunk - (far - lost), 0) if lost else jnp.zeros_like(chunk)
+
+
+def check_known_room(layout: Layout, chunk: jax.Array) -> None:
+    """Raise as `check_room` if the number of the chunk is known by now: not under jit, nor while it is computed."""
+    if isinstance(chunk, jax.core.Tracer) or chunk.ndim or not chunk.is_fully_replicated or not chunk.is_ready():
+        return
+    check_room(layout, int(jax.device_get(chunk)))
+
+
 def check_room(layout: Layout, chunk: int) -> None:
     """Raise before chunk number ``chunk`` is made if the memory would have to lose a chunk against its mode.
 
-    Under jit nothing can be raised, so whoever counts chunks on the host calls this; ``repr`` shows lost
-    chunks too.
+    Under jit nothing can be raised, so whoever counts chunks on the host calls this, or looks at
+    `WorldMemory.lost`.
 
     Raises:
         ValueError: the bank is full and may not drop, or ``full`` memory is, with what to change.

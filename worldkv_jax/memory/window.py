@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.layout import WindowLayout
 from worldkv_jax.memory.spans import KVSpan, concatenate
 
@@ -74,8 +75,7 @@ def _write(buffer: KVSpan, part: KVSpan, start: jax.Array, *, active: jax.Array)
 
     def write(buffer, part):
         zero = jnp.zeros_like(start)
-        at = (zero, zero, jnp.where(active, start, 0), zero, zero)
-        old = jax.lax.dynamic_slice(buffer, at, part.shape)
-        return jax.lax.dynamic_update_slice(buffer, jnp.where(active, part.astype(buffer.dtype), old), at)
+        at = (zero, zero, jnp.where(active, start, zero), zero, zero)
+        return overwrite(buffer, part.astype(buffer.dtype), at, active)
 
     return jax.tree.map(write, buffer, part)

@@ -1,7 +1,11 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
+<<<<<<< HEAD
 from collections.abc import Callable
 from typing import Any
+=======
+import warnings
+>>>>>>> memory
 
 import flax.struct
 import jax
@@ -14,7 +18,12 @@ from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.index import Picks, select
 from worldkv_jax.memory.layout import Layout
+<<<<<<< HEAD
 from worldkv_jax.memory.slot_bank import SlotBank
+=======
+from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
+from worldkv_jax.memory.room import check_known_room, count_lost
+>>>>>>> memory
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
 
@@ -52,6 +61,12 @@ class WorldMemory(flax.struct.PyTreeNode):
                 memory tier.
         """
         layout = Layout(config=config, spec=spec, worlds=worlds, chunks=chunks)
+        if layout.bank is not None and layout.bank.prunes_nothing:
+            warnings.warn(
+                "nothing is pruned: chunks of one frame are their own anchor, which is kept whole; remember several "
+                "frames as one chunk (KVSpec.chunk_frames), or say so with CompressionConfig(keep_ratio=1.0)",
+                stacklevel=2,
+            )
         bank = None if layout.bank is None else BANKS[layout.bank.config.tier].empty(layout.bank)
         return cls(window=empty_window(layout.window), bank=bank, chunk=jnp.int32(0), layout=layout)
 
@@ -60,10 +75,17 @@ class WorldMemory(flax.struct.PyTreeNode):
         """Whether the memory can pass through jit; one whose bank is separate arrays cannot."""
         return self.bank is None or self.bank.jittable
 
+<<<<<<< HEAD
     def map_consumed(self, apply: Callable[[Any], Any]) -> "WorldMemory":
         """Apply a function to the arrays that `remember` consumes: all but stored chunks of their own."""
         bank = None if self.bank is None else self.bank.map_consumed(apply)
         return self.replace(window=apply(self.window), bank=bank, chunk=apply(self.chunk))
+=======
+    @property
+    def lost(self) -> jax.Array:
+        """int32, chunks that found no place although the configuration lets none be dropped; also under jit."""
+        return count_lost(self.layout, self.chunk)
+>>>>>>> memory
 
     def to_saved(self) -> "WorldMemory":
         """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""
@@ -101,6 +123,13 @@ def recall(
         ValueError: cameras of another shape, no query for the attention rule, or a host tier inside jit.
     """
     check_cameras(cameras, memory.layout)
+    if is_explicit(memory, cameras):
+        return recall_along(_recall, memory, cameras, {"query": query, "fetched": fetched})
+    return _recall(memory, cameras, query=query, fetched=fetched)
+
+
+@jax.named_scope("recall")
+def _recall(memory, cameras, *, query, fetched):
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
@@ -131,7 +160,7 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
 
     Raises:
         ValueError: keys or cameras of another shape, a host tier inside jit, or (where it is known without
-            waiting) a full bank that may not drop.
+            waiting: outside jit) a memory that is full and may not drop. Under jit `WorldMemory.lost` counts.
     """
     layout = memory.layout
     expected = layout.spec.shape(layout.worlds, layout.spec.chunk_tokens)
@@ -141,6 +170,15 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
             "that is [layers, worlds, tokens of a chunk, heads, head dim]"
         )
     check_cameras(cameras, layout)
+    check_known_room(layout, memory.chunk)
+    if is_explicit(memory, own, cameras):
+        return remember_along(_remember, memory, own, cameras)
+    return _remember(memory, own, cameras)
+
+
+@jax.named_scope("remember")
+def _remember(memory, own, cameras):
+    layout = memory.layout
     if memory.bank is None:
         window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 
@@ -14,7 +15,10 @@ class AttentionScore:
     queries come from a first pass over the chunk: see ``AttentionProbe.attention_queries``.
     """
 
-    needs_query = True
+    axis_name: str | None = None
+    """Axis of the mesh that heads are split over, inside `jax.shard_map` alone: logits are summed over it."""
+
+    needs_query = True  # not annotated: a constant, no field
 
     def describe(self, cameras, keys):
         """Average the keys of a finished chunk over its tokens."""
@@ -31,4 +35,5 @@ class AttentionScore:
 
     def score(self, query, index, valid):
         """Score by the negative mean logit."""
-        return -jnp.sum(index * query, axis=-1)
+        logits = jnp.sum(index * query[None], axis=-1)
+        return -logits if self.axis_name is None else -jax.lax.psum(logits, self.axis_name)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.cameras import mean_rotation, rotation_angle
+from worldkv_jax.cameras._namespace import root
 from worldkv_jax.names import check_name
 
 # Differences below these are rounding noise of equal poses; scaling them to [0, 1] would choose by noise.
@@ -74,13 +75,17 @@ class CameraDistance(CameraRule):
         return self._weigh(translation, rotation, index, jnp.ones(index.shape[0], bool))
 
     def _distances(self, query, index):
-        translation = jnp.sum(jnp.square(index[:, :3] - query[:3]), axis=-1)
+        offset = index[:, :3] - query[None, :3]
+        translation = jnp.sum(jnp.square(offset), axis=-1)
         if not self.squared_translation:
-            translation = jnp.sqrt(translation)
+            translation = root(translation)
         if self.rotation_mean == "elementwise":
             # trace(A^T B) as a sum of products: exact where a GPU would round a matrix product to TF32.
-            cosine = (jnp.sum(index[:, 3:] * query[3:], axis=-1) - 1) / 2
-            rotation = jnp.arccos(jnp.clip(cosine, -1, 1))
+            cosine = (jnp.sum(index[:, 3:] * query[None, 3:], axis=-1) - 1) / 2
+            # The gradient of the arc cosine is infinite at both ends: zero there.
+            inside = jnp.abs(cosine) < 1
+            end = jnp.arccos(jax.lax.stop_gradient(jnp.clip(cosine, -1, 1)))
+            rotation = jnp.where(inside, jnp.arccos(jnp.where(inside, cosine, 0.0)), end)
         else:
             rotation = rotation_angle(index[:, 3:].reshape(-1, 3, 3), query[3:].reshape(3, 3))
         return translation, rotation
