@@ -1,9 +1,8 @@
 """The bank of separate arrays, one per chunk: on the device or in host memory, never seen by jit."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import copy
 
 import flax.struct
 import jax
@@ -85,12 +84,7 @@ class SlotBank(flax.struct.PyTreeNode):
 
     def padded(self) -> "SlotBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
-<<<<<<< HEAD:worldkv_jax/memory/slot_bank.py
-        device = SingleDeviceSharding(next(iter(self.index.chunks.sharding.device_set)))
-        target = tier_sharding(device, self.layout.config.tier)
-=======
-        target = host_sharding(SingleDeviceSharding(_device(self.index.chunks)), self.layout.config.tier)
->>>>>>> memory:worldkv_jax/memory/host_bank.py
+        target = tier_sharding(SingleDeviceSharding(_device(self.index.chunks)), self.layout.config.tier)
         blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), _shape(self.layout))
         empty = (blank,) * self.layout.worlds
         return self.replace(slots=tuple(empty if slot is None else slot for slot in self.slots))
@@ -100,7 +94,6 @@ class SlotBank(flax.struct.PyTreeNode):
         used = np.asarray(self.index.chunks) >= 0
         return self.replace(slots=tuple(slot if u else None for slot, u in zip(self.slots, used)), offered=chunk)
 
-<<<<<<< HEAD:worldkv_jax/memory/slot_bank.py
     def map_consumed(self, apply: Callable[[Any], Any]) -> "SlotBank":
         """Apply a function to the index: stored chunks are never written again."""
         return self.replace(index=apply(self.index))
@@ -120,7 +113,7 @@ class SlotBank(flax.struct.PyTreeNode):
             jax.device_put(chunks[slot], target) if slot in chunks else None for slot in range(self.layout.capacity)
         )
         return self.replace(index=index, slots=slots, offered=offered)
-=======
+
     def __getstate__(self) -> dict:
         """Pickle the chunks as NumPy arrays: JAX would bring them back into the device's memory, all at once."""
         slots = jax.tree.map(lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, self.slots)
@@ -128,14 +121,13 @@ class SlotBank(flax.struct.PyTreeNode):
 
     def __setstate__(self, state: dict) -> None:
         """Bring each chunk back to the memory of its tier, on the device where the index is."""
-        target = host_sharding(SingleDeviceSharding(_device(state["index"].chunks)), state["layout"].config.tier)
+        target = tier_sharding(SingleDeviceSharding(_device(state["index"].chunks)), state["layout"].config.tier)
         place = lambda x: jax.device_put(x, target) if isinstance(x, np.ndarray) else x  # noqa: E731
         vars(self).update({**state, "slots": jax.tree.map(place, state["slots"])})
 
-    def __deepcopy__(self, memo: dict) -> "HostBank":
+    def __deepcopy__(self, memo: dict) -> "SlotBank":
         """Copy every array where it is."""
         return jax.tree.map(lambda x: copy.deepcopy(x, memo), self)
->>>>>>> memory:worldkv_jax/memory/host_bank.py
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""

@@ -1,11 +1,8 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
-<<<<<<< HEAD
+import warnings
 from collections.abc import Callable
 from typing import Any
-=======
-import warnings
->>>>>>> memory
 
 import flax.struct
 import jax
@@ -18,12 +15,9 @@ from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.index import Picks, select
 from worldkv_jax.memory.layout import Layout
-<<<<<<< HEAD
-from worldkv_jax.memory.slot_bank import SlotBank
-=======
 from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
 from worldkv_jax.memory.room import check_known_room, count_lost
->>>>>>> memory
+from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.window import Window, empty_window, push
 
@@ -75,17 +69,15 @@ class WorldMemory(flax.struct.PyTreeNode):
         """Whether the memory can pass through jit; one whose bank is separate arrays cannot."""
         return self.bank is None or self.bank.jittable
 
-<<<<<<< HEAD
     def map_consumed(self, apply: Callable[[Any], Any]) -> "WorldMemory":
         """Apply a function to the arrays that `remember` consumes: all but stored chunks of their own."""
         bank = None if self.bank is None else self.bank.map_consumed(apply)
         return self.replace(window=apply(self.window), bank=bank, chunk=apply(self.chunk))
-=======
+
     @property
     def lost(self) -> jax.Array:
         """int32, chunks that found no place although the configuration lets none be dropped; also under jit."""
         return count_lost(self.layout, self.chunk)
->>>>>>> memory
 
     def to_saved(self) -> "WorldMemory":
         """Return what to write to disk: arrays whose number and shapes do not depend on how full the memory is."""

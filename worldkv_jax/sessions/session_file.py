@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldkv_jax.sessions.options import Options, field_types
+from worldkv_jax.sessions.options import ModelOptions, field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
 
@@ -22,7 +22,7 @@ class SessionFile:
 
     model: str
     options: dict[str, Any]
-    """Options of the model that are not its defaults."""
+    """ModelOptions of the model that are not its defaults."""
     memory: dict[str, Any]
     """Changes to the model's own memory, see `MemoryOptions`."""
     seed: int
@@ -35,7 +35,7 @@ class SessionFile:
     answers: tuple[dict[str, Any], ...] | None = None
     """What a live source answered, see `Answers`; ``None`` where the options say all."""
 
-    def asked(self) -> Options:
+    def asked(self) -> ModelOptions:
         """Return the options that open the model.
 
         Raises:
