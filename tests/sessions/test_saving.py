@@ -8,14 +8,17 @@ import os
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AxisType
 
 from tests.memory.walks import worldkv
 from tests.rollout.test_lag import LaggingBackbone
+from tests.rollout.test_steady_state import compiled
 from tests.rollout.worlds import BACKBONE, PARAMS, views
 from tests.sessions.tiny import assert_same, roll, tiny_session
 from worldkv_jax import memory as wm
+from worldkv_jax import open_model
 from worldkv_jax import rollout as ro
-from worldkv_jax.sessions import WorldFolder
+from worldkv_jax.sessions import MemoryOptions, WorldFolder
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.world_folder import branch, prune, writing
 
@@ -313,11 +316,27 @@ def test_a_point_is_written_when_its_chunk_is_done_with(tmp_path):
 
 
 def test_a_restored_world_takes_no_second_compilation(tmp_path):
-    from tests.rollout.test_steady_state import compiled
-
     session = tiny_session(CONFIGS["device_slots, in int8"], LENGTH, params=jax.device_put(PARAMS, jax.devices()[0]))
     grow(session, tmp_path, 5)
     world = session.restore(tmp_path)
     compiled.clear()
     roll(session, world, seed=3)
-    assert not compiled
+    roll(session, session.restore(tmp_path, at=3), seed=3)
+    assert not [name for name in compiled if "_generate" in name or "_step" in name or "_decode" in name]
+
+
+@pytest.mark.parametrize(
+    "tier", ["device_slots", *(pytest.param(t, marks=pytest.mark.slow) for t in ("device", "host"))]
+)
+def test_a_world_goes_on_over_many_devices(tier, tmp_path):
+    """Heads over two devices, worlds over two: saved there, gone on with there and on one device."""
+    mesh = jax.make_mesh((2, 2), ("data", "model"), devices=jax.devices()[:4], axis_types=(AxisType.Auto,) * 2)
+    session = open_model("demo-world", trajectory="R60_L60", worlds=2).check(MemoryOptions(retrieve=1, tier=tier))
+    alone, spread = session.load(), session.load(mesh)
+    want, _ = roll(spread, spread.start())
+    with spread.saving(tmp_path, every=2) as saver:
+        roll(spread, spread.start(), spread.inputs()[:3], keeper=saver)
+    assert_same(roll(spread, spread.restore(tmp_path))[0], want[3:])
+    ours, _ = roll(alone, alone.restore(tmp_path))
+    for a, b in zip(ours, want[3:], strict=True):
+        np.testing.assert_allclose(a.latents, b.latents, atol=2e-4)

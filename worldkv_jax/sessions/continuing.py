@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
+from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.rollout import ChunkInput, Noise, World
+from worldkv_jax.rollout import ChunkInput, Noise, World, split
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -102,6 +103,7 @@ def restore(session: "Session", path: str | os.PathLike, *, at: int | None, chun
             folder.store.get,
             example=lambda: _example(session, worlds),
             decode=session.decode,
+            elsewhere=split(mesh) if isinstance(mesh := session.placement.sharding, Mesh) else None,
         )
     made = made or 0
     if made == at:

@@ -21,6 +21,7 @@ from worldkv_jax.sessions.world_manifest import (
     Named,
     Point,
     WorldManifest,
+    flush_names,
     has_world,
     read_manifest,
     write_manifest,
@@ -114,6 +115,7 @@ class WorldFolder:
                         "folder"
                     )
         manifest.points[int(world.position)] = Point(state=self._put(state_of(world)), slots=slots)
+        flush_names(self.store.folder)
         write_manifest(self.path, manifest)
 
     def point_before(self, chunk: int) -> int | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,16 @@ def write_manifest(folder: Path, manifest: WorldManifest) -> None:
     }
     with replacing(folder / FILE_NAME) as draft:
         draft.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
+    flush_names(folder)
+
+
+def flush_names(folder: Path) -> None:
+    """Wait until the names of a folder's files would survive a power cut, as their contents already do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(named: Mapping[str, Any]) -> Named:

@@ -18,8 +18,7 @@ Read = Callable[[ArrayRef], np.ndarray]
 
 def named(tree: Any) -> dict[str, Any]:
     """Name the leaves of a pytree by their paths."""
-    leaves = jax.tree.leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def state_of(world: World) -> dict[str, Any]:
@@ -37,6 +36,7 @@ def restore(
     *,
     example: Callable[[], ChunkInput],
     decode: bool,
+    elsewhere: jax.sharding.Sharding | None = None,
 ) -> World:
     """Put a world together again.
 
@@ -49,6 +49,7 @@ def restore(
         read: reads an array.
         example: what a chunk is given, for models whose carry only takes its shape with the first one.
         decode: whether frames are wanted; without, the decoder's state is left out.
+        elsewhere: where arrays go that a fresh world does not have; by default to the device of the parameters.
 
     Raises:
         ValueError: arrays that do not fit; names all that do not.
@@ -69,11 +70,11 @@ def restore(
         rows = state["index/chunks"].shape[0]  # fewer where the rollout was meant to be shorter
         like["index"] = jax.tree.map(lambda leaf: leaf[:rows], index)
     _check_shapes(like, state)
-    here = place_like(params, jnp.int32(0)).sharding
+    elsewhere = place_like(params, jnp.int32(0)).sharding if elsewhere is None else elsewhere
 
     def load(path, leaf):
-        array = np.array(read(state[jax.tree_util.keystr(path, simple=True, separator="/")]))
-        return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else here)
+        array = np.array(read(state[_name(path)]))
+        return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else elsewhere)
 
     loaded = jax.tree.map_with_path(load, like)
     memory = fresh.memory.replace(window=loaded["window"], chunk=loaded["chunk"])
@@ -102,9 +103,14 @@ def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chu
             f"chunk {chunk} was given {', '.join(given)}, and this session gives {', '.join(names)}: open it with the "
             "options that the world was made with"
         )
-    return jax.tree.map_with_path(
-        lambda path, _: jnp.asarray(np.array(read(given[jax.tree_util.keystr(path, simple=True, separator="/")]))), like
-    )
+
+    def load(path, leaf):
+        array = np.array(read(given[_name(path)]))
+        # As bound to a device as what the session itself gives: else the step would be compiled again.
+        bound = isinstance(leaf, jax.Array) and leaf.committed
+        return jax.device_put(array, leaf.sharding) if bound else jnp.asarray(array)
+
+    return jax.tree.map_with_path(load, like)
 
 
 def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -> tuple[Any, Any]:
@@ -117,6 +123,10 @@ def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -
 
 def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
     return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _parts(world: World, carry: Any, decoder: Any) -> dict[str, Any]:
@@ -185,7 +195,7 @@ def _spans(layout, slot: int, worlds: list[Mapping[str, ArrayRef]], read: Read) 
         raise ValueError(f"slot {slot} has chunks of {len(worlds)} worlds, expected {layout.worlds}")
     return tuple(
         jax.tree.map_with_path(
-            lambda path, _: np.array(read(refs[jax.tree_util.keystr(path, simple=True, separator="/")])),  # noqa: B023
+            lambda path, _: np.array(read(refs[_name(path)])),  # noqa: B023
             like,
         )
         for refs in worlds
