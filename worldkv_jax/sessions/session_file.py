@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldkv_jax.sessions.options import ModelOptions, field_types
+from worldkv_jax.sessions.model_options import ModelOptions
+from worldkv_jax.sessions.options import field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
 
@@ -22,7 +23,7 @@ class SessionFile:
 
     model: str
     options: dict[str, Any]
-    """ModelOptions of the model that are not its defaults."""
+    """Options of the model that are not its defaults."""
     memory: dict[str, Any]
     """Changes to the model's own memory, see `MemoryOptions`."""
     seed: int
