@@ -69,7 +69,11 @@ def ignored_flags(args: argparse.Namespace) -> list[str]:
 
 
 def from_flags(cls: type, args: argparse.Namespace) -> Any:
-    """Make an options dataclass of the flags that were given; ``None`` of an inner one where none was."""
+    """Make an options dataclass of the flags that were given; ``None`` of an inner one where none was.
+
+    Raises:
+        ValueError: what the dataclass refuses, or a flag without its value.
+    """
     given, types = {}, field_types(cls)
     for field, _ in described_fields(cls):
         kind = types[field.name]
@@ -78,6 +82,8 @@ def from_flags(cls: type, args: argparse.Namespace) -> Any:
                 given[field.name] = from_flags(kind.of, args)
         elif hasattr(args, field.name):
             value = getattr(args, field.name)
+            if value == []:  # what argparse before Python 3.13 makes of --flag=--
+                raise ValueError(f"`{field.name}` is given without a value")
             given[field.name] = tuple(value) if kind.many else value
     return cls(**given)
 
