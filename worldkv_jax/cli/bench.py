@@ -4,6 +4,7 @@ import argparse
 
 from worldkv_jax.cli.bench_kernels import add_kernels
 from worldkv_jax.cli.bench_rollout import add_rollout
+from worldkv_jax.cli.bench_world import add_world
 
 HELP = "measure speed and memory on this machine"
 
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernels(benchmarks)
     _add_conversion(benchmarks)
     add_rollout(benchmarks)
+    add_world(benchmarks)
 
 
 def run(args: argparse.Namespace) -> None:

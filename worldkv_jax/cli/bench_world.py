@@ -1,0 +1,62 @@
+"""The command ``worldkv bench world MODEL``: what it costs to fork a model's worlds and to save them."""
+
+import argparse
+
+from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
+from worldkv_jax.cli.models import add_memory_flags, add_models, open_session, tell
+
+
+def add_world(benchmarks) -> None:
+    """Add the sub-command, with one of its own for each model."""
+    text = "time forks of a world, the first step after one, and saving beside the generation"
+    parser = benchmarks.add_parser("world", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(measure=_bench_world)
+    add_models(parser, _add_common)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_memory_flags(parser)
+    # The defaults are those of WorldBenchmark: an option that is not given is not in the namespace.
+    add = parser.add_argument_group("benchmark").add_argument
+    one = {"default": argparse.SUPPRESS}
+    add("--forks", **one, type=int, metavar="N", help="forks made at once (default: 1000)")
+    add("--repeats", **one, type=int, metavar="N", help="steps and rollouts timed (default: 5)")
+    add("--every", **one, type=int, metavar="N", help="chunks from one kept moment to the next (default: 1)")
+    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
+    add("--debug", **one, action="store_true", help="show the traceback of an error")
+    add_cache_flag(parser)
+
+
+def _bench_world(args: argparse.Namespace) -> None:
+    import dataclasses
+    import tempfile
+    from pathlib import Path
+
+    from worldkv_jax.benchmarks.world import WorldBenchmark, run_world_benchmark
+    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.sessions.results import prepare_output, write_json
+
+    fields = [field.name for field in dataclasses.fields(WorldBenchmark)]
+    benchmark = WorldBenchmark(**{name: vars(args)[name] for name in fields if name in args})
+    use_cache(args)
+    session = open_session(args)
+    folder = prepare_output(args.out)
+    told = len(session.notes)
+    session = session.load()
+    tell(session.notes[told:], args)
+    with tempfile.TemporaryDirectory(prefix="worlds-", dir=folder) as scratch:
+        result = {"model": args.model, **run_world_benchmark(session, benchmark, Path(scratch))}
+    forks, saving = result["forks"], result["saving"]
+    print(f"{args.model}, {session.chunks} chunks, bank in {result['tier']}, {result['hardware']['device']}")
+    print(f"{forks['forks']:,} forks: {1e3 * forks['seconds']:.3f} ms, {format_bytes(forks['bytes'])}")
+    print(
+        f"step: {1e3 * forks['first_step_s']:.1f} ms as the first of a fork, which then holds "
+        f"{format_bytes(forks['diverged_bytes'])} of its own; {1e3 * forks['other_step_s']:.1f} ms otherwise"
+    )
+    print(
+        f"saving: {1e3 * saving['writing_s_per_chunk']:.1f} ms of writing a chunk, {saving['not_hidden_share']:.0%} "
+        f"of it not hidden behind {1e3 * saving['plain_s_per_chunk']:.1f} ms of generating"
+    )
+    sizes = ", ".join(f"{name} {format_bytes(size)}" for name, size in saving["bytes"].items())
+    print(f"on disk: {sizes}; a kept moment is planned at {format_bytes(result['planned_point_bytes'])}")
+    print(f"wrote {write_json(folder / 'world.json', result)}")
