@@ -1,5 +1,6 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
+import functools
 import warnings
 
 import flax.struct
@@ -173,7 +174,12 @@ def _remember(memory, own, cameras):
         window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:
         window, bank = memory.bank.store(memory.window, own, cameras, memory.chunk, layout.window)
-    return memory.replace(window=window, bank=bank, chunk=memory.chunk + 1)
+    return memory.replace(window=window, bank=bank, chunk=_next(memory.chunk))
+
+
+@functools.partial(jax.jit, inline=True)  # outside of jit the 1 alone would be sent to the device
+def _next(chunk: jax.Array) -> jax.Array:
+    return chunk + 1
 
 
 def reset(memory: WorldMemory, done: jax.Array) -> WorldMemory:
