@@ -1,7 +1,9 @@
 """World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
 
+from worldkv_jax.memory.attending import attend
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context
+from worldkv_jax.memory.exporting import register
 from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.meshes import shardings
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, profile
@@ -9,7 +11,7 @@ from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_room
 from worldkv_jax.memory.rules import RULES, AttentionScore, CameraDistance, ViewCoverage, ViewOverlap
 from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.world_memory import WorldMemory, recall, remember
+from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, reset
 
 __all__ = [
     "DEFAULT",
@@ -30,9 +32,13 @@ __all__ = [
     "ViewCoverage",
     "ViewOverlap",
     "WorldMemory",
+    "attend",
     "check_room",
     "profile",
     "recall",
     "remember",
+    "reset",
     "shardings",
 ]
+
+register()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
@@ -21,6 +22,11 @@ class Context(NamedTuple):
     span: KVSpan  # [L, B, W, N, H]
     length: jax.Array  # int32
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
+
+    def __repr__(self) -> str:
+        keys = self.span.keys
+        length = "some" if not isinstance(self.length, jax.Array) or isinstance(self.length, Tracer) else self.length
+        return f"Context({length} rows valid of keys and values {getattr(keys, 'dtype', '')}{list(jnp.shape(keys))})"
 
 
 @functools.partial(jax.jit, static_argnames="layout", inline=True)

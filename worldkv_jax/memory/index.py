@@ -54,10 +54,7 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
         query: mean queries ``[L, B, N, H]`` of that chunk, for the attention rule.
         layout: static sizes.
     """
-    retrieval = layout.retrieval
-    valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
-    if layout.config.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
-        valid &= index.chunks >= chunk - layout.capacity
+    retrieval, valid = layout.retrieval, _candidates(index, chunk, layout)
 
     def one_world(cameras, query, descriptions):
         asked = retrieval.rule.describe_query(cameras, query)
@@ -68,6 +65,29 @@ def select(index: Index, chunk: jax.Array, cameras: jax.Array, query: jax.Array 
     count = jnp.minimum(valid.sum(dtype=jnp.int32), retrieval.chunks)
     found = jnp.arange(retrieval.chunks, dtype=jnp.int32)[None] < count
     return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
+
+
+def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -> Picks:
+    """Find the stored chunks of given ids ``[B, K]``, for chunk number ``chunk``.
+
+    An id that is no candidate (negative, dropped, or still in the window) is left out. All worlds get as many chunks
+    as the one with the fewest.
+    """
+    same = (ids[..., None] == index.chunks[None, None]) & _candidates(index, chunk, layout)[None, None]
+    found = same.any(axis=-1)
+    first = jnp.argsort(~found, axis=-1, stable=True)
+    slots, ids = (jnp.take_along_axis(x, first, axis=-1) for x in (jnp.argmax(same, axis=-1).astype(jnp.int32), ids))
+    count = found.sum(axis=-1, dtype=jnp.int32).min()
+    kept = jnp.arange(ids.shape[1], dtype=jnp.int32)[None] < count
+    return Picks(slots, jnp.where(kept, ids, -1), jnp.where(kept, jnp.float32(0), jnp.inf), count)
+
+
+def _candidates(index: Index, chunk: jax.Array, layout: BankLayout) -> jax.Array:
+    """Tell which slots ``[C]`` hold a chunk that may be retrieved for chunk number ``chunk``."""
+    valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
+    if layout.config.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
+        valid &= index.chunks >= chunk - layout.capacity
+    return valid
 
 
 def place(index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout) -> tuple[jax.Array, jax.Array]:

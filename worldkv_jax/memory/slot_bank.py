@@ -6,7 +6,6 @@ from typing import Any
 
 import flax.struct
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
@@ -61,7 +60,9 @@ class SlotBank(flax.struct.PyTreeNode):
                     spans.append(jax.device_put(self.slots[slot][b], target) if span is None else span)
                     continue
                 if blank is None:
-                    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=target), _shape(self.layout))
+                    blank = jax.device_put(
+                        jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _shape(self.layout)), target
+                    )
                 spans.append(blank)
         return Fetched(picks, tuple(spans))
 

@@ -1,5 +1,6 @@
 """The world memory and its two verbs: recall what the next view needs, remember what was made."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from worldkv_jax.memory.bank import Bank, Fetched
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
-from worldkv_jax.memory.index import Picks, select
+from worldkv_jax.memory.index import Picks, locate, select
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
 from worldkv_jax.memory.room import check_known_room, count_lost
@@ -97,6 +98,7 @@ def recall(
     *,
     query: jax.Array | None = None,
     fetched: Fetched | None = None,
+    picks: Picks | jax.Array | None = None,
 ) -> tuple[Context, Picks | None]:
     """Bring together the past that the next chunk attends to (WorldKV, World Retrieval).
 
@@ -107,25 +109,34 @@ def recall(
         cameras: ``[B, F, 4, 4]`` camera-to-world poses of the chunk, OpenCV axes.
         query: mean queries ``[L, B, N, H]`` of the chunk, for the attention rule only.
         fetched: what `prefetch` brought for this chunk.
+        picks: instead of the rule's choice, chunk ids int32 ``[B, K]`` of your own, nearest first and -1 for none, or
+            what another memory of the same chunks picked. `locate` says which are left out.
 
     Returns:
         The context, and which chunks were picked (``None`` without a bank).
 
     Raises:
-        ValueError: cameras of another shape, no query for the attention rule, or a host tier inside jit.
+        ValueError: cameras or picks of another shape, no query for the attention rule, or a host tier inside jit.
     """
     check_cameras(cameras, memory.layout)
+    ids = picks.chunks if isinstance(picks, Picks) else picks
+    if ids is not None:
+        _check_ids(ids, memory.layout)
     if is_explicit(memory, cameras):
-        return recall_along(_recall, memory, cameras, {"query": query, "fetched": fetched})
-    return _recall(memory, cameras, query=query, fetched=fetched)
+        return recall_along(_recall, memory, cameras, {"query": query, "fetched": fetched, "ids": ids})
+    return _recall(memory, cameras, query=query, fetched=fetched, ids=ids)
 
 
 @jax.named_scope("recall")
-def _recall(memory, cameras, *, query, fetched):
+def _recall(memory, cameras, *, query, fetched, ids):
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
-        picks = select(memory.bank.index, memory.chunk, cameras, query, memory.bank.layout)
+        bank = memory.bank
+        if ids is None:
+            picks = select(bank.index, memory.chunk, cameras, query, bank.layout)
+        else:
+            picks = locate(bank.index, memory.chunk, ids, bank.layout)
         fetched = memory.bank.fetch(picks, memory.window)
     context = assemble(
         memory.window, memory.chunk, fetched, window_layout=memory.layout.window, bank_layout=memory.bank.layout
@@ -175,7 +186,50 @@ def _remember(memory, own, cameras):
         window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
     else:
         window, bank = memory.bank.store(memory.window, own, cameras, memory.chunk, layout.window)
-    return memory.replace(window=window, bank=bank, chunk=memory.chunk + 1)
+    return memory.replace(window=window, bank=bank, chunk=_next(memory.chunk))
+
+
+@functools.partial(jax.jit, inline=True)  # outside of jit the 1 alone would be sent to the device
+def _next(chunk: jax.Array) -> jax.Array:
+    return chunk + 1
+
+
+def reset(memory: WorldMemory, done: jax.Array) -> WorldMemory:
+    """Let a memory forget everything where ``done``; works under jit, and writes counter and index alone.
+
+    The worlds of one memory share a counter. Worlds that begin and end by themselves are memories of one world each,
+    stacked: `recall` and `remember` under `jax.vmap`, ``done`` with one flag for each. What was remembered stays
+    behind the valid rows until it is written over: a world that has become NaN needs a memory made anew.
+
+    Args:
+        memory: the memory, or a stack of them.
+        done: bool, of the shape of ``memory.chunk``.
+
+    Raises:
+        ValueError: flags of another shape, or a bank outside of jit's reach.
+    """
+    if done.shape != memory.chunk.shape:
+        raise ValueError(
+            f"done has shape {done.shape}, expected {memory.chunk.shape}, one flag for each memory: worlds that are "
+            "reset one by one are memories of one world each, stacked and called under jax.vmap"
+        )
+    if not memory.jittable:
+        raise ValueError("only a memory with its bank on the device is reset in place; make a new one")
+    bank = memory.bank
+    if bank is not None:
+        index = bank.index._replace(chunks=jnp.where(done[..., None], -1, bank.index.chunks))
+        bank = bank.replace(index=index)
+    return memory.replace(bank=bank, chunk=jnp.where(done, 0, memory.chunk))
+
+
+def _check_ids(ids: jax.Array, layout: Layout) -> None:
+    if layout.bank is None:
+        raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so it takes no picks")
+    expected = layout.worlds, layout.bank.retrieval.chunks
+    if ids.shape != expected or ids.dtype != jnp.int32:
+        raise ValueError(
+            f"picks are {ids.dtype}{list(ids.shape)}, expected chunk ids int32{list(expected)}, -1 for none"
+        )
 
 
 def check_cameras(cameras: jax.Array, layout: Layout) -> None:

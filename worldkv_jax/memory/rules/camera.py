@@ -87,7 +87,7 @@ class CameraDistance(CameraRule):
             end = jnp.arccos(jax.lax.stop_gradient(jnp.clip(cosine, -1, 1)))
             rotation = jnp.where(inside, jnp.arccos(jnp.where(inside, cosine, 0.0)), end)
         else:
-            rotation = rotation_angle(index[:, 3:].reshape(-1, 3, 3), query[3:].reshape(3, 3))
+            rotation = rotation_angle(index[:, 3:].reshape(-1, 3, 3), query[3:].reshape(1, 3, 3))
         return translation, rotation
 
     def _weigh(self, translation, rotation, index, valid):
