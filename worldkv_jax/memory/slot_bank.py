@@ -79,7 +79,9 @@ class SlotBank(flax.struct.PyTreeNode):
         slots = self.slots
         if where is not None:
             target = tier_sharding(world_sharding(jax.tree.leaves(span)[0]), self.layout.config.tier)
-            worlds = tuple(jax.device_put(_world(span, np.int32(b)), target) for b in range(self.layout.worlds))
+            worlds = tuple(
+                jax.device_put(_world(span, jax.device_put(np.int32(b))), target) for b in range(self.layout.worlds)
+            )
             slots = (*slots[:where], worlds, *slots[where + 1 :])
         return window, self.replace(index=index, slots=slots, offered=self.offered + 1)
 

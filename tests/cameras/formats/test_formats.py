@@ -213,6 +213,16 @@ def test_damage_is_named_or_harmless(tmp_path_factory, name, data):
             assert str(folder) in str(error)
 
 
+def test_images_of_one_number_are_named_with_their_folder(tmp_path):
+    place = write_cameras(tmp_path / "model", cameras(), format="colmap")
+    images = place / "images.txt"
+    lines = [line for line in images.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    first, second = (line.split()[-1] for line in lines[:2])
+    images.write_text(images.read_text().replace(second, f"0{first}"))
+    with pytest.raises(ValueError, match=f"{place}: .*have one number"):
+        read_cameras(place)
+
+
 @given(st.text(alphabet='0123456789 .-e\n{}[]",:abc#', max_size=300), st.sampled_from([*FORMATS]))
 def test_any_text_is_a_path_or_refused_by_name(tmp_path_factory, text, format):
     place = tmp_path_factory.getbasetemp() / "any.json"

@@ -48,7 +48,10 @@ def read(path: Path) -> CameraFile:
     lenses = _read_lenses(check_file(folder / "cameras.txt", "COLMAP's lenses (cameras.txt)"))
     images = _read_images(check_file(folder / "images.txt", "COLMAP's images (images.txt)"))
     names = [name for _, _, name in images]
-    order, notes = by_name(names)
+    try:
+        order, notes = by_name(names)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
     rows, used = np.array([images[i][0] for i in order]), [images[i][1] for i in order]
     missing = sorted(set(used) - lenses.keys())
     if missing:
