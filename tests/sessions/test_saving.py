@@ -276,13 +276,45 @@ def test_damage_is_named(name, says, tmp_path):
 
 def test_a_changed_number_is_found(tmp_path):
     session = tiny_session(CONFIGS["device"], LENGTH)
-    grow(session, tmp_path, 3)
-    array = next((tmp_path / "arrays").iterdir())
+    grow(session, tmp_path, 5)
+    folder = WorldFolder(tmp_path)
+    array = tmp_path / "arrays" / (folder.manifest.stored[2][0]["keys"].sha256 + ".npy")
     bits = bytearray(array.read_bytes())
     bits[-1] ^= 1
     array.write_bytes(bits)
-    with pytest.raises(ValueError, match="was changed"):
-        WorldFolder(tmp_path).verify()
+    for look in (folder.verify, lambda: session.restore(tmp_path)):
+        with pytest.raises(ValueError, match="was changed"):
+            look()
+
+
+def test_a_world_without_frames_goes_on_without_them(tmp_path):
+    without, session = (tiny_session(CONFIGS["device"], LENGTH, decode=decode) for decode in (False, True))
+    grow(without, tmp_path, 4)
+    want, _ = roll(without, without.start(), seed=3)
+    assert_same(roll(without, without.restore(tmp_path), seed=3)[0], want[4:])
+    with pytest.raises(ValueError, match="was made without frames"):
+        session.restore(tmp_path)
+    made, _ = roll(session, session.restore(tmp_path, at=0), seed=3)
+    assert made[-1].frames is not None
+
+
+def test_another_branch_is_refused(tmp_path):
+    session = tiny_session(CONFIGS["device"], LENGTH)
+    grow(session, tmp_path, 4)
+    _, other = roll(session, session.start(), views(LENGTH, seed=8)[:5], seed=3)
+    with pytest.raises(ValueError, match="the world is another branch"), session.saving(tmp_path, every=1) as saver:
+        roll(session, other, views(LENGTH, seed=8)[5:], seed=3, keeper=saver)
+    assert WorldFolder(tmp_path).manifest.end == 4
+
+
+def test_drafts_of_a_writer_that_was_killed_go(tmp_path):
+    session = tiny_session(CONFIGS["device"], LENGTH)
+    grow(session, tmp_path, 3)
+    drafts = [tmp_path / "world.draft-0123.json", tmp_path / "arrays" / "a.draft-0123.npy"]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    with writing(tmp_path):
+        assert not any(draft.exists() for draft in drafts)
 
 
 def test_without_room_the_rollout_goes_on_and_the_saving_stops(tmp_path, monkeypatch):

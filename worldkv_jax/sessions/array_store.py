@@ -13,7 +13,6 @@ import numpy as np
 from worldkv_jax.media.files import make_folder, replacing
 
 _SUFFIX = ".npy"
-_DRAFTS = "*.draft-*"
 _HASHED_AT_ONCE = 1 << 24
 
 
@@ -67,36 +66,28 @@ class ArrayStore:
         return ref
 
     def get(self, ref: ArrayRef) -> np.ndarray:
-        """Read an array; its bytes come from the file as they are used.
+        """Read an array, and compare its checksum.
 
         Raises:
             FileNotFoundError: it is not there.
-            ValueError: it is truncated, or another array than was named.
+            ValueError: it is truncated, or not what was written.
         """
         path = self._path(ref)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: the world is not whole; take a copy of it")
         stored = plain_dtype(ref.dtype)
         try:
-            # A mapped file must not be empty.
-            array = np.load(path, mmap_mode="r" if ref.nbytes else None, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"{path} is damaged ({error}); take a copy of the world") from None
         if array.dtype != stored or array.shape != ref.shape:
             raise ValueError(
                 f"{path} holds {array.dtype} {array.shape}, expected {stored} {ref.shape}; take a copy of the world"
             )
-        return array.view(jnp.dtype(ref.dtype))
-
-    def check(self, ref: ArrayRef) -> None:
-        """Read an array whole and compare its checksum.
-
-        Raises:
-            OSError: it is not there.
-            ValueError: it is not what was written.
-        """
-        if describe_array(self.get(ref)) != ref:
-            raise ValueError(f"{self._path(ref)} was changed: its checksum is another; take a copy of the world")
+        array = array.view(jnp.dtype(ref.dtype))
+        if describe_array(array) != ref:
+            raise ValueError(f"{path} was changed: its checksum is another; take a copy of the world")
+        return array
 
     def share(self, ref: ArrayRef, other: "ArrayStore") -> None:
         """Give an array to another store, as a second name of the same file where the file system can."""
@@ -113,7 +104,7 @@ class ArrayStore:
             other.put(self.get(ref))
 
     def sweep(self, keep: Iterable[ArrayRef]) -> int:
-        """Remove what is not named, and drafts of writers that were killed; return the bytes that are free again."""
+        """Remove what is not named; return the bytes that are free again."""
         names = {ref.sha256 + _SUFFIX for ref in keep}
         freed = 0
         for path in [*self.folder.glob("*" + _SUFFIX)]:
@@ -121,11 +112,6 @@ class ArrayStore:
                 freed += path.stat().st_size
                 path.unlink()
         return freed
-
-    def remove_drafts(self) -> None:
-        """Remove the drafts of writers that were killed; for who alone may write."""
-        for path in self.folder.glob(_DRAFTS):
-            path.unlink()
 
     def _path(self, ref: ArrayRef) -> Path:
         return self.folder / (ref.sha256 + _SUFFIX)

@@ -60,7 +60,13 @@ class WorldSaver:
         return world
 
     def __call__(self, index: int, chunk: ChunkInput, world: World) -> None:
-        """Take note of a chunk that is begun, see `worldkv_jax.rollout.Watch`."""
+        """Take note of a chunk that is begun, see `worldkv_jax.rollout.Watch`.
+
+        Raises:
+            ValueError: the world that goes on is another branch than the folder's.
+        """
+        if self._defect is not None:
+            raise self._defect
         if self.failed is not None:
             return
         self._given.append((index, chunk))
@@ -83,7 +89,7 @@ class WorldSaver:
         """Wait until all is written.
 
         Raises:
-            ValueError: what is written does not fit, which is a defect.
+            ValueError: the world that went on is another branch than the folder's.
         """
         self._jobs.put(None)
         self._thread.join()

@@ -154,7 +154,7 @@ class WorldFolder:
         """
         refs = set(self.manifest.refs())
         for ref in refs:
-            self.store.check(ref)
+            self.store.get(ref)
         return len(refs)
 
     def bytes_by_part(self) -> dict[str, int]:
@@ -197,7 +197,8 @@ def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterat
     with _lock(path / "lock"):
         manifest = read_manifest(path) if has_world(path) else new
         folder = WorldFolder(path, manifest)
-        folder.store.remove_drafts()
+        for draft in [*path.glob("*.draft-*"), *folder.store.folder.glob("*.draft-*")]:
+            draft.unlink()  # of a writer that was killed
         yield folder
 
 

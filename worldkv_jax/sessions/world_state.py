@@ -45,25 +45,30 @@ def restore(
         params: its parameters.
         fresh: a world that remembers nothing yet, whose sizes and places it takes; it is consumed.
         state: what `state_of` named.
-        chunks: by slot what `chunk_arrays` named, of each world.
+        chunks: by slot the named arrays of the stored chunk, of each world.
         read: reads an array.
         example: what a chunk is given, for models whose carry only takes its shape with the first one.
         decode: whether frames are wanted; without, the decoder's state is left out.
         elsewhere: where arrays go that a fresh world does not have; by default to the device of the parameters.
 
     Raises:
-        ValueError: arrays that do not fit; names all that do not.
+        ValueError: arrays that do not fit; names all that do not. Or frames are wanted of a world that was made
+            without: its video could only begin anew.
     """
     names = state.keys()
     wanted = _below("carry", names)
     carry = _grown(fresh.carry, wanted, lambda carry: _next_carry(backbone, params, fresh, carry, example))
-    decoder = None
-    if decode and (wanted := _below("decoder", names)):
-        worlds = fresh.memory.layout.worlds
+    decoder, worlds = None, fresh.memory.layout.worlds
+    if not decode:
+        state = {name: ref for name, ref in state.items() if not name.startswith("decoder")}
+    elif wanted := _below("decoder", names):
         first = _first_decoder(backbone, params, worlds)
         decoder = _grown(first, wanted, lambda state: decoded_shapes(backbone, params, worlds, state)[1])
-    else:
-        state = {name: ref for name, ref in state.items() if not name.startswith("decoder")}
+    elif int(read(state["position"])) and jax.tree.leaves(decoded_shapes(backbone, params, worlds, None)[1]):
+        raise ValueError(
+            "the world was made without frames, so that its video cannot go on: open the model without them "
+            "(decode=False, --no-decode), or make the world again"
+        )
     like = _parts(fresh, carry, decoder)
     index = like["index"]
     if index is not None and "index/chunks" in state:
@@ -73,13 +78,13 @@ def restore(
     elsewhere = place_like(params, jnp.int32(0)).sharding if elsewhere is None else elsewhere
 
     def load(path, leaf):
-        array = np.array(read(state[_name(path)]))
+        array = read(state[_name(path)])
         return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else elsewhere)
 
     loaded = jax.tree.map_with_path(load, like)
     memory = fresh.memory.replace(window=loaded["window"], chunk=loaded["chunk"])
     if memory.bank is not None:
-        spans = {slot: _spans(memory.bank.layout, slot, worlds, read) for slot, worlds in chunks.items()}
+        spans = {slot: _spans(memory.bank.layout, slot, refs, read) for slot, refs in chunks.items()}
         index = jax.tree.map(_over, index, loaded["index"])
         bank = memory.bank.filled(index, spans, memory.window, int(memory.chunk))
         memory = memory.replace(bank=bank)
@@ -105,7 +110,7 @@ def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chu
         )
 
     def load(path, leaf):
-        array = np.array(read(given[_name(path)]))
+        array = read(given[_name(path)])
         # As bound to a device as what the session itself gives: else the step would be compiled again.
         bound = isinstance(leaf, jax.Array) and leaf.committed
         return jax.device_put(array, leaf.sharding) if bound else jnp.asarray(array)
@@ -194,9 +199,6 @@ def _spans(layout, slot: int, worlds: list[Mapping[str, ArrayRef]], read: Read) 
     if len(worlds) != layout.worlds:
         raise ValueError(f"slot {slot} has chunks of {len(worlds)} worlds, expected {layout.worlds}")
     return tuple(
-        jax.tree.map_with_path(
-            lambda path, _: np.array(read(refs[_name(path)])),  # noqa: B023
-            like,
-        )
+        jax.tree.map_with_path(lambda path, _: read(refs[_name(path)]), like)  # noqa: B023
         for refs in worlds
     )
