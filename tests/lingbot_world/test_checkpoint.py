@@ -74,9 +74,10 @@ def test_other_models_are_refused(change, settings, says):
         DIT.configure(shapes, {"num_heads": 4} | settings)
 
 
-def test_a_released_folder_has_three_networks():
+def test_a_released_folder_has_three_networks_and_may_have_a_tiny_decoder():
     assert FORMAT.name == "lingbot-world-fast"
-    assert [component.name for component in FORMAT.components] == ["dit", "vae", "text_encoder"]
+    optional = {component.name: component.optional for component in FORMAT.components}
+    assert optional == {"dit": False, "vae": False, "text_encoder": False, "taehv": True}
 
 
 @pytest.mark.parametrize("place", ["lingbot_world_fast", "transformer", "."])
