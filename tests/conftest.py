@@ -43,3 +43,10 @@ def pytest_collection_modifyitems(config, items):
 def assets(request) -> Path:
     """The folder of real inputs, for tests that are marked so."""
     return request.config.getoption("--assets")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def release_programs():
+    """Let go of compiled programs after each file: a process has room for so many, and some gigabytes for them."""
+    yield
+    jax.clear_caches()
