@@ -12,6 +12,7 @@ from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
+from worldkv_jax.sessions.versions import check_format
 
 _FORMAT = "worldkv-jax session"
 _VERSION = 1
@@ -115,10 +116,7 @@ def read_session(path: str | os.PathLike) -> SessionFile:
         found, version = data.pop("format"), data.pop("version")
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is no session file ({error}); `worldkv rollout --session` writes one") from None
-    if found != _FORMAT or not isinstance(version, int):
-        raise ValueError(f"{path} is a {found!r} of version {version!r}, expected a {_FORMAT!r}")
-    if version > _VERSION:
-        raise ValueError(f"{path} has format {version}, and this program reads up to {_VERSION}: update worldkv-jax")
+    check_format(path, found, version, expected=_FORMAT, newest=_VERSION)
     try:
         answers = data.pop("answers")
         data["latents"] = tuple(data["latents"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from worldkv_jax.media.files import replacing
 from worldkv_jax.sessions.array_store import ArrayRef
+from worldkv_jax.sessions.versions import check_format
 
 FILE_NAME = "world.json"
 _FORMAT = "worldkv-jax world"
@@ -100,10 +101,7 @@ def read_manifest(folder: Path) -> WorldManifest:
         found, version = data.pop("format"), data.pop("version")
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); take a copy of the world") from None
-    if found != _FORMAT or not isinstance(version, int):
-        raise ValueError(f"{path} is a {found!r} of version {version!r}, expected a {_FORMAT!r}")
-    if version > _VERSION:
-        raise ValueError(f"{path} has format {version}, and this program reads up to {_VERSION}: update worldkv-jax")
+    check_format(path, found, version, expected=_FORMAT, newest=_VERSION)
     try:
         return WorldManifest(
             identity=dict(data["identity"]),
