@@ -7,11 +7,12 @@ from worldkv_jax.memory.exporting import register
 from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.meshes import shardings
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, profile
+from worldkv_jax.memory.pruning import CompressionRule
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_room
 from worldkv_jax.memory.rules import RULES, AttentionScore, CameraDistance, ViewCoverage, ViewOverlap
-from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, reset
+from worldkv_jax.memory.spans import KVSpan, KVSpec, TimeShift
+from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, reset, select
 
 __all__ = [
     "DEFAULT",
@@ -22,6 +23,7 @@ __all__ = [
     "BankConfig",
     "CameraDistance",
     "CompressionConfig",
+    "CompressionRule",
     "Context",
     "KVSpan",
     "KVSpec",
@@ -29,6 +31,7 @@ __all__ = [
     "Picks",
     "RetrievalConfig",
     "Rule",
+    "TimeShift",
     "ViewCoverage",
     "ViewOverlap",
     "WorldMemory",
@@ -38,6 +41,7 @@ __all__ = [
     "recall",
     "remember",
     "reset",
+    "select",
     "shardings",
 ]
 
