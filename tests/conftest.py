@@ -1,4 +1,4 @@
-"""Shared settings of all tests: eight CPU devices, strict dtypes, the place of the goldens."""
+"""Shared settings of all tests: eight CPU devices, strict dtypes and ranks, the place of the goldens."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,7 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_addoption(parser):

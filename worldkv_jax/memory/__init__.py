@@ -1,6 +1,7 @@
 """World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
 
 from worldkv_jax.memory.attending import attend
+from worldkv_jax.memory.checking import check_rule
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context
 from worldkv_jax.memory.exporting import register
@@ -37,6 +38,7 @@ __all__ = [
     "WorldMemory",
     "attend",
     "check_room",
+    "check_rule",
     "profile",
     "recall",
     "remember",

@@ -13,6 +13,7 @@ class CommittedSpan(NamedTuple):
 
     span: KVSpan
     cameras: jax.Array  # [B, F, 4, 4]
+    scores: jax.Array | None = None  # [L, B, T], for compression rules that want them, see `remember`
 
 
 class ChunkInput(NamedTuple):
