@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ports.wan.nn.layers import along_last
+
 PATCH = 4  # pixels along one side of a latent cell
 CHANNELS = 20
 PARAMETERS = 3 * PATCH**2 * (CHANNELS + 1) + CHANNELS
@@ -34,12 +36,15 @@ def fit_codec(frames: np.ndarray) -> Codec:
 
 def encode(codec: Codec, frames: jax.Array) -> jax.Array:
     """Encode frames ``[..., h, w, 3]`` in [0, 1] to latents ``[..., h / 4, w / 4, 20]``."""
-    return (_to_patches(frames) - codec.mean) @ codec.basis / codec.scale
+    patches = _to_patches(frames)
+    latents = (patches - along_last(codec.mean, patches)) @ codec.basis
+    return latents / along_last(codec.scale, latents)
 
 
 def decode(codec: Codec, latents: jax.Array) -> jax.Array:
     """Decode latents ``[..., h / 4, w / 4, 20]`` to frames ``[..., h, w, 3]``, clipped to [0, 1]."""
-    patches = (latents * codec.scale) @ codec.basis.T + codec.mean
+    patches = (latents * along_last(codec.scale, latents)) @ codec.basis.T
+    patches = patches + along_last(codec.mean, patches)
     *lead, rows, cols, _ = patches.shape
     pixels = jnp.swapaxes(patches.reshape(*lead, rows, cols, PATCH, PATCH, 3), -4, -3)
     return jnp.clip(pixels.reshape(*lead, rows * PATCH, cols * PATCH, 3), 0, 1)

@@ -75,7 +75,7 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     origin = poses[:, None, None, :3, 3]
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
-    half = jnp.array([HALF_SIDE, HALF_HEIGHT, HALF_SIDE])
+    half = jnp.array([[[[HALF_SIDE, HALF_HEIGHT, HALF_SIDE]]]])  # of the rank of the rays
     reach = (away * half - origin) / safe  # ray length to the plane of each axis, [F, h, w, 3]
     to_wall = jnp.minimum(reach[..., 0], reach[..., 2])
     depth = jnp.minimum(to_wall, reach[..., 1])  # z of a ray is 1
@@ -83,8 +83,9 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     wall = _sample_walls(room.walls, *_wall_coordinates(hit, away, reach[..., 0] < reach[..., 2]))
     tiles = jnp.sin(1.5 * jnp.pi * hit[..., 0]) * jnp.sin(1.5 * jnp.pi * hit[..., 2])
     blend = jax.nn.sigmoid(12 * tiles)[..., None]
-    floor = room.surfaces[0] * blend + room.surfaces[1] * (1 - blend)
-    flat = jnp.where(direction[..., 1:2] > 0, floor, room.surfaces[2])
+    light, dark, ceiling = (colour[None, None, None] for colour in room.surfaces)
+    floor = light * blend + dark * (1 - blend)
+    flat = jnp.where(direction[..., 1:2] > 0, floor, ceiling)
     return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall), depth
 
 

@@ -50,7 +50,7 @@ class Wrong:
     ("fault", "says"),
     [
         ("rank", r"describe gives float32\[1, 3\], expected one float32\[D\]"),
-        ("cell", r"describe_query\(float32\[3, 4, 4\], None\) raises AttributeError: .*'cell'"),
+        ("cell", r"describe_query\(float32\[3, 4, 4\], None\) raises AttributeError: .*cell"),
         ("column", r"score\(.*\) gives float32\[5, 1\], expected float32\[5\]"),
         ("whole", r"gives int32\[5\], expected float32\[5\]"),
     ],

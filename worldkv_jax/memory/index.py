@@ -10,6 +10,9 @@ from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import choose, distances_between
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, carries_arrays, with_arrays
 
+FARTHEST = float(jnp.finfo(jnp.float32).max)
+"""Score of a chunk that was not found: the largest number and not infinity, which is an error in a strict mode."""
+
 
 class Index(NamedTuple):
     """What retrieval knows of the stored chunks; always on the device, whatever tier holds them."""
@@ -23,7 +26,7 @@ class Picks(NamedTuple):
 
     slots: jax.Array  # [B, K] int32 bank slots
     chunks: jax.Array  # [B, K] int32 chunk ids, -1 beyond `count`
-    scores: jax.Array  # [B, K] float32, lower is nearer, infinite beyond `count`
+    scores: jax.Array  # [B, K] float32, lower is nearer, `FARTHEST` beyond `count`
     count: jax.Array  # int32, chunks really found
 
 
@@ -76,7 +79,7 @@ def pick(
     slots, scores = jax.vmap(one_world, in_axes=in_axes)(view, query, index.descriptions)
     count = jnp.minimum(valid.sum(dtype=jnp.int32), retrieval.chunks)
     found = jnp.arange(retrieval.chunks, dtype=jnp.int32)[None] < count
-    return Picks(slots, jnp.where(found, index.chunks[slots], -1), scores, count)
+    return Picks(slots, jnp.where(found, index.chunks[slots], -1), jnp.where(found, scores, FARTHEST), count)
 
 
 def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -> Picks:
@@ -92,7 +95,7 @@ def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -
     slots, ids = (jnp.take_along_axis(x, first, axis=-1) for x in (jnp.argmax(same, axis=-1).astype(jnp.int32), ids))
     count = found.sum(axis=-1, dtype=jnp.int32).min()
     kept = jnp.arange(ids.shape[1], dtype=jnp.int32)[None] < count
-    return Picks(slots, jnp.where(kept, ids, -1), jnp.where(kept, jnp.float32(0), jnp.inf), count)
+    return Picks(slots, jnp.where(kept, ids, -1), jnp.where(kept, jnp.float32(0), FARTHEST), count)
 
 
 def _candidates(index: Index, chunk: jax.Array, layout: BankLayout) -> jax.Array:
