@@ -1,5 +1,6 @@
 """What a bank makes of a finished chunk, whatever memory it is in."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -68,6 +69,7 @@ def advance(window: Window, finished: Finished, *, window_layout: WindowLayout) 
     return window._replace(drafts=Drafts(view, scores))
 
 
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
 def digest(
     window: Window, finished: Finished, *, window_layout: WindowLayout, bank_layout: BankLayout
 ) -> tuple[Window, Digest, jax.Array | bool]:
