@@ -1,21 +1,48 @@
-"""Optional parts of the package: a library that is missing is said with the extra that installs it."""
+"""Optional parts of the package: which extra installs a library that is missing."""
 
 import contextlib
 from collections.abc import Iterator
 
+EXTRAS = {
+    "aiohttp": "play",
+    "PIL": "media",
+    "dm_pix": "eval",
+    "filelock": "cli",
+    "ftfy": "text",
+    "google_crc32c": "checkpoints",
+    "gymnasium": "gym",
+    "imageio": "media",
+    "imageio_ffmpeg": "media",
+    "matplotlib": "media",
+    "msgpack": "play",
+    "optax": "train",
+    "orbax": "checkpoints",
+    "prometheus_client": "play",
+    "safetensors": "checkpoints",
+    "tensorstore": "checkpoints",
+    "tokenizers": "text",
+}
+"""The extra that brings each library."""
+
+
+def advice(error: ImportError) -> str | None:
+    """Say how to install what is missing; ``None`` for a library that no extra brings."""
+    library = (error.name or "").split(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or library not in EXTRAS:
+        return None
+    return f"pip install 'worldkv-jax[{EXTRAS[library]}]', or [all] for everything"
+
 
 @contextlib.contextmanager
-def extra(name: str) -> Iterator[None]:
-    """Import what an extra of the package installs.
+def told() -> Iterator[None]:
+    """Import libraries that may be missing.
 
     Raises:
-        ModuleNotFoundError: it is missing; the text says how to install it.
+        ModuleNotFoundError: one is; the text says how to install it.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("worldkv_jax", "kernels_pallas", "checkpoints", "ports"):
+        if (how := advice(error)) is None or "pip install" in str(error):
             raise
-        raise ModuleNotFoundError(
-            f"this needs {error.name}, which is not installed: pip install 'worldkv-jax[{name}]'", name=error.name
-        ) from None
+        raise ModuleNotFoundError(f"{error.name} is not installed: {how}", name=error.name) from None

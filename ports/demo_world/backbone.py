@@ -1,7 +1,6 @@
 """The demo world as a Backbone: what the memory and the rollout see of it."""
 
 import dataclasses
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from ports.demo_world.model import (
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.weights import load_weights, read_config
+from ports.demo_world.weights import load_weights, read_config, shipped_weights
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify, unpatchify
 from ports.wan.nn.stack import attention_queries, keys_and_values
@@ -121,4 +120,4 @@ class DemoWorld:
 
 
 def _weights_file(path: Path | str | None) -> Path:
-    return Path(str(files("checkpoints") / "demo_world.safetensors")) if path is None else Path(path)
+    return shipped_weights() if path is None else Path(path)

@@ -4,14 +4,20 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+
+from worldkv_jax.entry_points import hidden_by
+from worldkv_jax.extras import told
+
+with told():
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import save
 
 from ports.demo_world.codec import CHANNELS, PATCH, Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
@@ -28,6 +34,18 @@ def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> N
         tensors[_MODEL + ".".join(str(k.key) for k in keys)] = np.asarray(leaf, np.float16)
     with replacing(path) as draft:
         draft.write_bytes(save(tensors, metadata={"config": json.dumps(dataclasses.asdict(config))}))
+
+
+def shipped_weights() -> Path:
+    """Return the file that comes with the package.
+
+    Raises:
+        FileNotFoundError: another package of the same name hides the one with the file.
+    """
+    path = Path(str(files("checkpoints") / "demo_world.safetensors"))
+    if not path.is_file() and (hidden := hidden_by("checkpoints")):
+        raise FileNotFoundError(f"{path} is not there: {hidden}; start elsewhere, or rename it")
+    return path
 
 
 def read_config(path: Path) -> DemoConfig:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.extras import extra
+from worldkv_jax.extras import told
 
-with extra("gym"):
+with told():
     from gymnasium import spaces
 
 Steer = Callable[[Any], Any]

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.extras import extra
+from worldkv_jax.extras import told
 from worldkv_jax.sessions.session import Session
 
-with extra("gym"):
+with told():
     from gymnasium import spaces
 
 

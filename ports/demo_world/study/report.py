@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from importlib.resources import files
 from pathlib import Path
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
@@ -15,6 +14,7 @@ from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
+from ports.demo_world.weights import shipped_weights
 from worldkv_jax.media.figures import save_figure
 from worldkv_jax.media.files import replacing
 from worldkv_jax.sessions.provenance import describe_machine
@@ -54,7 +54,7 @@ class Plan:
 
 def run_study(plan: Plan, out: Path, checkpoint: Path | None) -> list[Path]:
     """Measure what ``out`` does not hold yet and write the report; return its files."""
-    path = Path(str(files("checkpoints") / "demo_world.safetensors")) if checkpoint is None else checkpoint
+    path = shipped_weights() if checkpoint is None else checkpoint
     backbone, params = DemoWorld.load(path)
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha), out / "runs")
