@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 EXTRAS = {
-    "aiohttp": "play",
     "PIL": "media",
     "dm_pix": "eval",
     "filelock": "cli",
@@ -14,10 +13,8 @@ EXTRAS = {
     "imageio": "media",
     "imageio_ffmpeg": "media",
     "matplotlib": "media",
-    "msgpack": "play",
     "optax": "train",
     "orbax": "checkpoints",
-    "prometheus_client": "play",
     "safetensors": "checkpoints",
     "tensorstore": "checkpoints",
     "tokenizers": "text",

@@ -130,9 +130,7 @@ def test_weights_of_both_rules_travel_beside_the_memory():
     rule, finder = Learned(direction), LearnedRetrieval(jnp.eye(6)[:, :3])
     config = worldkv(rule=finder, chunks=1, sink_frames=0, compression=wm.CompressionConfig(keep_tokens=5, rule=rule))
     memory = wm.WorldMemory.create(config, SPEC, chunks=8)
-    take = jax.jit(
-        lambda memory, own, view, rules: wm.remember(memory, own, view, rule=rules[0], compression_rule=rules[1])
-    )
+    take = jax.jit(wm.remember)
     views = jax.random.normal(jax.random.key(1), (8, 1, FRAMES, 6))
     for chunk in range(6):
         memory = take(memory, span(chunk), views[chunk], rule=finder, compression_rule=rule)

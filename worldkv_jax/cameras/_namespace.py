@@ -32,4 +32,11 @@ def product(a, b):
     """
     if namespace(a, b) is np:
         return a @ b
+    a, b = same_rank(a, b)
     return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
+
+
+def same_rank(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Give all arrays the rank of the largest, by leading axes of one."""
+    rank = max(array.ndim for array in arrays)
+    return tuple(array.reshape(*[1] * (rank - array.ndim), *array.shape) for array in arrays)
