@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.pruning import needs_scores
+from worldkv_jax.memory.retrieval import needs_query
 
 
 def check_view(view: Any, layout: Layout) -> None:
@@ -30,6 +31,19 @@ def check_view(view: Any, layout: Layout) -> None:
         raise ValueError(
             f"the view has the shapes {given}, expected {expected}: [worlds, frames of a chunk, ...] of all that the "
             "rule's `view` names"
+        )
+
+
+def check_query(query: jax.Array | None, layout: Layout) -> None:
+    """Raise ValueError for mean queries of another shape than a rule that looks at them needs."""
+    if query is None or layout.bank is None or not needs_query(layout.bank.retrieval.rule):
+        return
+    spec = layout.spec
+    expected = (spec.layers, layout.worlds, spec.heads, spec.head_dim)
+    if jnp.shape(query) != expected:
+        raise ValueError(
+            f"query has shape {jnp.shape(query)}, expected {expected}: mean queries [layers, worlds, heads, head dim]; "
+            "under grouped queries, the sum over the queries that share a head of keys"
         )
 
 

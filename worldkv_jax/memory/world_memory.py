@@ -24,7 +24,7 @@ from worldkv_jax.memory.room import check_known_room, count_lost
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, arrays_of
 from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.views import check_scores, check_view
+from worldkv_jax.memory.views import check_query, check_scores, check_view
 from worldkv_jax.memory.window import Window, empty_window
 
 BANKS: dict[str, type[Bank]] = {
@@ -132,6 +132,7 @@ def recall(
             host tier inside jit.
     """
     check_view(view, memory.layout)
+    check_query(query, memory.layout)
     ids = picks.chunks if isinstance(picks, Picks) else picks
     if ids is not None:
         _check_ids(ids, memory.layout)
@@ -171,6 +172,7 @@ def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, ru
     if memory.bank is None:
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so there is nothing to select")
     check_view(view, layout)
+    check_query(query, layout)
     others = {"query": query, "rules": _rules(layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_select, memory, view, others)
