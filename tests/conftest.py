@@ -12,7 +12,9 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_numpy_rank_promotion", "raise")
+
+STRICT_RANKS = ("cameras", "environments", "memory", "rollout")
+"""Folders whose tests broadcast no axis that is not there."""
 
 
 def pytest_addoption(parser):
@@ -44,6 +46,14 @@ def pytest_collection_modifyitems(config, items):
 def assets(request) -> Path:
     """The folder of real inputs, for tests that are marked so."""
     return request.config.getoption("--assets")
+
+
+@pytest.fixture(autouse=True)
+def strict_ranks(request):
+    """Let implicit leading axes be errors, in the folders that are held to it."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    with jax.numpy_rank_promotion("raise" if folder in STRICT_RANKS else "allow"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
