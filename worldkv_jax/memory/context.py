@@ -33,6 +33,7 @@ class Context(NamedTuple):
 def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
     """Pack sink and recent frames, with nothing retrieved."""
     sink, ring = valid_tokens(chunk * layout.spec.chunk_frames, layout)
+    window = move_sink(window, chunk, layout)
     return Context(concatenate([window.sink, window.ring]), sink + ring)
 
 
@@ -48,6 +49,7 @@ def assemble(
     size, near_frames = window_layout.spec.tokens_per_frame, window_layout.near_frames
     seen = chunk * window_layout.spec.chunk_frames
     sink, ring = valid_tokens(seen, window_layout)
+    window = move_sink(window, chunk, window_layout)
     retrieved = _flatten(_condition(fetched, chunk, bank_layout, near_frames=near_frames))
     found = fetched.picks.count * bank_layout.kept_tokens
     recent = latest(window, seen, near_frames, window_layout)
@@ -62,6 +64,14 @@ def assemble(
     chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
     length = jnp.where(any_found, sink + near_frames * size + found, sink + ring)
     return Context(concatenate([window.sink, chosen]), length, any_found if window_layout.hides_own else None)
+
+
+def move_sink(window: Window, chunk: jax.Array, layout: WindowLayout) -> Window:
+    """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
+    if layout.sink_reach is None or layout.spec.rope is None:
+        return window
+    shift = jnp.maximum(0, chunk * layout.spec.chunk_frames - layout.sink_reach)
+    return window._replace(sink=window.sink._replace(keys=layout.spec.rope.shift_time(window.sink.keys, shift)))
 
 
 def _condition(fetched: Fetched, chunk: jax.Array, layout: BankLayout, *, near_frames: int) -> KVSpan:
