@@ -60,7 +60,7 @@ class Context(NamedTuple):
 
 def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
     """Pack sink and recent frames, with nothing retrieved."""
-    return Context(_parts(window.sink, window.ring), _filled(chunk, layout))
+    return Context(_parts(_sink(window.sink, chunk, layout), window.ring), _filled(chunk, layout))
 
 
 def assemble(
@@ -71,17 +71,20 @@ def assemble(
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
     the order sink, ring, retrieved needs no packing.
     """
-    layouts = {"window_layout": window_layout, "bank_layout": bank_layout}
+    sink, layouts = (
+        _sink(window.sink, chunk, window_layout),
+        {"window_layout": window_layout, "bank_layout": bank_layout},
+    )
     if window_layout.far_frames:
         part, length, hides_own = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
-        return Context(_parts(window.sink, part), length, hides_own)
+        return Context(_parts(sink, part), length, hides_own)
     if isinstance(fetched.spans, KVSpan) or bank_layout.compression.at == "retrieval":
         part, length = _retrieved(chunk, fetched, **layouts)
     else:
         shift, length = _shift_and_length(chunk, fetched.picks, **layouts)
         ranks = bank_layout.retrieval.chunks
         part = Retrieved(tuple(fetched.spans[rank::ranks] for rank in range(ranks)), shift, bank_layout)
-    return Context(_parts(window.sink, window.ring, part), length)
+    return Context(_parts(sink, window.ring, part), length)
 
 
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
@@ -123,6 +126,18 @@ def _ring_and_retrieved(
     chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
     length = jnp.where(any_found, length - ring_rows + near_frames * size, sink_rows + ring_rows)
     return chosen, length, any_found if window_layout.hides_own else None
+
+
+def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Return the sink as it is attended to, which is where it lies unless it moves."""
+    return sink if layout.sink_reach is None else _moved(sink, chunk, layout)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _moved(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
+    shift = jnp.maximum(0, chunk * layout.spec.chunk_frames - layout.sink_reach)
+    return sink._replace(keys=layout.spec.rope.shift_time(sink.keys, shift))
 
 
 def _parts(*spans: KVSpan | Retrieved) -> tuple[KVSpan | Retrieved, ...]:
