@@ -71,10 +71,8 @@ def assemble(
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
     the order sink, ring, retrieved needs no packing.
     """
-    sink, layouts = (
-        _sink(window.sink, chunk, window_layout),
-        {"window_layout": window_layout, "bank_layout": bank_layout},
-    )
+    layouts = {"window_layout": window_layout, "bank_layout": bank_layout}
+    sink = _sink(window.sink, chunk, window_layout)
     if window_layout.far_frames:
         part, length, hides_own = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
         return Context(_parts(sink, part), length, hides_own)
