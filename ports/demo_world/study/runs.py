@@ -129,7 +129,7 @@ class Runner:
         )
 
     def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
-        """Return the generated frames ``[worlds, chunks, 3, 32, 48, 3]``."""
+        """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``."""
         backbone, params, tour = self.backbone, self.params, scenario.tour
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)

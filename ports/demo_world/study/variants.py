@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from ports.demo_world import renderer
 from ports.demo_world.demo.scenario import LAP
 from ports.demo_world.model import TOKENS
+from ports.demo_world.worlds.families import ROOMS
+from ports.demo_world.worlds.pinhole import intrinsics
 from worldkv_jax.cameras import field_of_view
 from worldkv_jax.memory import (
     BankConfig,
@@ -17,7 +18,7 @@ from worldkv_jax.memory import (
     ViewOverlap,
 )
 
-_FIELD = field_of_view(renderer.intrinsics(), (renderer.HEIGHT, renderer.WIDTH))
+_FIELD = field_of_view(intrinsics(*ROOMS.size), ROOMS.size)
 # What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
 OVERLAP = ViewOverlap(fov_degrees=_FIELD, near=0.3, far=2.0)
 COVERAGE = ViewCoverage(fov_degrees=_FIELD, near=0.3, far=2.0)
