@@ -1,5 +1,7 @@
 """The demo model generates with a memory exactly as it was trained without one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,17 @@ def test_memory_gives_what_masked_training_gives(world, past):
             got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
             np.testing.assert_allclose(patchify(got), want[:, noisy[i - chunks]], atol=2e-5)
         state = observe_chunk(backbone, params, state, ChunkInput(cameras), latents[:, cut])
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_one_model_fits_every_family(family):
+    backbone = DemoWorld(dataclasses.replace(CONFIG, world=family.name))
+    noise = np.random.default_rng(0).uniform(size=(2, *family.size, 3)).astype(np.float32)
+    params = DemoParams({}, codec.fit_codec(noise, cell=family.cell, channels=family.channels))
+    latents = backbone.encode(params, jnp.asarray(noise)[None, :1].repeat(3, axis=1))
+    assert latents.shape == (1, *backbone.latent_shape)
+    assert backbone.decode(params, latents, None)[0].shape == (1, 3, *family.size, 3)
+    assert patchify(latents).shape == (1, 3 * TOKENS, backbone.config.token_channels)
 
 
 def _poses(chunks):

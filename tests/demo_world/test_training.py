@@ -41,6 +41,9 @@ def test_interrupted_training_goes_on_bit_for_bit(tmp_path, world, past):
     run(tmp_path / "parts", 5, model, past=past)
     parts = run(tmp_path / "parts", 10, model, past=past)
     assert parts[0] == model
+    with pytest.raises(ValueError, match="holds another run") as error:
+        run(tmp_path / "parts", 10, dataclasses.replace(model, layers=2), past=past)
+    assert "layers=1, now 2" in str(error.value)
     jax.tree.map(np.testing.assert_array_equal, whole[1:], parts[1:])
     rows = list(csv.DictReader((tmp_path / "parts" / "curve.csv").open()))
     assert [row["step"] for row in rows] == ["5", "10"]

@@ -34,9 +34,15 @@ class Variant:
     name: str
     memory: MemoryConfig
     laps: int = 3
-    """Laps of the room: the tour, the first revisit and late ones."""
+    """Laps of the camera: the tour (taken as one), the first revisit and late ones."""
     lap: int = LAP
     """Chunks of one lap."""
+    arc: float = 360.0
+    """Degrees that a lap turns."""
+    cut: int | None = None
+    """Chunks after which the path is cut off."""
+    true_past: bool = False
+    """Remember the truth after each chunk instead of what was generated: a control without drift."""
     noise: tuple[float, float] = (0.0, 0.0)
     """How much the memory's cameras are off: standard deviations in degrees, and in units of a room 2 wide."""
     quick: bool = False
@@ -50,7 +56,7 @@ class Variant:
     @property
     def plain(self) -> bool:
         """Whether it is measured in the setting of the demo."""
-        return (self.laps, self.lap) == (3, LAP) and not any(self.noise)
+        return (self.laps, self.lap) == (3, LAP) and not any(self.noise) and not self.true_past
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

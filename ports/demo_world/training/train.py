@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from ports.demo_world.training.training_data import TRAIN_SEED, Past, sample_bat
 from ports.demo_world.weights import save_weights
 from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params
+from worldkv_jax.sessions.results import write_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,7 @@ def train(
         stop_at: stop after this step instead of the last one; the schedule stays that of all steps.
     """
     out.mkdir(parents=True, exist_ok=True)
+    _check_folder(out, config, model_config)
     family = model_config.family
     worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
     weights = jax.tree.map(jnp.asarray, _fit_codec(family, worlds))
@@ -148,6 +151,25 @@ def train(
         save_pytree(out / "state", state)
         save_weights(out / "demo_world.safetensors", model_config, weights, state.average)
         losses, since = [], time.time()
+
+
+def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> None:
+    """Keep beside the state what it was trained with, and refuse to go on otherwise.
+
+    Raises:
+        ValueError: the folder holds another run.
+    """
+    asked = dataclasses.asdict(config) | dataclasses.asdict(model_config)
+    del asked["report_every"]
+    path = out / "training.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        differ = [
+            f"{name}={kept.get(name)!r}, now {value!r}" for name, value in asked.items() if kept.get(name) != value
+        ]
+        if differ:
+            raise ValueError(f"{out} holds another run ({'; '.join(differ)}); ask for the same, or name another folder")
+    write_json(path, asked)
 
 
 def _fit_codec(family: Family, worlds: Any) -> codec.Codec:
