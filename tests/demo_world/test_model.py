@@ -17,7 +17,7 @@ from ports.demo_world.model import (
 )
 from ports.demo_world.training.objective import predict_flow
 from ports.demo_world.training.training_data import sample_batch, side_by_side
-from ports.demo_world.worlds.families import ROOMS
+from ports.demo_world.worlds.families import FAMILIES, ROOMS
 from ports.demo_world.worlds.pinhole import level_poses
 from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
