@@ -18,13 +18,13 @@ DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
 PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
 
-.PHONY: help demo lint types test slow test-all docs versions clean check-python
+.PHONY: help demo lint types test test-all docs versions clean check-python
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
-	@echo "make test      install into $(TEST_ENV) and run the tests, all but the slow ones"
-	@echo "make test-all  the tests, then the slow ones"
+	@echo "make test      install into $(TEST_ENV) and run the tests but for the slow ones, compiled quickly"
+	@echo "make test-all  the tests, then the slow ones, compiled as users compile: what CI runs"
 	@echo "make lint      check style and formatting with ruff"
 	@echo "make types     check types with pyright"
 	@echo "make docs      build the documentation into site/; a broken link is an error"
@@ -47,12 +47,9 @@ types: $(TEST_STAMP)
 test: $(TEST_STAMP)
 	@$(PYTEST) $(ARGS)
 
-slow: $(TEST_STAMP)
-	@$(PYTEST) --slow -m slow $(ARGS)
-
-test-all:
-	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory slow
+test-all: $(TEST_STAMP)
+	@$(PYTEST) --optimized $(ARGS)
+	@$(PYTEST) --optimized --slow -m slow $(ARGS)
 
 docs: $(TEST_STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(TEST_ENV)/bin/mkdocs build --strict --quiet

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
@@ -28,7 +29,7 @@ class Interval(NamedTuple):
         return None if self.low is None else (self.high - self.low) / 2
 
 
-def mean_interval(values, *, confidence: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Estimate a mean with Student's t interval.
 
     Args:
@@ -53,7 +54,7 @@ def mean_interval(values, *, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - reach, mean + reach, count)
 
 
-def paired_interval(values, others, *, confidence: float = 0.95) -> Interval:
+def paired_interval(values: ArrayLike, others: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Estimate the mean of ``values - others``, which were measured on the same worlds in the same order.
 
     What differs between worlds cancels, so this is far narrower than the two intervals suggest.

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 from worldkv_jax.media.files import replacing
@@ -16,14 +17,14 @@ PERSPECTIVES = ("1st_data", "3rd_data")
 
 
 def export_memory_test(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     model: str,
     name: str,
-    frames,
+    frames: ArrayLike,
     *,
     fps: float,
     mark: int,
-    truth=None,
+    truth: ArrayLike | None = None,
     perspective: str = "1st_data",
 ) -> list[Path]:
     """Write one video for MIND's memory metrics.
@@ -67,7 +68,14 @@ def export_memory_test(
 
 
 def export_mirror_test(
-    root: str | os.PathLike, model: str, name: str, videos, poses, *, fps: float, perspective: str = "1st_data"
+    root: str | os.PathLike[str],
+    model: str,
+    name: str,
+    videos: Sequence[ArrayLike],
+    poses: Sequence[ArrayLike],
+    *,
+    fps: float,
+    perspective: str = "1st_data",
 ) -> list[Path]:
     """Write videos of a path and its way back for MIND's scene consistency (``gsc``).
 

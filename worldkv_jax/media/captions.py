@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from worldkv_jax.media.frames import as_bytes, check_frames, enlarge
@@ -15,7 +16,7 @@ _PAPER, _INK, _QUIET_INK = (18, 20, 24), (245, 245, 245), (165, 172, 182)
 _SMALLEST, _LARGEST = 9, 30  # pixels of type; below 9 nothing is legible
 
 
-def label(frames, text: str, *, detail: str | Sequence[str] | None = None, scale: int = 1) -> np.ndarray:
+def label(frames: ArrayLike, text: str, *, detail: str | Sequence[str] | None = None, scale: int = 1) -> np.ndarray:
     """Put a caption strip above frames.
 
     Type is sized to the width of the frame; a line that is still too long is set smaller, then cut short.

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import validate_poses
 from worldkv_jax.media.files import replacing
@@ -40,7 +41,7 @@ STYLE = {
 def memory_figure(
     traces: Sequence[MemoryTrace],
     *,
-    poses,
+    poses: ArrayLike,
     phases: Sequence[str],
     focus: str | None = None,
     highlights: Sequence[int] | None = None,
@@ -129,7 +130,7 @@ def _unit(largest: float) -> tuple[int, str]:
     return 1024**power, ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
 
 
-def save_figure(path: str | os.PathLike, figure: Figure) -> Path:
+def save_figure(path: str | os.PathLike[str], figure: Figure) -> Path:
     """Write a figure to a PNG file, whole or not at all.
 
     Raises:

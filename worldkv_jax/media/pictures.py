@@ -19,7 +19,7 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def read_picture(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     upright: bool = True,
     background: tuple[int, int, int] = WHITE,

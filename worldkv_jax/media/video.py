@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from numpy.typing import ArrayLike
+
 from worldkv_jax.media.encoder import Encoder, remux
 from worldkv_jax.media.ffmpeg import program
 from worldkv_jax.media.files import free_name, replacing
@@ -15,7 +17,7 @@ from worldkv_jax.media.video_reading import read_video
 __all__ = ["VideoWriter", "read_video", "write_video", "writing_video"]
 
 
-def write_video(path: str | os.PathLike, frames, *, fps: float, scale: int = 1) -> Path:
+def write_video(path: str | os.PathLike[str], frames: ArrayLike, *, fps: float, scale: int = 1) -> Path:
     """Write frames to an mp4 file, whole or not at all.
 
     H.264 needs even sides: an odd one is extended by repeating its last row or column.
@@ -62,7 +64,7 @@ class VideoWriter:
 
 @contextmanager
 def writing_video(
-    path: str | os.PathLike, *, fps: float, scale: int = 1, keep_cut: bool = False
+    path: str | os.PathLike[str], *, fps: float, scale: int = 1, keep_cut: bool = False
 ) -> Iterator[VideoWriter]:
     """Offer a function that appends frames ``[n, h, w, 3]`` to an mp4 file, which appears when the block ends well.
 

@@ -24,7 +24,7 @@ _TIME = re.compile(r"Parsed_showinfo.* n: *\d+ pts: *(-?\d+) ")
 
 
 def read_video(
-    path: str | os.PathLike, *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn
+    path: str | os.PathLike[str], *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn
 ) -> tuple[np.ndarray, float]:
     """Read a video file: every frame that is in it, once, whatever their time stamps say.
 
