@@ -30,6 +30,7 @@ class Weights(Protocol):
 
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype that a tensor has here."""
+        ...
 
     def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read what a tensor is as a parameter, or as one layer of it; the array belongs to the caller.
@@ -39,6 +40,7 @@ class Weights(Protocol):
         Raises:
             ValueError: the data is damaged.
         """
+        ...
 
 
 def open_weights(path: str | Path, component: Component) -> Weights:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from worldkv_jax.sessions.options import ReleasedCommand, described_fields, field_types
@@ -89,7 +89,7 @@ def from_flags(cls: type, args: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def errors_in_flags(parser: argparse.ArgumentParser) -> Iterator[None]:
+def errors_in_flags(parser: argparse.ArgumentParser) -> Generator[None]:
     """Reword errors that name options in backticks into the flags of a command line."""
     try:
         yield

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from worldkv_jax.cli.flags import from_flags
@@ -71,7 +71,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
 
 
 @contextlib.contextmanager
-def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Iterator["WorldSaver | None"]:
+def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Generator["WorldSaver | None"]:
     """Offer what keeps the world in the folder of ``--world``; ``None`` without that flag."""
     from worldkv_jax.sessions.world_folder import branch
 

@@ -2,6 +2,7 @@
 
 import dm_pix
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -57,13 +58,13 @@ def ssim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 @jax.jit
 def _psnr(a: jax.Array, b: jax.Array) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):
-        return dm_pix.psnr(a, b)
+        return jnp.asarray(dm_pix.psnr(a, b))
 
 
 @jax.jit
 def _ssim(a: jax.Array, b: jax.Array) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):
-        return dm_pix.ssim(a, b)
+        return jnp.asarray(dm_pix.ssim(a, b))
 
 
 def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -14,19 +14,19 @@ class Interval(NamedTuple):
     low: float | None
     """``None`` where the interval is undefined: a single value has none."""
     high: float | None
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] (of tuple: nobody counts in an interval)
     """Independent values, such as worlds."""
 
     def text(self, digits: int = 2) -> str:
         """Write mean and interval with so many decimals."""
-        if self.low is None:
+        if self.low is None or self.high is None:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
     @property
     def half_width(self) -> float | None:
         """Half the length of the interval."""
-        return None if self.low is None else (self.high - self.low) / 2
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:

@@ -2,10 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 from worldkv_jax.media.files import replacing
@@ -20,11 +20,11 @@ def export_memory_test(
     root: str | os.PathLike[str],
     model: str,
     name: str,
-    frames: ArrayLike,
+    frames: np.ndarray,
     *,
     fps: float,
     mark: int,
-    truth: ArrayLike | None = None,
+    truth: np.ndarray | None = None,
     perspective: str = "1st_data",
 ) -> list[Path]:
     """Write one video for MIND's memory metrics.
@@ -71,8 +71,8 @@ def export_mirror_test(
     root: str | os.PathLike[str],
     model: str,
     name: str,
-    videos: Sequence[ArrayLike],
-    poses: Sequence[ArrayLike],
+    videos: Sequence[np.ndarray],
+    poses: Sequence[np.ndarray],
     *,
     fps: float,
     perspective: str = "1st_data",

@@ -1,6 +1,6 @@
 """Revisits of a camera path: which earlier frame saw the same view, and how often it was visited before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +126,7 @@ def find_revisits(
     return Revisits(*np.concatenate(found).T)
 
 
-def given_revisits(pairs: ArrayLike, frames: int) -> Revisits:
+def given_revisits(pairs: Iterable[tuple[int, int]], frames: int) -> Revisits:
     """Take revisits that are given by hand, as for the trajectories of the released code.
 
     Args:
@@ -136,17 +136,17 @@ def given_revisits(pairs: ArrayLike, frames: int) -> Revisits:
     Raises:
         ValueError: no pairs, a frame outside the video, or a revisit that is not after its first visit.
     """
-    pairs = sorted((int(later), int(earlier)) for earlier, later in pairs)
-    if not pairs:
+    ordered = sorted((int(later), int(earlier)) for earlier, later in pairs)
+    if not ordered:
         raise ValueError("no pairs were given; give (first visit, revisit) frame numbers")
-    for later, earlier in pairs:
+    for later, earlier in ordered:
         if not 0 <= earlier < later < frames:
             raise ValueError(
                 f"pair {earlier}:{later} does not fit a video of {frames} frames: expected "
                 f"0 <= first visit < revisit <= {frames - 1}"
             )
-    found, earlier = np.array(pairs, np.int64).T
-    visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(pairs))]
+    found, earlier = np.array(ordered, np.int64).T
+    visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(ordered))]
     return Revisits(found, earlier, np.array(visits, np.int64))
 
 

@@ -34,7 +34,7 @@ def label(frames: ArrayLike, text: str, *, detail: str | Sequence[str] | None = 
         ValueError: invalid frames or scale, or another number of details than frames.
     """
     frames = _check_panel(frames, "frames")
-    text, details = _one_line(text), [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
+    text, details = _one_line(text) or "", [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
     images = enlarge(as_bytes(frames), scale)
     # One size for all frames: type that grows and shrinks as its text changes is hard to read.
     width = images.shape[2]
@@ -129,7 +129,7 @@ def _strip(width: int, text: str, detail: str | None, longest: str | None) -> np
     title_font = _fitting_font(text, True, size, room)
     draw.text(place, _cut(text, title_font, room), fill=_INK, font=title_font)
     if detail is not None:
-        font = _fitting_font(longest, False, max(_SMALLEST, round(size * 0.85)), room)
+        font = _fitting_font(longest or detail, False, max(_SMALLEST, round(size * 0.85)), room)
         below = (place[0], place[1] + leading)
         draw.text(below, _cut(detail, font, room), fill=_QUIET_INK, font=font)
     return np.asarray(image)

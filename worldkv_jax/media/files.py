@@ -3,13 +3,13 @@
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
     """Offer a draft beside ``path`` that takes its name when the block ends well.
 
     If the block raises, the draft is removed and an older file at ``path`` stays as it was.

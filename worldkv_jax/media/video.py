@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,10 +50,12 @@ class VideoWriter:
     """
 
     def __init__(self, encoder: Encoder):
-        self.frames, self.path, self.cut = 0, None, False
+        self.frames = 0
+        self.path: Path | None = None
+        self.cut = False
         self._encoder = encoder
 
-    def __call__(self, frames) -> None:
+    def __call__(self, frames: ArrayLike) -> None:
         frames = check_frames(frames)
         if frames.ndim != 4:
             raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
@@ -65,7 +67,7 @@ class VideoWriter:
 @contextmanager
 def writing_video(
     path: str | os.PathLike[str], *, fps: float, scale: int = 1, keep_cut: bool = False
-) -> Iterator[VideoWriter]:
+) -> Generator[VideoWriter]:
     """Offer a function that appends frames ``[n, h, w, 3]`` to an mp4 file, which appears when the block ends well.
 
     For rollouts of any length: frames go to the encoder as they come. Path, rate and encoder are checked before the

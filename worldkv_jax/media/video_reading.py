@@ -72,6 +72,7 @@ def _decode(path: Path, limit: int | None, log: BinaryIO) -> tuple[np.ndarray, b
     command += ["-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]
     pixels, shape, count, more = bytearray(), None, 0, False
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
+        assert process.stdout is not None
         try:
             for size in _heads(process.stdout):
                 if shape not in (None, size):
