@@ -1,4 +1,4 @@
-"""Training a model for the memory: the demo world's trainer, on a tiny model for a few steps, and what it makes in use."""
+"""Training a model for the memory: the demo world's trainer, on a tiny model for a few steps, and its use."""
 
 import tempfile
 from pathlib import Path

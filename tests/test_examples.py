@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-OWN_PROCESS = {"mesh"}  # sets how many devices there are, before JAX knows
+OWN_PROCESS = ("mesh",)  # sets how many devices there are, before JAX knows
+SHARED_PROCESS = [path for path in EXAMPLES if path.stem not in OWN_PROCESS]
 
 
 def test_there_are_examples():

@@ -21,7 +21,7 @@ def add_flags(parser: Any, cls: type, *, heading: str | None = None) -> None:
         cls: see `worldkv_jax.sessions.options.options_class`.
         heading: group of the fields that name none.
     """
-    groups = {None: parser if heading is None else parser.add_argument_group(heading)}
+    groups: dict[str | None, Any] = {None: parser if heading is None else parser.add_argument_group(heading)}
     types = field_types(cls)
     for field, described in described_fields(cls):
         if described.group not in groups:
@@ -107,13 +107,13 @@ def in_flags(text: str, parser: argparse.ArgumentParser) -> str:
         for flag in action.option_strings[:1]:
             flags.setdefault(action.dest, flag)
 
-    def flag(found: re.Match) -> str:
+    def reword(found: re.Match[str]) -> str:
         off = "--no-" + found["name"].replace("_", "-")
         if found["value"] == "False" and off in parser._option_string_actions:
             return off
         return flags.get(found["name"], found[0])
 
-    return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", flag, text)
+    return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", reword, text)
 
 
 def seed_number(word: str) -> int:
