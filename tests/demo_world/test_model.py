@@ -10,14 +10,14 @@ from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.model import (
     CELLS,
     CHUNK_FRAMES,
-    GRID,
     TOKENS,
     DemoConfig,
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.training.training_data import level_poses, sample_batch
-from ports.wan.nn.parameters import bind, init_params
+from ports.demo_world.training.objective import predict_flow
+from ports.demo_world.training.training_data import level_poses, sample_batch, side_by_side
+from ports.wan.nn.parameters import init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
@@ -54,37 +54,35 @@ def test_codec_keeps_what_it_keeps(world):
     np.testing.assert_allclose(codec.encode(params.codec, pixels), latents, atol=2e-3)
 
 
-def test_memory_gives_what_masked_training_gives(world):
+@pytest.mark.parametrize("past", ["gaps", "clips"])
+def test_memory_gives_what_masked_training_gives(world, past):
     """A noisy chunk sees the same flow from cached clean chunks as in one masked forward over all chunks."""
     backbone, params, rooms = world
-    chunks = 4
-    batch = sample_batch(jax.random.key(4), rooms, params.codec, size=2, chunks=chunks)
-    order = jnp.arange(chunks)
-    clean = order < chunks - 1
-    tokens = chunks * CHUNK_FRAMES * TOKENS
-    t = jnp.broadcast_to(jnp.where(clean, 0.0, 0.7), (2, chunks))
-    visible = (order[None] < order[:, None]) & clean[None] | (order[None] == order[:, None])
-    own = CHUNK_FRAMES * TOKENS
-    mask = jnp.broadcast_to(jnp.repeat(jnp.repeat(visible, own, 0), own, 1), (2, tokens, tokens))
+    chunks, own = 4, CHUNK_FRAMES * TOKENS
+    key = jax.random.key(4)
+    drawn = sample_batch(key, rooms, params.codec, size=2, chunks=chunks)
     poses = _poses(chunks)
-    model = bind(DemoDiT, CONFIG, params.model)
-    rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, tokens, 24))
-    frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (2, chunks * CHUNK_FRAMES))
-    rope = CONFIG.rope.grid(frames, *GRID)
-    want, _ = model(batch.latents, t, model.prepare_camera(rays), rope, mask=mask)
+    rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, chunks * own, 24))
+    batch = side_by_side(key, drawn.latents, rays, chunks)
+    if past == "gaps":  # the last chunk alone is noisy, and nothing before it happens to be hidden
+        order = jnp.arange(chunks)
+        visible = jnp.broadcast_to(order[None] <= order[:, None], (2, chunks, chunks))
+        batch = drawn._replace(rays=rays, frames=batch.frames[:, -chunks * CHUNK_FRAMES :], visible=visible)
+    noisy = batch.t.shape[1] - chunks + jnp.arange(chunks) if past == "clips" else jnp.array([chunks - 1])
+    t = jnp.zeros_like(batch.t).at[:, noisy].set(0.7)
+    want = predict_flow(CONFIG, params.model, batch._replace(t=t), batch.latents).reshape(2, t.shape[1], own, 80)
 
-    latents = unpatchify(batch.latents, *CELLS)
-    world_state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
+    latents = unpatchify(drawn.latents, *CELLS)
+    state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
     for i in range(chunks):
         cut = slice(i * CHUNK_FRAMES, (i + 1) * CHUNK_FRAMES)
         cameras = jnp.broadcast_to(poses[cut], (2, CHUNK_FRAMES, 4, 4))
-        if i < chunks - 1:
-            world_state = observe_chunk(backbone, params, world_state, ChunkInput(cameras), latents[:, cut])
-            continue
-        context, _ = recall(world_state.memory, cameras)
-        prepared = backbone.prepare_chunk(params, world_state.carry, ChunkInput(cameras), world_state.memory.chunk)
-        got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
-    np.testing.assert_allclose(patchify(got), want[:, -own:], atol=2e-5)
+        if past == "clips" or i == chunks - 1:
+            context, _ = recall(state.memory, cameras)
+            prepared = backbone.prepare_chunk(params, state.carry, ChunkInput(cameras), state.memory.chunk)
+            got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
+            np.testing.assert_allclose(patchify(got), want[:, noisy[i - chunks]], atol=2e-5)
+        state = observe_chunk(backbone, params, state, ChunkInput(cameras), latents[:, cut])
 
 
 def _poses(chunks):

@@ -20,6 +20,7 @@ from worldkv_jax.sessions.world_state import restore as restore_state
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.session import Session
+    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 
@@ -64,10 +65,12 @@ def check_before_loading(session: "Session", manifest: WorldManifest, path: str 
 
 
 @contextlib.contextmanager
-def saving(session: "Session", path: str | os.PathLike, *, every: int) -> Iterator[WorldSaver]:
+def saving(
+    session: "Session", path: str | os.PathLike, *, every: int, answers: "Answers | None"
+) -> Iterator[WorldSaver]:
     """Offer a `WorldSaver`, see `Session.saving`."""
-    with writing(path, _empty(session)) as folder:
-        saver = WorldSaver(folder, every, lambda world: identify(session, world))
+    with writing(path, _empty()) as folder:
+        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers)
         try:
             yield saver
         finally:
@@ -76,9 +79,9 @@ def saving(session: "Session", path: str | os.PathLike, *, every: int) -> Iterat
 
 def save(session: "Session", world: World, path: str | os.PathLike, key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
-    with writing(path, _empty(session)) as folder:
+    with writing(path, _empty()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
-        folder.add_point(world, trusting=False)
+        folder.add_world(world)
 
 
 def restore(session: "Session", path: str | os.PathLike, *, at: int | None, chunks: int | None) -> World:
@@ -164,5 +167,5 @@ def _example(session: "Session", worlds: int) -> ChunkInput:
     return next(iter(session.inputs(worlds=worlds)))
 
 
-def _empty(session: "Session") -> WorldManifest:
+def _empty() -> WorldManifest:
     return WorldManifest(identity={}, made_with=made_with(), key=None)

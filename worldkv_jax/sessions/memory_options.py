@@ -35,6 +35,7 @@ class MemoryOptions:
         None, "default, paper or official (the released code, quirk for quirk)", metavar="NAME"
     )
     sink: int | None = option(None, "first latent frames, kept for ever", metavar="N")
+    sink_position: str | None = option(None, "where it seems to stand: anchored or moving", metavar="NAME")
     recent: int | None = option(None, "latent frames kept before the current chunk", metavar="N")
     retrieve: int | None = option(None, "stored chunks brought back", metavar="K")
     rule: str | None = option(
@@ -103,6 +104,8 @@ class MemoryOptions:
 
     def _change(self, memory: "MemoryConfig", asked: dict) -> "MemoryConfig":
         frames = {f"{name}_frames": asked[name] for name in ("sink", "recent") if name in asked}
+        if "sink_position" in asked:
+            frames["sink"] = asked["sink_position"]
         memory = dataclasses.replace(memory, **frames)
         for name, (part, field) in _PLACES.items():
             if name in asked:

@@ -170,7 +170,7 @@ def _next_carry(backbone: Backbone, params: Any, fresh: World, carry: Any, examp
 
     def step(params, carry, chunk):
         prepared = backbone.prepare_chunk(params, carry, chunk, jnp.int32(1))
-        context = Context(layout.spec.zeros(layout.worlds, layout.context_tokens), jnp.int32(0))
+        context = Context((layout.spec.zeros(layout.worlds, layout.context_tokens),), jnp.int32(0))
         latents = jnp.zeros((layout.worlds, *backbone.latent_shape))
         return backbone.commit(params, latents, prepared, context)[1]
 

@@ -1,6 +1,7 @@
 """The command `worldkv train`: trains the demo world's model, and goes on where it stopped."""
 
 from pathlib import Path
+from typing import Literal
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -13,6 +14,7 @@ class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
+    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: gaps)")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
     batch: int | None = option(None, "worlds of a step", metavar="N")
     chunks: int | None = option(None, "chunks of a walk", metavar="N")

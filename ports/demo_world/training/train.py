@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from ports.demo_world import codec, renderer
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training.objective import flow_loss
 from ports.demo_world.training.probe import make_probe, revisit_psnr
-from ports.demo_world.training.training_data import TRAIN_SEED, random_walk, sample_batch
+from ports.demo_world.training.training_data import TRAIN_SEED, Past, random_walk, sample_batch
 from ports.demo_world.weights import save_weights
 from ports.wan.nn.parameters import init_params
 
@@ -34,6 +34,12 @@ class TrainConfig:
     learning_rate: float = 0.01
     seed: int = 0
     report_every: int = 250
+    past: Past = "gaps"
+    """What chunks see of the past, see `sample_batch`."""
+
+    def __post_init__(self):
+        if self.past not in get_args(Past):
+            raise ValueError(f"`past` {self.past!r}: one of {', '.join(get_args(Past))}")
 
 
 class TrainState(NamedTuple):
@@ -79,7 +85,7 @@ def advance(
 ) -> tuple[TrainState, jax.Array]:
     """Take one step; return the new state and the loss."""
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
-    batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
+    batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks, past=config.past)
     noise = jax.random.normal(keys[1], batch.latents.shape)
     loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise))(state.params)
     updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
