@@ -44,8 +44,10 @@ lint: $(TEST_STAMP)
 types: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/pyright --pythonpath $(TEST_ENV)/bin/python
 
+# Arguments choose tests: then those that need another compilation may be none, which pytest calls an error.
 test: $(TEST_STAMP)
 	@$(PYTEST) $(ARGS)
+	@$(if $(ARGS),,$(PYTEST) --optimized -m optimized)
 
 test-all: $(TEST_STAMP)
 	@$(PYTEST) --optimized $(ARGS)

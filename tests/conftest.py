@@ -44,6 +44,8 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     leave_out = {} if config.getoption("--slow") else {"slow": "slow: run with --slow"}
+    if not config.getoption("--optimized"):
+        leave_out["optimized"] = "compares bits of programs that are compiled as users do: run with --optimized"
     if not config.getoption("--assets").is_dir():
         leave_out["assets"] = "no real inputs here: give their folder with --assets"
     for item in items:
