@@ -94,7 +94,7 @@ class ConvertedWeights:
         leaves = flatten(self.abstract)
         _check(path, leaves, self.record)
         rows = component.tables[self.record.naming]
-        self.targets = expected_tensors(rows, {name: leaf.shape for name, leaf in leaves.items()})
+        self.targets: Mapping[str, Target] = expected_tensors(rows, {name: leaf.shape for name, leaf in leaves.items()})
 
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype of the array that holds a tensor."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -16,7 +17,7 @@ from worldkv_jax.media.panels import INK, draw_lines, draw_map, draw_timeline
 from worldkv_jax.media.traces import MemoryTrace, pick_highlights
 from worldkv_jax.names import unknown_name
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 11,

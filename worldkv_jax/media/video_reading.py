@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _missing_end(path: Path) -> list[str]:
     return [f"its last {place - size:,} bytes are missing"] if place > size else []
 
 
-def _heads(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+def _heads(stream: IO[bytes]) -> Iterator[tuple[int, int]]:
     """Yield height and width of one frame after the other; its pixels must be read in between."""
     while stream.readline() == b"P6\n":
         width, height = map(int, stream.readline().split())

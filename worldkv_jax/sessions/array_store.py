@@ -30,7 +30,7 @@ class ArrayRef:
         """Bytes of its numbers."""
         return int(np.prod(self.shape, dtype=np.int64)) * jnp.dtype(self.dtype).itemsize
 
-    def to_json(self) -> list:
+    def to_json(self) -> list[Any]:
         """Return what a manifest says of it."""
         return [self.sha256, self.dtype, list(self.shape)]
 

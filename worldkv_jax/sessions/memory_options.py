@@ -102,7 +102,7 @@ class MemoryOptions:
         """
         return self._change(memory, self.given())
 
-    def _change(self, memory: "MemoryConfig", asked: dict) -> "MemoryConfig":
+    def _change(self, memory: "MemoryConfig", asked: dict[str, Any]) -> "MemoryConfig":
         frames = {f"{name}_frames": asked[name] for name in ("sink", "recent") if name in asked}
         if "sink_position" in asked:
             frames["sink"] = asked["sink_position"]

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Recording:
         self.files: list[Path] = []
         self.report: dict[str, Any] = {}
         self._videos, self._keep_latents = videos, keep_latents
-        self._rows: list[dict] = []
+        self._rows: list[dict[str, Any]] = []
         self._latents: list[np.ndarray] = []
         self._left = left
 
@@ -64,7 +64,7 @@ class Recording:
 @contextlib.contextmanager
 def recording(
     session: Session, folder: Path, about: dict[str, Any], *, latents: bool = False, first: int = 0
-) -> Iterator[Recording]:
+) -> Generator[Recording]:
     """Offer a `Recording` whose files appear in a folder when the block ends, well or not.
 
     If the block raises, what was recorded so far stays: ``video_cut.mp4``, ``latents_cut.npy``, and a report that names
@@ -119,7 +119,7 @@ def _frames_left(session: Session, first: int) -> int | None:
 
 
 def _finish(
-    kept: Recording, session: Session, folder: Path, about: dict, prefix: str, seconds: float, cut: str | None
+    kept: Recording, session: Session, folder: Path, about: dict[str, Any], prefix: str, seconds: float, cut: str | None
 ) -> None:
     """Write latents and report; of a cut rollout as much as can be."""
     kept.files = [video.path for video in kept._videos if video.path is not None]
@@ -151,7 +151,7 @@ def _reason(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *text])
 
 
-def _row(chunk: Chunk) -> dict:
+def _row(chunk: Chunk) -> dict[str, Any]:
     return {
         "index": chunk.index,
         "seconds": chunk.seconds,
@@ -162,13 +162,13 @@ def _row(chunk: Chunk) -> dict:
     }
 
 
-def _steady_fps(rows: list[dict]) -> float | None:
+def _steady_fps(rows: list[dict[str, Any]]) -> float | None:
     """Return the frames a second after the chunks that compiled, the first two."""
     steady = rows[2:]
     return sum(row["frames"] for row in steady) / sum(row["seconds"] for row in steady) if steady else None
 
 
-def _latency(rows: list[dict]) -> dict[str, float]:
+def _latency(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Measure from asking for a chunk until its frames are there; a live action shows in the first of them."""
     seconds = [row["seconds"] for row in rows]
     steady = seconds[2:] or seconds

@@ -220,7 +220,7 @@ class Session:
         return continuing.rewind(self, timeline, chunk)
 
     def saving(
-        self, path: str | os.PathLike, *, every: int = 5, answers: "Answers | None" = None
+        self, path: str | os.PathLike[str], *, every: int = 5, answers: "Answers | None" = None
     ) -> contextlib.AbstractContextManager["WorldSaver"]:
         """Keep a rollout in a world folder while it goes on: give what this offers to `stream` as its keeper.
 
@@ -236,7 +236,7 @@ class Session:
         """
         return continuing.saving(self, path, every=every, answers=answers)
 
-    def save(self, world: World, path: str | os.PathLike, *, key: jax.Array | None = None) -> None:
+    def save(self, world: World, path: str | os.PathLike[str], *, key: jax.Array | None = None) -> None:
         """Write a world to a folder; where an earlier moment of it is there, what is new of it.
 
         Args:
@@ -250,7 +250,7 @@ class Session:
         """
         continuing.save(self, world, path, key)
 
-    def restore(self, path: str | os.PathLike, *, at: int | None = None, chunks: int | None = None) -> World:
+    def restore(self, path: str | os.PathLike[str], *, at: int | None = None, chunks: int | None = None) -> World:
         """Read a world that was saved, from whichever tier to that of this session.
 
         Args:

@@ -102,7 +102,7 @@ def options_given(options: Any) -> dict[str, Any]:
     }
 
 
-def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
+def write_session(path: str | os.PathLike[str], session: SessionFile) -> Path:
     """Write a session file, whole or not at all.
 
     Raises:
@@ -112,7 +112,7 @@ def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
     return write_json(path, {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
 
 
-def read_session(path: str | os.PathLike) -> SessionFile:
+def read_session(path: str | os.PathLike[str]) -> SessionFile:
     """Read a session file.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ class WorldFolder:
         store: its arrays.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         """Open a folder to read it.
 
         Args:
@@ -206,7 +206,7 @@ class WorldFolder:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterator[WorldFolder]:
+def writing(path: str | os.PathLike[str], new: WorldManifest | None = None) -> Generator[WorldFolder]:
     """Open a world folder alone, to add to it.
 
     Args:
@@ -225,7 +225,7 @@ def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterat
         yield WorldFolder.of(files, read_manifest(files) if has_world(files) else new)
 
 
-def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | None = None) -> WorldFolder:
+def branch(source: str | os.PathLike[str], target: str | os.PathLike[str], chunk: int | None = None) -> WorldFolder:
     """Make a world folder of another one's past; files are shared where the file system can.
 
     Args:
@@ -251,7 +251,7 @@ def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | No
     return folder
 
 
-def prune(path: str | os.PathLike, *, every: int | None = None) -> int:
+def prune(path: str | os.PathLike[str], *, every: int | None = None) -> int:
     """Remove what no point needs; return the bytes that are free again, as far as that is known.
 
     Args:
