@@ -135,8 +135,8 @@ def replay(
     inputs = [given[chunk] for chunk in range(int(world.position), until)]
     if not inputs:
         return world
-    drawn = {"noise": noise} if callable(noise) else {"key": noise}
-    chunks = session.stream(world, inputs, **drawn)
+    given_noise, key = (noise, None) if callable(noise) else (None, noise)
+    chunks = session.stream(world, inputs, noise=given_noise, key=key)
     while True:
         try:
             next(chunks)
@@ -144,7 +144,7 @@ def replay(
             return end.value
 
 
-def remaining(inputs: Any, world: World) -> Any:
+def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput]:
     """Leave out of a whole rollout's inputs what a world was given already.
 
     Raises:
