@@ -48,13 +48,13 @@ class Backbone(Protocol):
         ...
 
     def flow(
-        self, params: Any, x: Float[Array, "B *latent"], t: Float[Array, ""], prepared: Any, context: Context
-    ) -> Float[Array, "B *latent"]:
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
+    ) -> Float[Array, "B ..."]:
         """Predict the flow (noise minus clean) of latents ``[B, *latent_shape]`` at time ``t``, a scalar."""
         ...
 
     def commit(
-        self, params: Any, x0: Float[Array, "B *latent"], prepared: Any, context: Context
+        self, params: Any, x0: Float[Array, "B ..."], prepared: Any, context: Context
     ) -> tuple[KVSpan | CommittedSpan | None, Any]:
         """Run the clean pass: the chunk's own keys and values ``[L, B, T, N, H]``, and the new carry."""
         ...
@@ -64,7 +64,7 @@ class Backbone(Protocol):
         ...
 
     def decode(
-        self, params: Any, latents: Float[Array, "B *latent"], decoder: Any
+        self, params: Any, latents: Float[Array, "B ..."], decoder: Any
     ) -> tuple[Float[Array, "B n height width 3"], Any]:
         """Decode latents to frames ``[B, n, height, width, 3]`` in [0, 1], and the decoder's new state."""
         ...
@@ -87,7 +87,7 @@ class AttentionProbe(Backbone, Protocol):
     """What a backbone also offers if chunks are to be retrieved by attention, or its attention is to be analysed."""
 
     def attention_queries(
-        self, params: Any, x: Float[Array, "B *latent"], t: Float[Array, ""], prepared: Any, context: Context
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
     ) -> AttentionQueries:
         """Run one pass over noisy latents for what its attention asks with."""
         ...

@@ -21,7 +21,7 @@ from worldkv_jax.rollout.world import World, unshare
 class GeneratedChunk(NamedTuple):
     """What generating one chunk gives besides the new world."""
 
-    latents: Float[Array, "B *latent"]
+    latents: Float[Array, "B ..."]
     picks: Picks | None  # the chunks that were recalled
 
 
@@ -30,7 +30,7 @@ def generate_chunk(
     params: Any,
     world: World,
     chunk: ChunkInput,
-    noise: Float[Array, "steps B *latent"],
+    noise: Float[Array, "steps B ..."],
     *,
     fetched: Fetched | None = None,
     while_running: Callable[[WorldMemory], None] | None = None,
@@ -70,7 +70,7 @@ def generate_chunk(
 
 
 def observe_chunk(
-    backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: Float[Array, "B *latent"]
+    backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: Float[Array, "B ..."]
 ) -> World:
     """Remember given latents ``[B, *latent_shape]``: the clean pass alone, no denoising; consumes the world.
 

@@ -60,8 +60,8 @@ def shifted_schedule(steps: int, *, shift: float) -> Schedule:
 
 
 def denoise(
-    flow: Callable[[jax.Array, jax.Array], jax.Array], noise: Float[Array, "steps *latent"], schedule: Schedule
-) -> Float[Array, "*latent"]:
+    flow: Callable[[jax.Array, jax.Array], jax.Array], noise: Float[Array, "steps ..."], schedule: Schedule
+) -> Float[Array, "..."]:
     """Turn noise into clean latents.
 
     Args:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import typing
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
