@@ -21,7 +21,7 @@ ALLOWED = {
 PACKAGES = {folder for folder in ALLOWED if "/" not in folder}
 # Other libraries, where a folder is held to a list.
 LIBRARIES = {
-    "kernels_pallas": {"jax", "jaxlib", "numpy"},
+    "kernels_pallas": {"jax", "jaxlib", "jaxtyping", "numpy"},
     "checkpoints": {"google_crc32c", "jax", "jaxlib", "ml_dtypes", "numpy", "orbax", "safetensors", "tensorstore"},
 }
 
