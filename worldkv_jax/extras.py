@@ -10,7 +10,6 @@ EXTRAS = {
     "ftfy": "text",
     "google_crc32c": "checkpoints",
     "gymnasium": "gym",
-    "imageio": "media",
     "imageio_ffmpeg": "media",
     "matplotlib": "media",
     "optax": "train",

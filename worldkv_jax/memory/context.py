@@ -12,38 +12,62 @@ from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
-from worldkv_jax.memory.quantization import dequantize
+from worldkv_jax.memory.retrieved import Retrieved, restore
 from worldkv_jax.memory.spans import KVSpan, concatenate
 from worldkv_jax.memory.window import Rows, Window, in_order, latest, valid_tokens, waiting_frames, window_rows
 
 
 class Context(NamedTuple):
-    """The past that a chunk attends to, packed: the first ``length`` rows are valid, in any order."""
+    """The past that a chunk attends to: parts whose rows, one part after another, are valid up to ``length``.
 
-    span: KVSpan  # [L, B, W, N, H]
+    Nothing is copied that a layer can read where it lies: outside of jit the parts of sink and recent frames are the
+    window's own buffers, which `remember` consumes. Whoever needs a context for longer keeps its `span`.
+    """
+
+    parts: tuple[KVSpan | Retrieved, ...]  # KVSpan: [L, B, n, N, H]; valid rows in any order
     length: jax.Array  # int32
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
     chunks: jax.Array | None = None  # [B, W] int32, the chunk of each row as `Picks` names it, -1 where not valid
     frames: jax.Array | None = None  # [B, W] int32, the latent frame of each row when it was made, -1 where not known
 
+    @property
+    def span(self) -> KVSpan:
+        """All rows of all layers, joined: ``[L, B, W, N, H]``. A copy; what attends layer by layer needs none."""
+        spans = [part.span if isinstance(part, Retrieved) else part for part in self.parts]
+        return spans[0] if len(spans) == 1 else concatenate(spans)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts, ``W``."""
+        return sum(part.rows if isinstance(part, Retrieved) else part.keys.shape[-3] for part in self.parts)
+
+    @property
+    def layers(self) -> tuple:
+        """What a scan over layers takes: the arrays of all parts, with a leading axis of layers."""
+        return tuple(part.chunks if isinstance(part, Retrieved) else part for part in self.parts)
+
+    def of_layer(self, arrays: tuple) -> tuple[KVSpan, ...]:
+        """Return the keys and values ``[B, n, N, H]`` of one layer, which one element of `layers` holds."""
+        spans = []
+        for part, held in zip(self.parts, arrays):
+            spans += part.of_layer(held) if isinstance(part, Retrieved) else [held]
+        return tuple(spans)
+
     def __repr__(self) -> str:
-        keys = self.span.keys
         length = "some" if not isinstance(self.length, jax.Array) or isinstance(self.length, Tracer) else self.length
-        return f"Context({length} rows valid of keys and values {getattr(keys, 'dtype', '')}{list(jnp.shape(keys))})"
+        if not isinstance(jax.tree.leaves(self.layers)[0], jax.Array):  # of a transformation, or of its shapes
+            return f"Context({length} rows valid)"
+        keys = jax.eval_shape(lambda context: context.span.keys, self)
+        return f"Context({length} rows valid of keys and values {keys.dtype}{list(keys.shape)})"
 
 
-@functools.partial(jax.jit, static_argnames="layout", inline=True)
 def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
     """Pack sink and recent frames, with nothing retrieved."""
-    seen = chunk * layout.spec.chunk_frames
-    length = sum(valid_tokens(seen, layout))
-    parts = [window, window_rows(seen, layout)]
-    if layout.draft_frames:
-        parts = [part._replace(ring=in_order(part, seen, layout)) for part in parts]
-    return _context(*(concatenate([part.sink, part.ring]) for part in parts), length)
+    sink, length = _sink(window.sink, chunk, layout), _filled(chunk, layout)
+    ring = _ordered(window.ring, chunk, layout) if layout.draft_frames else window.ring
+    return Context(_parts(sink, ring), length, None, *_known(chunk, None, length, window_layout=layout))
 
 
-@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
 def assemble(
     window: Window, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
 ) -> Context:
@@ -52,20 +76,107 @@ def assemble(
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
     the order sink, ring, retrieved needs no packing, but where frames wait to be stored with others.
     """
-    seen = chunk * window_layout.spec.chunk_frames
-    picks = fetched.picks
-    retrieved = _flatten(_condition(fetched, chunk, bank_layout, window_layout))
-    sink, ring = valid_tokens(seen, window_layout)
+    layouts = {"window_layout": window_layout, "bank_layout": bank_layout}
+    sink, picks = _sink(window.sink, chunk, window_layout), fetched.picks
+    length = _length(chunk, picks, **layouts)
+    known = _known(chunk, picks, length, **layouts)
+    if window_layout.far_frames or window_layout.draft_frames:
+        part = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
+        return Context(_parts(sink, part), length, _any_found(picks) if window_layout.hides_own else None, *known)
+    if isinstance(fetched.spans, KVSpan) or bank_layout.compression.at == "retrieval":
+        part = _retrieved(chunk, fetched, **layouts)
+    else:
+        ranks = bank_layout.retrieval.chunks
+        by_rank = tuple(fetched.spans[rank::ranks] for rank in range(ranks))
+        part = Retrieved(by_rank, _shift(chunk, picks, **layouts), bank_layout)
+    return Context(_parts(sink, window.ring, part), length, None, *known)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _filled(chunk: jax.Array, layout: WindowLayout) -> jax.Array:
+    return sum(valid_tokens(chunk * layout.spec.chunk_frames, layout))
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _length(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout) -> jax.Array:
+    """Count the rows that are valid; in the released window, older frames give way to retrieved chunks."""
+    sink, ring = valid_tokens(chunk * window_layout.spec.chunk_frames, window_layout)
     found = picks.count * bank_layout.kept_tokens
-    any_found = picks.count > 0
-    length = sink + ring + found
     if window_layout.far_frames:
-        near = sink + window_layout.near_frames * window_layout.spec.tokens_per_frame
-        length = jnp.where(any_found, near + found, sink + ring)
-    pack = functools.partial(_pack, seen=seen, any_found=any_found, layout=window_layout)
-    rows = pack(window_rows(seen, window_layout), picked_rows(picks, bank_layout))
-    context = _context(pack(window, retrieved), rows, length)
-    return context._replace(hides_own=any_found if window_layout.hides_own else None)
+        ring = jnp.where(picks.count > 0, window_layout.near_frames * window_layout.spec.tokens_per_frame, ring)
+    return sink + ring + found
+
+
+@functools.partial(jax.jit, inline=True)  # outside of jit the 0 alone would be sent to the device
+def _any_found(picks: Picks) -> jax.Array:
+    return picks.count > 0
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _shift(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout) -> jax.Array | None:
+    """Return by how many frames retrieved chunks move."""
+    return rebase_frames(picks, chunk, bank_layout, window_layout) if bank_layout.rebases else None
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _retrieved(chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout) -> KVSpan:
+    """Return what was retrieved as it is attended to."""
+    shift = _shift(chunk, fetched.picks, window_layout=window_layout, bank_layout=bank_layout)
+    return _flatten(_condition(fetched, shift, bank_layout))
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _ring_and_retrieved(
+    ring: KVSpan, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
+) -> KVSpan:
+    """Return ring and retrieved chunks where the latter do not simply follow."""
+    retrieved = _retrieved(chunk, fetched, window_layout=window_layout, bank_layout=bank_layout)
+    return _join_ring(ring, retrieved, chunk, fetched.picks, window_layout)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _ordered(ring: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    return in_order(ring, chunk * layout.spec.chunk_frames, layout)
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _known(
+    chunk: jax.Array,
+    picks: Picks | None,
+    length: jax.Array,
+    *,
+    window_layout: WindowLayout,
+    bank_layout: BankLayout | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Name chunk and frame of every row, int32 ``[B, W]``: they are joined as keys and values are."""
+    seen = chunk * window_layout.spec.chunk_frames
+    sink, ring, _ = window_rows(seen, window_layout)
+    if picks is not None and bank_layout is not None:
+        ring = _join_ring(ring, picked_rows(picks, bank_layout), chunk, picks, window_layout)
+    elif window_layout.draft_frames:
+        ring = in_order(ring, seen, window_layout)
+    rows = [known[0, :, :, 0, 0] for known in concatenate([sink, ring])]
+    valid = jnp.arange(rows[0].shape[1], dtype=jnp.int32)[None] < length
+    chunks, frames = (jnp.where(valid, known, -1) for known in rows)
+    return chunks, frames
+
+
+def _join_ring(ring: Any, retrieved: Any, chunk: jax.Array, picks: Picks, layout: WindowLayout) -> Any:
+    """Put ring and retrieved tokens one after the other; of keys and values, or of what is known of each token."""
+    seen = chunk * layout.spec.chunk_frames
+    if layout.draft_frames:
+        start = (layout.near_frames + waiting_frames(seen, layout)) * layout.spec.tokens_per_frame
+        joined = concatenate([in_order(ring, seen, layout), retrieved])
+        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
+        return jax.tree.map(write, joined, retrieved)
+    joined = concatenate([latest(ring, seen, layout.near_frames, layout), retrieved])
+    if not layout.far_frames:
+        return joined
+    # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
+    rows = jax.tree.leaves(joined)[0].shape[2]
+    unused = jax.tree.map(lambda a: a[:, :, rows:], ring)
+    before, after = _pad(ring, rows), concatenate([joined, unused])
+    return jax.tree.map(lambda new, old: jnp.where(picks.count > 0, new, old), after, before)
 
 
 def picked_rows(picks: Picks, layout: BankLayout) -> Rows:
@@ -85,44 +196,34 @@ def picked_rows(picks: Picks, layout: BankLayout) -> Rows:
         elif compression.rule is None:
             others = (kept - size) // (frames - 1)
             offsets[rank] = np.repeat(np.arange(frames), [size if f == anchor else others for f in range(frames)])
-    chunks = jnp.repeat(picks.chunks, kept, axis=1)[None]
-    offsets = offsets.reshape(1, 1, -1)
-    return Rows(chunks, jnp.where(offsets < 0, -1, chunks * frames + offsets))
+    chunks = jnp.repeat(picks.chunks, kept, axis=1)
+    offset = offsets.reshape(1, -1)
+    known = jnp.where(offset < 0, -1, chunks * frames + offset)
+    return Rows(chunks[None, :, :, None, None], known[None, :, :, None, None])
 
 
-def _context(span: KVSpan, rows: Rows, length: jax.Array) -> Context:
-    valid = jnp.arange(span.keys.shape[2], dtype=jnp.int32) < length
-    chunks, frames = (jnp.where(valid[None], known[0], -1) for known in rows)
-    return Context(span, length, chunks=chunks, frames=frames)
+def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Return the sink as it is attended to, which is where it lies unless it moves."""
+    return sink if layout.sink_reach is None else _moved(sink, chunk, layout)
 
 
-def _pack(window: Window, retrieved: Any, *, seen: jax.Array, any_found: jax.Array, layout: WindowLayout) -> Any:
-    """Put window and retrieved tokens one after the other; of keys and values, or of what is known of each token."""
-    if layout.draft_frames:
-        held = layout.near_frames + layout.sink_frames + waiting_frames(seen, layout)
-        start = held * layout.spec.tokens_per_frame
-        packed = concatenate([window.sink, in_order(window, seen, layout), retrieved])
-        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
-        return jax.tree.map(write, packed, retrieved)
-    near_and_retrieved = concatenate([latest(window, seen, layout.near_frames, layout), retrieved])
-    if not layout.far_frames:
-        return concatenate([window.sink, near_and_retrieved])
-    # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
-    rows = jax.tree.leaves(near_and_retrieved)[0].shape[2]
-    unused = jax.tree.map(lambda a: a[:, :, rows:], window.ring)
-    before, after = _pad(window.ring, rows), concatenate([near_and_retrieved, unused])
-    chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
-    return concatenate([window.sink, chosen])
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _moved(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
+    seen = chunk * layout.spec.chunk_frames
+    shift = jnp.maximum(0, seen - waiting_frames(seen, layout) - layout.sink_reach)
+    return sink._replace(keys=layout.spec.rope.shift_time(sink.keys, shift))
 
 
-def _condition(fetched: Fetched, chunk: jax.Array, layout: BankLayout, window: WindowLayout) -> KVSpan:
-    """Dequantize retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration says so."""
+def _parts(*spans: KVSpan | Retrieved) -> tuple[KVSpan | Retrieved, ...]:
+    """Leave out what has no rows, but for the last."""
+    return tuple(span for span in spans[:-1] if span.keys.shape[2]) + spans[-1:]
+
+
+def _condition(fetched: Fetched, shift: jax.Array | None, layout: BankLayout) -> KVSpan:
+    """Restore retrieved chunks ``[L, B, K, P, N, H]``, and prune them where the configuration says so."""
     compression, frames = layout.compression, layout.spec.stored_frames
-    span = dequantize(fetched.joined(layout.worlds), layout.spec.dtype)
-    rope = layout.spec.rope if layout.rebases else None
-    if rope is not None:
-        shift = rebase_frames(fetched.picks, chunk, layout, window)
-        span = span._replace(keys=rope.shift_time(span.keys, shift[None, :, :, None]))
+    span = restore(fetched.joined(layout.worlds), None if shift is None else shift[None, :, :, None], layout)
     if compression.at == "retrieval":
         # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
         ranks = range(span.keys.shape[2])

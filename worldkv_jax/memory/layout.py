@@ -27,6 +27,8 @@ class WindowLayout:
     """Whether retrieving chunks cuts the current chunk out of its own window; released code, short videos."""
     draft_frames: int
     """Room for the frames that wait until they are stored as one chunk; 0 where each chunk is stored at once."""
+    sink_reach: int | None
+    """Frames before a chunk at which the sink seems to begin at most; ``None`` leaves it where it was."""
 
     @property
     def ring_frames(self) -> int:
@@ -123,6 +125,8 @@ class Layout:
             raise ValueError(f"chunks={self.chunks} must be at least 1")
         if self.config.mode == "full" and self.chunks is None:
             raise ValueError("mode='full' keeps everything: say how long the rollout is with chunks=...")
+        if self.config.sink == "moving" and self.spec.rope is None:
+            raise ValueError("sink='moving' moves keys in time: the backbone's KVSpec must have its rope")
         if self.bank is not None:
             self._check_retrieval(self.bank)
             self._check_window(self.bank)
@@ -151,6 +155,7 @@ class Layout:
             far_frames=ring - near,
             hides_own=hides_own,
             draft_frames=self.spec.stored_frames if config.bank is not None and self.spec.store_every > 1 else 0,
+            sink_reach=self._past_frames(near) if config.sink == "moving" else None,
         )
 
     @functools.cached_property
@@ -190,6 +195,12 @@ class Layout:
         if window.draft_frames:
             return window.attended_frames * size + retrieved
         return max(window.tokens, (window.sink_frames + window.near_frames) * size + retrieved)
+
+    def _past_frames(self, near: int) -> int:
+        """Count the frames of the past that a chunk attends to, retrieved chunks taken as whole ones."""
+        config = self.config
+        retrieved = 0 if config.retrieval is None else config.retrieval.chunks * self.spec.stored_frames
+        return (config.sink_frames or 0) + near + retrieved
 
     def _shortest_released(self, retrieval: RetrievalConfig) -> int:
         """Count the chunks of the shortest rollout in which a chunk attends to itself in the released window."""

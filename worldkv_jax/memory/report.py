@@ -67,9 +67,10 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
     window = layout.window
+    where = " (moving)" if config.sink == "moving" else ""
     waiting = f" + {window.draft_frames} that wait" if window.draft_frames else ""
     recent = f"recent {window.near_frames + window.far_frames}{waiting}"
-    lines.append(f"  window: sink {window.sink_frames} + {recent} frames of {spec.tokens_per_frame} tokens")
+    lines.append(f"  window: sink {window.sink_frames}{where} + {recent} frames of {spec.tokens_per_frame} tokens")
     if bank is not None:
         held = "up to" if chunk is None else f"{stored_chunks(layout, chunk)} of"
         over = 0 if chunk is None else dropped_chunks(layout, chunk)

@@ -92,5 +92,5 @@ class KVSpec:
 
 
 def concatenate(spans: list[Any]) -> Any:
-    """Join spans, or what else is known of tokens, along their tokens: axis 2."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=2), *spans)
+    """Join spans, or what else is known of tokens, along their tokens."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-3), *spans)

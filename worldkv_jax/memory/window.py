@@ -13,8 +13,8 @@ from worldkv_jax.memory.spans import KVSpan, concatenate
 class Rows(NamedTuple):
     """What is known of tokens besides their keys and values; it is packed as those are."""
 
-    chunks: jax.Array  # [1, B, tokens] int32 chunk ids, -1 where there is none
-    frames: jax.Array  # [1, B, tokens] int32 latent frames, -1 where not known
+    chunks: jax.Array  # [1, B, tokens, 1, 1] int32 chunk ids, -1 where there is none
+    frames: jax.Array  # [1, B, tokens, 1, 1] int32 latent frames, -1 where not known
 
 
 class Window(NamedTuple):
@@ -57,21 +57,21 @@ def push(window: Window, own: KVSpan, seen: jax.Array, layout: WindowLayout) -> 
     return Window(sink, ring, drafts)
 
 
-def latest(window: Window, seen: jax.Array, frames: int, layout: WindowLayout) -> Any:
+def latest(ring: KVSpan | Rows, seen: jax.Array, frames: int, layout: WindowLayout) -> Any:
     """Take the latest ``frames`` frames of the ring, newest first in steps of ``layout.step_frames``."""
     size, step = layout.spec.tokens_per_frame, layout.step_frames
     if frames == layout.ring_frames:
-        return window.ring  # whole: its order does not matter
+        return ring  # whole: its order does not matter
     if not frames:
-        return jax.tree.map(lambda a: a[:, :, :0], window.ring)
+        return jax.tree.map(lambda a: a[:, :, :0], ring)
     starts = [(seen - layout.sink_frames - done - step) % layout.ring_frames for done in range(0, frames, step)]
     take = jax.lax.dynamic_slice_in_dim
     return concatenate(
-        [jax.tree.map(lambda a: take(a, start * size, step * size, axis=2), window.ring) for start in starts]  # noqa: B023
+        [jax.tree.map(lambda a: take(a, start * size, step * size, axis=2), ring) for start in starts]  # noqa: B023
     )
 
 
-def in_order(window: Window, seen: jax.Array, layout: WindowLayout) -> Any:
+def in_order(ring: KVSpan | Rows, seen: jax.Array, layout: WindowLayout) -> Any:
     """Take the ring oldest first, without its last place: where frames are stored several as one.
 
     What is attended of it comes first, see `valid_tokens`: whole stored chunks, then the frames that wait.
@@ -81,7 +81,7 @@ def in_order(window: Window, seen: jax.Array, layout: WindowLayout) -> Any:
     parts = [
         jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, (first + done) % layout.ring_frames * size, step * size, axis=2),  # noqa: B023
-            window.ring,
+            ring,
         )
         for done in range(0, layout.ring_frames, step)
     ]
@@ -108,8 +108,8 @@ def window_rows(seen: jax.Array, layout: WindowLayout) -> Window:
     ring = jnp.where(ago < rolled, seen - 1 - ago, -1)
 
     def rows(frames):
-        tokens = jnp.repeat(frames, layout.spec.tokens_per_frame)
-        tokens = jnp.broadcast_to(tokens, (1, layout.worlds, *tokens.shape))
+        tokens = jnp.repeat(frames, layout.spec.tokens_per_frame)[None, None, :, None, None]
+        tokens = jnp.broadcast_to(tokens, (1, layout.worlds, *tokens.shape[2:]))
         return Rows(tokens // layout.spec.stored_frames, tokens)
 
     return Window(rows(sink), rows(ring))

@@ -35,7 +35,7 @@ def start_on_mesh(
         ValueError: as `world_shardings` and `WorldMemory.create`.
     """
 
-    def make(params):
+    def make(params: Any) -> World:
         memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
         return World(memory, backbone.init_carry(params, worlds), jnp.int32(0))
 
@@ -62,12 +62,13 @@ def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -
     layout = world.memory.layout
     heads, worlds = (name if name in mesh.shape else None for name in (HEADS_AXIS, WORLDS_AXIS))
 
-    def of_carry(leaf, axis):
+    def of_carry(leaf: Any, axis: int) -> NamedSharding:
         return split(mesh, *[None] * axis, worlds) if axis >= 0 else split(mesh)
 
     memory = shardings(world.memory, mesh, worlds=worlds, heads=heads)
     carry = jax.tree.map(of_carry, world.carry, _world_axes(backbone, params, world.carry, layout.worlds))
-    return World(memory, carry, split(mesh))
+    position: Any = split(mesh)
+    return World(memory, carry, position)
 
 
 def split(mesh: Mesh, *axes: str | None) -> NamedSharding:
@@ -97,7 +98,7 @@ def _world_axes(backbone: Backbone, params: Any, carry: Any, worlds: int) -> Any
     """Find the axis of each leaf of the carry that counts worlds: the one that grows with them, or -1."""
     more = jax.eval_shape(lambda params: backbone.init_carry(params, worlds + 1), params)
 
-    def axis(leaf, larger):
+    def axis(leaf: Any, larger: Any) -> int:
         grown = [i for i, (a, b) in enumerate(zip(leaf.shape, larger.shape)) if a != b]
         return grown[0] if grown else -1
 
