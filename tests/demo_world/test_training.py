@@ -32,7 +32,7 @@ def run(out, steps, **changes):
     return load_weights(out / "demo_world.safetensors")
 
 
-@pytest.mark.parametrize("past", ["gaps", "clips"])
+@pytest.mark.parametrize("past", [pytest.param("gaps", marks=pytest.mark.slow), "clips"])
 def test_interrupted_training_goes_on_bit_for_bit(tmp_path, past):
     whole = run(tmp_path / "whole", 10, past=past)
     run(tmp_path / "parts", 5, past=past)
