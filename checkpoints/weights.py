@@ -103,8 +103,8 @@ class ConvertedWeights:
     def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read a tensor as a parameter or as one layer of it."""
         target = self.targets[key]
-        if target.path not in self._open:  # the layers of a parameter are read in turn
-            self._open = {target.path: StoredArray(self._folder, target.path, self.record.arrays[target.path])}
+        if target.path not in self._open:
+            self._open[target.path] = StoredArray(self._folder, target.path, self.record.arrays[target.path])
         return self._open[target.path].read(target.layer, dtype, out=out)
 
 

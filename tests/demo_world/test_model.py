@@ -1,22 +1,25 @@
 """The demo model generates with a memory exactly as it was trained without one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import codec, renderer
+from ports.demo_world import codec
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.model import (
-    CELLS,
-    CHUNK_FRAMES,
     TOKENS,
     DemoConfig,
     DemoDiT,
     ray_features,
 )
 from ports.demo_world.training.objective import predict_flow
-from ports.demo_world.training.training_data import level_poses, sample_batch, side_by_side
+from ports.demo_world.training.training_data import sample_batch, side_by_side
+from ports.demo_world.worlds.families import FAMILIES, ROOMS
+from ports.demo_world.worlds.pinhole import level_poses
+from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
@@ -27,8 +30,9 @@ CONFIG = DemoConfig(dim=32, heads=2, layers=2, ffn_dim=48, frequency_dim=16)
 
 @pytest.fixture(scope="module")
 def world():
-    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(3, 2))
-    weights = codec.fit_codec(np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32))
+    rooms = jax.tree.map(jnp.asarray, ROOMS.make(3, 2))
+    noise = np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32)
+    weights = codec.fit_codec(noise, cell=4, channels=20)
     weights = jax.tree.map(jnp.asarray, weights)
     params = init_params(DemoDiT, CONFIG, 0)
     return DemoWorld(CONFIG), DemoParams(params, weights), rooms
@@ -45,7 +49,7 @@ def test_patchify_is_undone():
 def test_codec_keeps_what_it_keeps(world):
     _, params, _ = world
     basis = params.codec.basis
-    np.testing.assert_allclose(basis.T @ basis, np.eye(codec.CHANNELS), atol=1e-5)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(ROOMS.channels), atol=1e-5)
     latents = jax.random.normal(jax.random.key(1), (1, 8, 12, 20)) * 0.05
     pixels = codec.decode(params.codec, latents)
     assert pixels.shape == (1, 32, 48, 3)
@@ -60,7 +64,7 @@ def test_memory_gives_what_masked_training_gives(world, past):
     backbone, params, rooms = world
     chunks, own = 4, CHUNK_FRAMES * TOKENS
     key = jax.random.key(4)
-    drawn = sample_batch(key, rooms, params.codec, size=2, chunks=chunks)
+    drawn = sample_batch(key, rooms, params.codec, family=ROOMS, size=2, chunks=chunks)
     poses = _poses(chunks)
     rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, chunks * own, 24))
     batch = side_by_side(key, drawn.latents, rays, chunks)
@@ -83,6 +87,17 @@ def test_memory_gives_what_masked_training_gives(world, past):
             got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
             np.testing.assert_allclose(patchify(got), want[:, noisy[i - chunks]], atol=2e-5)
         state = observe_chunk(backbone, params, state, ChunkInput(cameras), latents[:, cut])
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_one_model_fits_every_family(family):
+    backbone = DemoWorld(dataclasses.replace(CONFIG, world=family.name))
+    noise = np.random.default_rng(0).uniform(size=(2, *family.size, 3)).astype(np.float32)
+    params = DemoParams({}, codec.fit_codec(noise, cell=family.cell, channels=family.channels))
+    latents = backbone.encode(params, jnp.asarray(noise)[None, :1].repeat(3, axis=1))
+    assert latents.shape == (1, *backbone.latent_shape)
+    assert backbone.decode(params, latents, None)[0].shape == (1, 3, *family.size, 3)
+    assert patchify(latents).shape == (1, 3 * TOKENS, backbone.config.token_channels)
 
 
 def _poses(chunks):

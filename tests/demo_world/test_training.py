@@ -1,6 +1,7 @@
 """Training learns, can be interrupted, and its weights come back as they were saved."""
 
 import csv
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,9 @@ from safetensors.numpy import save_file
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training.train import TrainConfig, train
-from ports.demo_world.training.training_data import side_by_side, unbroken_walk
+from ports.demo_world.training.training_data import side_by_side
 from ports.demo_world.weights import load_weights, save_weights
+from ports.demo_world.worlds.room_walks import room_walk
 from ports.wan.nn.parameters import init_params
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
@@ -26,17 +28,24 @@ def standard_promotion():
         yield
 
 
-def run(out, steps, **changes):
-    config = TrainConfig(steps=10, batch=2, chunks=3, rooms=4, report_every=5, **changes)
-    train(config, TINY, out, log=lambda text: None, stop_at=steps)
+def run(out, steps, model=TINY, **changes):
+    config = TrainConfig(steps=10, batch=2, chunks=3, worlds=4, report_every=5, **changes)
+    train(config, model, out, log=lambda text: None, stop_at=steps)
     return load_weights(out / "demo_world.safetensors")
 
 
-@pytest.mark.parametrize("past", [pytest.param("gaps", marks=pytest.mark.slow), "clips"])
-def test_interrupted_training_goes_on_bit_for_bit(tmp_path, past):
-    whole = run(tmp_path / "whole", 10, past=past)
-    run(tmp_path / "parts", 5, past=past)
-    parts = run(tmp_path / "parts", 10, past=past)
+@pytest.mark.parametrize(
+    ("world", "past"), [pytest.param("rooms", "gaps", marks=pytest.mark.slow), ("apartments", "clips")]
+)
+def test_interrupted_training_goes_on_bit_for_bit(tmp_path, world, past):
+    model = dataclasses.replace(TINY, world=world)
+    whole = run(tmp_path / "whole", 10, model, past=past)
+    run(tmp_path / "parts", 5, model, past=past)
+    parts = run(tmp_path / "parts", 10, model, past=past)
+    assert parts[0] == model
+    with pytest.raises(ValueError, match="holds another run") as error:
+        run(tmp_path / "parts", 10, dataclasses.replace(model, layers=2), past=past)
+    assert "layers=1, now 2" in str(error.value)
     jax.tree.map(np.testing.assert_array_equal, whole[1:], parts[1:])
     rows = list(csv.DictReader((tmp_path / "parts" / "curve.csv").open()))
     assert [row["step"] for row in rows] == ["5", "10"]
@@ -57,7 +66,7 @@ def test_clips_are_whole_and_every_chunk_is_denoised_given_all_before_it():
 
 
 def test_clips_never_jump():
-    poses = jax.vmap(lambda key: unbroken_walk(key, 7))(jax.random.split(jax.random.key(0), 64))
+    poses = jax.vmap(lambda key: room_walk(key, 7, jumps=False))(jax.random.split(jax.random.key(0), 64))
     turn = poses[:, 1:, :3, :3] @ jnp.swapaxes(poses[:, :-1, :3, :3], -1, -2)
     angle = jnp.rad2deg(jnp.arccos(jnp.clip((jnp.trace(turn, axis1=-2, axis2=-1) - 1) / 2, -1, 1)))
     assert float(angle.max()) < 25 and float(angle.min()) > 3

@@ -1,18 +1,18 @@
-"""Random walks through random rooms, and which past each training chunk may see."""
+"""Random walks through random worlds, and which past each training chunk may see."""
 
-from typing import Literal, NamedTuple
+import itertools
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ports.demo_world import codec, renderer
-from ports.demo_world.model import CHUNK_FRAMES, ray_features
+from ports.demo_world import codec
+from ports.demo_world.model import ray_features
+from ports.demo_world.worlds.families import Family
+from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from ports.wan.nn.patches import patchify
 
-TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the rooms; the demo and the tests draw theirs from other seeds
-_PERMUTATIONS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
-_WALK = 0.45  # largest distance from the room's centre along each axis
+TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the worlds; the demo and the tests draw theirs from other seeds
 
 
 Past = Literal["gaps", "clips"]
@@ -22,7 +22,7 @@ Past = Literal["gaps", "clips"]
 class Batch(NamedTuple):
     """Sequences of chunks, some clean (memory) and some to be denoised."""
 
-    latents: jax.Array  # [B, S, 80] clean tokens of all chunks
+    latents: jax.Array  # [B, S, c] clean tokens of all chunks
     rays: jax.Array  # [B, S, 24]
     frames: jax.Array  # [B, F] int32 time positions
     t: jax.Array  # [B, N] diffusion time of each chunk; 0 is a clean chunk
@@ -30,26 +30,28 @@ class Batch(NamedTuple):
 
 
 def sample_batch(
-    key: jax.Array, rooms: renderer.Room, weights: codec.Codec, *, size: int, chunks: int, past: Past = "gaps"
+    key: jax.Array, worlds: Any, weights: codec.Codec, *, family: Family, size: int, chunks: int, past: Past = "gaps"
 ) -> Batch:
     """Draw a batch of walks, each with chunks to denoise and what they may see of the past.
 
     Args:
         key: typed random key.
-        rooms: the training rooms, with one leading axis.
+        worlds: those to train on, with one leading axis.
         weights: the fixed codec.
+        family: of the worlds.
         size: sequences ``B``.
         chunks: chunks of a walk.
         past: ``"gaps"`` hides random parts of the past and spreads the rest in time, so retrieval is trained for;
             ``"clips"`` shows all of a short unbroken walk, as released models were trained.
     """
     draw, walk_key, past_key = jax.random.split(key, 3)
-    index = jax.random.randint(draw, (size,), 0, rooms.walls.shape[0])
-    colours = jax.random.choice(jax.random.fold_in(draw, 1), jnp.asarray(_PERMUTATIONS), (size,))
-    picked = jax.tree.map(lambda a: jax.vmap(lambda i, p: a[i][..., p])(index, colours), rooms)
-    walk = random_walk if past == "gaps" else unbroken_walk
-    poses = jax.vmap(lambda k: walk(k, chunks))(jax.random.split(walk_key, size))
-    latents = patchify(codec.encode(weights, jax.vmap(renderer.render)(picked, poses)))
+    index = jax.random.randint(draw, (size,), 0, len(jax.tree.leaves(worlds)[0]))
+    orders = jnp.array(list(itertools.permutations(range(3))))
+    colours = jax.random.choice(jax.random.fold_in(draw, 1), orders, (size,))
+    picked = jax.vmap(family.repaint)(jax.tree.map(lambda a: a[index], worlds), colours)
+    walk_keys = jax.random.split(walk_key, size)
+    poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=past == "gaps"))(walk_keys, picked)
+    latents = patchify(codec.encode(weights, jax.vmap(family.render)(picked, poses)))
     rays = jax.vmap(ray_features)(poses[:, 0], poses)
     return (with_gaps if past == "gaps" else side_by_side)(past_key, latents, rays, chunks)
 
@@ -104,55 +106,3 @@ def _times(key: jax.Array, size: int, chunks: int) -> jax.Array:
     """Draw diffusion times: 30 % pure noise, the rest shifted towards it."""
     u, pure = jax.random.uniform(key, (2, size, chunks))
     return jnp.where(pure < 0.3, 1.0, 3 * u / (1 + 2 * u))
-
-
-def random_walk(key: jax.Array, chunks: int) -> jax.Array:
-    """Draw poses ``[3 * chunks, 4, 4]``: pans that reverse, steady loops or jumps, while drifting about."""
-    keys = iter(jax.random.split(key, 10))
-    turn = _pan_steps(next(keys), next(keys), next(keys), chunks, reverse=0.25)
-    time = jnp.arange(chunks * CHUNK_FRAMES, dtype=jnp.float32)
-    loop = jnp.sign(turn[0]) * time * jnp.deg2rad(jax.random.uniform(next(keys), minval=8.0, maxval=18.0))
-    jumps = jax.random.uniform(next(keys), (chunks,), maxval=2 * jnp.pi)
-    jump = jnp.repeat(jumps, CHUNK_FRAMES) + turn * jnp.tile(time[:CHUNK_FRAMES], chunks)
-    kind = jax.random.uniform(next(keys))
-    yaw = jnp.where(kind < 0.35, jnp.cumsum(turn), jnp.where(kind < 0.6, loop, jump))
-    yaw = yaw + jax.random.uniform(next(keys), maxval=2 * jnp.pi)
-    return level_poses(yaw, _drift(next(keys), next(keys), next(keys), time))
-
-
-def unbroken_walk(key: jax.Array, chunks: int) -> jax.Array:
-    """Draw poses ``[3 * chunks, 4, 4]``: pans that reverse or steady loops, while drifting about; never a jump."""
-    keys = iter(jax.random.split(key, 10))
-    turn = _pan_steps(next(keys), next(keys), next(keys), chunks, reverse=0.3)
-    time = jnp.arange(chunks * CHUNK_FRAMES, dtype=jnp.float32)
-    loop = jnp.sign(turn[0]) * time * jnp.deg2rad(jax.random.uniform(next(keys), minval=10.0, maxval=24.0))
-    yaw = jnp.where(jax.random.uniform(next(keys)) < 0.65, jnp.cumsum(turn), loop)
-    yaw = yaw + jax.random.uniform(next(keys), maxval=2 * jnp.pi)
-    return level_poses(yaw, _drift(next(keys), next(keys), next(keys), time))
-
-
-def _pan_steps(sign_key, speed_key, flip_key, chunks: int, *, reverse: float) -> jax.Array:
-    """Draw each frame's turn ``[3 * chunks]`` in radians: one speed a chunk, now and then the other way."""
-    sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0)
-    speed = jnp.deg2rad(jax.random.uniform(speed_key, (chunks,), minval=4.0, maxval=16.0))
-    flips = jnp.cumprod(jnp.where(jax.random.bernoulli(flip_key, reverse, (chunks,)), -1.0, 1.0))
-    return jnp.repeat(speed * sign * flips, CHUNK_FRAMES)
-
-
-def _drift(pace_key, phase_key, reach_key, time: jax.Array) -> jax.Array:
-    """Draw a slow path ``[F, 2]`` over the floor.
-
-    Half of the walks only turn: matching directions is learned first, and parallax on top of it.
-    """
-    pace = jax.random.uniform(pace_key, (2,), minval=0.03, maxval=0.25)
-    phase = jax.random.uniform(phase_key, (2,), maxval=2 * jnp.pi)
-    reach = _WALK * jnp.maximum(0.0, 2 * jax.random.uniform(reach_key) - 1)
-    return reach * jnp.sin(pace * time[:, None] + phase)
-
-
-def level_poses(yaw: jax.Array, ground: jax.Array) -> jax.Array:
-    """Build camera-to-world poses ``[F, 4, 4]`` from yaw (radians, right is positive) and ``[F, 2]`` x, z."""
-    cos, sin, zero, one = jnp.cos(yaw), jnp.sin(yaw), jnp.zeros_like(yaw), jnp.ones_like(yaw)
-    x, z = ground[:, 0], ground[:, 1]
-    rows = [[cos, zero, sin, x], [zero, one, zero, zero], [-sin, zero, cos, z], [zero, zero, zero, one]]
-    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
