@@ -42,7 +42,7 @@ lint: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/ruff format --check .
 
 types: $(TEST_STAMP)
-	@$(TEST_ENV)/bin/pyright --pythonpath $(TEST_ENV)/bin/python
+	@$(TEST_ENV)/bin/pyright --level error --pythonpath $(TEST_ENV)/bin/python
 
 # Arguments choose tests: then those that need another compilation may be none, which pytest calls an error.
 test: $(TEST_STAMP)
