@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import sys
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from worldkv_jax.cli.flags import from_flags
@@ -76,7 +76,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
 @contextlib.contextmanager
 def kept_world(
     args: argparse.Namespace, session: "Session", at: int, answers: "Answers | None"
-) -> Iterator["WorldSaver | None"]:
+) -> Generator["WorldSaver | None"]:
     """Offer what keeps the world in the folder of ``--world``; ``None`` without that flag."""
     from worldkv_jax.sessions.world_folder import branch
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 from worldkv_jax.evaluation.memory_gain import draw_pairs, memory_gain
@@ -81,10 +82,10 @@ class WorldScores:
 
 
 def score_world(
-    frames,
-    poses,
+    frames: ArrayLike,
+    poses: ArrayLike,
     *,
-    truth=None,
+    truth: ArrayLike | None = None,
     pairs: Sequence[tuple[int, int]] | None = None,
     criteria: RevisitCriteria | None = None,
     metrics: Sequence[Metric] = (PSNR, SSIM),

@@ -30,7 +30,7 @@ class ArrayRef:
         """Bytes of its numbers."""
         return int(np.prod(self.shape, dtype=np.int64)) * jnp.dtype(self.dtype).itemsize
 
-    def to_json(self) -> list:
+    def to_json(self) -> list[Any]:
         """Return what a manifest says of it."""
         return [self.sha256, self.dtype, list(self.shape)]
 
@@ -64,7 +64,7 @@ class ArrayStore:
         if name not in self._there:
             head = io.BytesIO()
             np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(plain))
-            self._files.write(name, (head.getvalue(), memoryview(plain.reshape(-1).view(np.uint8))))
+            self._files.write(name, (head.getvalue(), plain.reshape(-1).view(np.uint8).data))
             self._there.add(name)
         return ref
 
@@ -144,5 +144,5 @@ def _described(array: Any) -> tuple[ArrayRef, np.ndarray]:
     digest = hashlib.sha256(f"{array.dtype.name} {array.shape} ".encode())
     raw = plain.reshape(-1).view(np.uint8)
     for start in range(0, raw.size, _HASHED_AT_ONCE):
-        digest.update(raw[start : start + _HASHED_AT_ONCE])
+        digest.update(raw[start : start + _HASHED_AT_ONCE].data)
     return ArrayRef(digest.hexdigest(), array.dtype.name, array.shape), plain

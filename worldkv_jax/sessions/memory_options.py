@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from typing import Any
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -79,7 +80,7 @@ class MemoryOptions:
         from worldkv_jax.memory import DEFAULT, MemoryConfig, profile
 
         asked = self.given()
-        mode = asked.pop("memory", None)
+        mode: Any = asked.pop("memory", None)
         banked = [name for name in asked if name in _PLACES or name == "profile"]
         if mode is None:
             mode = "worldkv" if banked else own[0].mode
@@ -102,7 +103,7 @@ class MemoryOptions:
         """
         return self._change(memory, self.given())
 
-    def _change(self, memory: "MemoryConfig", asked: dict) -> "MemoryConfig":
+    def _change(self, memory: "MemoryConfig", asked: dict[str, Any]) -> "MemoryConfig":
         frames = {f"{name}_frames": asked[name] for name in ("sink", "recent") if name in asked}
         if "sink_position" in asked:
             frames["sink"] = asked["sink_position"]

@@ -170,12 +170,13 @@ def placements(
     backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, save_every: int = 5
 ) -> dict[str, Plan]:
     """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
-    if memory.mode != "worldkv":
+    bank = memory.bank
+    if bank is None:
         return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds, save_every=save_every)}
     return {
         tier: make_plan(
             backbone,
-            dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, tier=tier)),
+            dataclasses.replace(memory, bank=dataclasses.replace(bank, tier=tier)),
             cost,
             chunks=chunks,
             worlds=worlds,
@@ -188,7 +189,7 @@ def placements(
 def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
     """Say what to change so that a rollout fits a device that is too small for it; options are named in backticks."""
     ways = [("", "", memory)]
-    if memory.mode == "worldkv" and memory.bank.storage == "model":
+    if memory.bank is not None and memory.bank.storage == "model":
         bank = dataclasses.replace(memory.bank, storage="int8")
         ways.append(("eight bits a number and ", "`storage` int8 ", dataclasses.replace(memory, bank=bank)))
     for words, option, changed in ways:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class RemoteFiles:
         return False
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Generator[None]:
         """Leave a note of who writes."""
         self._wait(self._store.write(_WRITER, holder()), f"write {_WRITER}")
         yield

@@ -183,15 +183,25 @@ class Session:
         """
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
-        if key is None and noise is None:
+        drawn_from = key if noise is None else noise
+        if drawn_from is None:
             kept = None if keeper is None or seed is not None else keeper.key
-            key = key_of(seed or 0) if kept is None else kept
+            key = drawn_from = key_of(seed or 0) if kept is None else kept
         if inputs is None:
             inputs = continuing.remaining(self.inputs(worlds=world.memory.layout.worlds), world)
         if keeper is not None:
-            world = keeper.begin(world, key if noise is None else noise)
-        options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress, "watch": keeper}
-        chunks = ro.stream(self.backbone, self.params, world, inputs, **options)
+            world = keeper.begin(world, drawn_from)
+        chunks = ro.stream(
+            self.backbone,
+            self.params,
+            world,
+            inputs,
+            key=key,
+            noise=noise,
+            decode=self.decode,
+            progress=progress,
+            watch=keeper,
+        )
         while True:
             # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
             with self._on_mesh():
@@ -220,7 +230,7 @@ class Session:
         return continuing.rewind(self, timeline, chunk)
 
     def saving(
-        self, path: str | os.PathLike, *, every: int = 5, answers: "Answers | None" = None
+        self, path: str | os.PathLike[str], *, every: int = 5, answers: "Answers | None" = None
     ) -> contextlib.AbstractContextManager["WorldSaver"]:
         """Keep a rollout in a world folder while it goes on: give what this offers to `stream` as its keeper.
 
@@ -236,7 +246,7 @@ class Session:
         """
         return continuing.saving(self, path, every=every, answers=answers)
 
-    def save(self, world: World, path: str | os.PathLike, *, key: jax.Array | None = None) -> None:
+    def save(self, world: World, path: str | os.PathLike[str], *, key: jax.Array | None = None) -> None:
         """Write a world to a folder; where an earlier moment of it is there, what is new of it.
 
         Args:
@@ -250,7 +260,7 @@ class Session:
         """
         continuing.save(self, world, path, key)
 
-    def restore(self, path: str | os.PathLike, *, at: int | None = None, chunks: int | None = None) -> World:
+    def restore(self, path: str | os.PathLike[str], *, at: int | None = None, chunks: int | None = None) -> World:
         """Read a world that was saved, from whichever tier to that of this session.
 
         Args:
@@ -293,6 +303,6 @@ class Session:
         everywhere = ro.split(mesh)
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), everywhere), inputs)
 
-    def _on_mesh(self) -> contextlib.AbstractContextManager:
+    def _on_mesh(self) -> contextlib.AbstractContextManager[Any]:
         mesh = self.placement.sharding
         return jax.set_mesh(mesh) if isinstance(mesh, Mesh) else contextlib.nullcontext()

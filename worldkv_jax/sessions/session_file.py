@@ -48,7 +48,7 @@ class SessionFile:
         for name, value in self.options.items():
             if name not in types:
                 raise ValueError(f"{self.model} has no option {name!r}: the session was made by another version")
-            kind = types[name].of
+            kind: Callable[..., Any] = types[name].of
             inner = isinstance(value, dict) and dataclasses.is_dataclass(kind)
             given[name] = kind(**value) if inner else tuple(value) if isinstance(value, list) else value
         return cls(**given)
@@ -96,13 +96,13 @@ def options_given(options: Any) -> dict[str, Any]:
     fields = {field.name: field.default for field in dataclasses.fields(options)}
     given = {name: getattr(options, name) for name in fields}
     return {
-        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
         for name, value in given.items()
         if value != fields[name]
     }
 
 
-def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
+def write_session(path: str | os.PathLike[str], session: SessionFile) -> Path:
     """Write a session file, whole or not at all.
 
     Raises:
@@ -112,7 +112,7 @@ def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
     return write_json(path, {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
 
 
-def read_session(path: str | os.PathLike) -> SessionFile:
+def read_session(path: str | os.PathLike[str]) -> SessionFile:
     """Read a session file.
 
     Raises:

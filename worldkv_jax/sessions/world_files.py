@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,7 @@ class Files(Protocol):
         ...
 
 
-def open_files(path: str | os.PathLike) -> Files:
+def open_files(path: str | os.PathLike[str]) -> Files:
     """Open a place: a path, or a URL such as ``gs://bucket/room`` of a key-value store of TensorStore.
 
     Raises:
@@ -104,7 +104,7 @@ def holder() -> str:
 class LocalFiles:
     """A folder of the file system; whoever writes holds a lock, which the system lets go of when the process ends."""
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
         self.place = str(self.folder.resolve())
         self._drafts: list[tuple[Path, Path]] = []
@@ -168,7 +168,7 @@ class LocalFiles:
         return True
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Generator[None]:
         """Hold the lock; drafts go, also those of a writer that was killed."""
         path = make_folder(self.folder) / _LOCK
         try:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ class WorldFolder:
         store: its arrays.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         """Open a folder to read it.
 
         Args:
@@ -64,9 +64,9 @@ class WorldFolder:
             ValueError: another seed, or a world whose noise was given.
         """
         manifest = self.manifest
-        if manifest.key is None:
-            raise ValueError(f"{self.files} was made with noise that was given, so that no seed goes on with it")
         key = key_from_json(manifest.key)
+        if key is None:
+            raise ValueError(f"{self.files} was made with noise that was given, so that no seed goes on with it")
         if seed is not None and key_to_json(key_of(seed)) != manifest.key:
             raise ValueError(f"{self.files} was made with seed {seed_of(key)}, got {seed}: leave the seed out")
         return key
@@ -141,9 +141,10 @@ class WorldFolder:
             ValueError: its past is another one.
         """
         bank = world.memory.bank
-        for slot, chunk in enumerate([] if bank is None else np.asarray(bank.index.chunks).tolist()):
-            if chunk >= 0:
-                self.add_chunk(chunk, bank.read(slot))
+        if bank is not None:
+            for slot, chunk in enumerate(np.asarray(bank.index.chunks).tolist()):
+                if chunk >= 0:
+                    self.add_chunk(chunk, bank.read(slot))
         self.add_point(state_of(world), room=world.memory.layout.chunks)
 
     def point_before(self, chunk: int) -> int | None:
@@ -206,7 +207,7 @@ class WorldFolder:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterator[WorldFolder]:
+def writing(path: str | os.PathLike[str], new: WorldManifest | None = None) -> Generator[WorldFolder]:
     """Open a world folder alone, to add to it.
 
     Args:
@@ -219,13 +220,13 @@ def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterat
         ValueError: another process writes to it, or what is there is no world.
     """
     files = open_files(path)
-    if new is None and not has_world(files):
+    if new is None:
         read_manifest(files)  # says what is missing
     with files.alone():
-        yield WorldFolder.of(files, read_manifest(files) if has_world(files) else new)
+        yield WorldFolder.of(files, read_manifest(files) if new is None or has_world(files) else new)
 
 
-def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | None = None) -> WorldFolder:
+def branch(source: str | os.PathLike[str], target: str | os.PathLike[str], chunk: int | None = None) -> WorldFolder:
     """Make a world folder of another one's past; files are shared where the file system can.
 
     Args:
@@ -251,7 +252,7 @@ def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | No
     return folder
 
 
-def prune(path: str | os.PathLike, *, every: int | None = None) -> int:
+def prune(path: str | os.PathLike[str], *, every: int | None = None) -> int:
     """Remove what no point needs; return the bytes that are free again, as far as that is known.
 
     Args:

@@ -166,5 +166,5 @@ def _read(named: Mapping[str, Any]) -> Named:
     return {name: ArrayRef.from_json(ref) for name, ref in named.items()}
 
 
-def _write(named: Named) -> dict[str, list]:
+def _write(named: Named) -> dict[str, list[Any]]:
     return {name: ref.to_json() for name, ref in named.items()}
