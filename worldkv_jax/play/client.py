@@ -1,8 +1,8 @@
 """A client of `worldkv play`: programs and agents walk through a world as people do, over the same messages.
 
-    with connect("http://127.0.0.1:8000/", seed=7, memories=["default", "window"]) as world:
-        chunks = world.act(["l"], frames=45)
-        print(chunks[-1].frames[0].shape, chunks[-1].stats["lanes"])
+with connect("http://127.0.0.1:8000/", seed=7, memories=["default", "window"]) as world:
+    chunks = world.act(["l"], frames=45)
+    print(chunks[-1].frames[0].shape, chunks[-1].stats["lanes"])
 """
 
 import asyncio
