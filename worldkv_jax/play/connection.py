@@ -43,7 +43,7 @@ class Connection:
             await self._outlet.error("the server made a mistake with this session; connect again to come back to it")
             await self._outlet.close(OK, "internal error")
         finally:
-            self._outlet.gone.set()
+            self._outlet.stop()
 
     async def _first(self) -> Init | None:
         """Wait for how the client wants to begin; a bad message may be sent again."""
