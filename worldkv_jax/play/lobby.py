@@ -77,6 +77,7 @@ class Lobby:
         )
         self._budget = limits.worlds_bytes or game.free_bytes() // 2
         self._coming: dict[str, int] = {}
+        self._leaving: dict[str, asyncio.Future] = {}
         self._warmer = ThreadPoolExecutor(1, thread_name_prefix="play-compile")
         self._warming: dict[str, asyncio.Future] = {}
         self._queue: collections.deque[asyncio.Event] = collections.deque()
@@ -116,6 +117,8 @@ class Lobby:
             Full: too many wait.
             Refused: there is no session of this name, or it cannot be opened.
         """
+        while name in self._leaving:
+            await asyncio.shield(self._leaving[name])
         seat = self.seats.get(name) if name is not None else None
         resumed = name is not None
         if seat is None:
@@ -215,7 +218,7 @@ class Lobby:
         return True
 
     def _fits(self, needed: int) -> bool:
-        here = len(self.seats) + len(self._coming)
+        here = len(self.seats) + len(self._coming) + len(self._leaving)
         return here < self.limits.sessions and self._used() + needed <= self._budget
 
     def _used(self, *, without: str | None = None) -> int:
@@ -261,11 +264,13 @@ class Lobby:
         return Seat(name, player, self._house, book=book, shown=found.shown)
 
     async def _drop(self, seat: Seat) -> None:
-        """Put a session away; it comes back from disk."""
+        """Put a session away; it comes back from disk, once it is there."""
         self.seats.pop(seat.name, None)
+        self._leaving[seat.name] = asyncio.get_running_loop().create_future()
         try:
             await seat.close()
         finally:
+            self._leaving.pop(seat.name).set_result(None)
             self._changed.set()
             self._count()
 
