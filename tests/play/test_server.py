@@ -188,7 +188,7 @@ def test_bad_messages_end_with_their_sender_alone(serve):
         assert code == 1008 and "MessagePack" in said[0]["content"]
         made += bystander.act(["l"], frames=3)
         code, said = raw(address, flood)
-        assert code == 1008 and "send fewer" in said[-1]["content"]
+        assert code == 1008 and any("send fewer" in one.get("content", "") for one in said)
         assert raw(address, huge)[0] in (1009, None)
         raw(address, leave)
         made += bystander.act(["l"], frames=3)

@@ -38,8 +38,13 @@ class Outlet:
 
     async def send(self, message: dict[str, Any]) -> None:
         """Queue a message; waits where many are unread, and drops it where the client is gone."""
-        if self._closing is None:
-            await self._unless_gone(self._queue.put(msgpack.packb(message)))
+        if self._closing is not None or self.gone.is_set():
+            return
+        data = msgpack.packb(message)
+        try:
+            self._queue.put_nowait(data)
+        except asyncio.QueueFull:
+            await self._unless_gone(self._queue.put(data))
 
     async def drained(self) -> None:
         """Wait until everything is written, or the client is gone."""
