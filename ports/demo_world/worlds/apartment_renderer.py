@@ -30,13 +30,14 @@ class _Hit(NamedTuple):
     colour: jax.Array
 
 
-def render(home: Apartment, poses: jax.Array) -> jax.Array:
-    """Render one apartment from poses ``[F, 4, 4]``, frame ``i`` at time ``i``: frames ``[F, 64, 96, 3]`` in [0, 1].
+def render(home: Apartment, poses: jax.Array, time: jax.Array | None = None) -> jax.Array:
+    """Render one apartment from poses ``[F, 4, 4]``, frame ``i`` at time ``i`` unless times ``[F]`` are given.
 
-    A pixel is the mean of four, so that edges are smooth and a codec can keep them.
+    Returns frames ``[F, 64, 96, 3]`` in [0, 1]. A pixel is the mean of four, so that edges are smooth and a codec can
+    keep them.
     """
     height, width = _SIZE
-    fine = look(home, poses, size=(2 * height, 2 * width)).frames
+    fine = look(home, poses, size=(2 * height, 2 * width), time=time).frames
     return fine.reshape(-1, height, 2, width, 2, 3).mean(axis=(2, 4))
 
 

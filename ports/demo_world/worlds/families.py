@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.worlds import apartments, rooms
@@ -31,8 +32,11 @@ class Family:
     """Draws worlds from a seed, so many: disjoint seeds give disjoint worlds."""
     repaint: Callable[[Any, jax.Array], Any]
     """Swaps the colour channels of a world by a permutation ``[3]``: six worlds for one."""
-    render: Callable[[Any, jax.Array], jax.Array]
-    """Renders one world from poses ``[F, 4, 4]``, frame ``i`` at time ``i``: frames ``[F, H, W, 3]`` in [0, 1]."""
+    render: Callable[..., jax.Array]
+    """Renders one world from poses ``[F, 4, 4]``, at times ``[F]`` or frame ``i`` at time ``i``: frames
+    ``[F, H, W, 3]`` in [0, 1]."""
+    move: Callable[[Any, jax.Array, jax.Array], jax.Array]
+    """Moves a camera in one world from ``[2]``, x and z, towards another place, as far as it may."""
     walk: Callable[..., jax.Array]
     """Draws a random walk to train on from a key, a world and a number of chunks; ``jumps`` lets it look elsewhere
     from one chunk to the next."""
@@ -55,6 +59,7 @@ ROOMS = Family(
     make=rooms.make_rooms,
     repaint=rooms.repaint,
     render=rooms.render,
+    move=lambda room, place, wanted: jnp.clip(wanted, -rooms.REACH, rooms.REACH),
     walk=lambda key, room, chunks, *, jumps: room_walk(key, chunks, jumps=jumps),
     laps=lambda rng, rooms, laps, lap, arc: room_laps(rng, len(rooms.walls), laps, lap, arc),
 )
@@ -66,6 +71,7 @@ APARTMENTS = Family(
     make=apartments.make_apartments,
     repaint=apartments.repaint,
     render=render_apartment,
+    move=lambda home, place, wanted: apartments.slide(home, place, wanted - place),
     walk=apartment_walk,
     laps=apartment_laps,
     rooms_seen=rooms_seen,
