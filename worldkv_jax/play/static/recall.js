@@ -1,0 +1,53 @@
+// What each memory recalled for the newest chunk: thumbnails with their age.
+
+import { drawPicture, element, seconds } from "./dom.js";
+import { titleOf } from "./hud.js";
+
+const REFRESH = 250; // milliseconds: the list is read by people, chunks come faster
+
+export class Recall {
+  #shown = "";
+  #last = 0;
+  #timer = 0;
+
+  constructor(box, world) {
+    Object.assign(this, { box, world });
+  }
+
+  /** Show what `chunk` recalled, if there is one; `secondsPerChunk` turns chunk ids into ages. */
+  show(chunk, secondsPerChunk) {
+    clearTimeout(this.#timer);
+    const wait = this.#last + REFRESH - performance.now();
+    if (wait > 0) this.#timer = setTimeout(() => this.#draw(chunk, secondsPerChunk), wait);
+    else this.#draw(chunk, secondsPerChunk);
+  }
+
+  #draw({ index: now, lanes } = { index: 0, lanes: [] }, secondsPerChunk) {
+    this.#last = performance.now();
+    const shown = JSON.stringify([now, lanes.map(({ memory, picks }) => [memory, picks])]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.box.replaceChildren(
+      ...lanes.map(({ memory, picks = [] }, lane) => {
+        const items = picks.map((index) => this.#item(index, (now - index) * secondsPerChunk));
+        const list = element("ul", { className: "thumbnails", role: "list" }, items);
+        const nothing = element("p", { className: "quiet", textContent: nothingOf(memory) });
+        const title = element("h3", { className: `mark mark-${lane}`, textContent: titleOf(memory) });
+        return element("section", {}, [title, picks.length ? list : nothing]);
+      }),
+    );
+  }
+
+  #item(index, age) {
+    const canvas = element("canvas", { role: "img", ariaLabel: `Chunk ${index}` });
+    const chunk = this.world.chunk(index);
+    chunk?.picture?.then((bitmap) => bitmap && drawPicture(canvas, bitmap));
+    return element("li", {}, [canvas, element("span", { textContent: `${seconds(age)} ago` })]);
+  }
+}
+
+function nothingOf(memory) {
+  if (memory === "window") return "Nothing: it only knows the last chunks.";
+  if (memory === "full") return "Nothing to recall: it attends to everything.";
+  return "Nothing yet: all it saw is still in the window.";
+}
