@@ -194,5 +194,5 @@ function secondsPerChunk() {
 }
 
 function focusPicture() {
-  byId("stage").focus({ preventScroll: true });
+  byId("pictures").focus({ preventScroll: true });
 }

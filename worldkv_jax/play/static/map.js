@@ -5,7 +5,7 @@ import { fitCanvas, palette } from "./dom.js";
 const MARGIN = 16; // pixels
 const FIELD_OF_VIEW = 60; // degrees, where the model tells none
 const WEDGE = 0.3; // length of a wedge, as a share of the map
-const SMALLEST = 1; // side of the smallest square that is drawn, in the world's units
+const SMALLEST = 0.5; // side of the smallest square that is drawn, in the world's units
 
 export class WorldMap {
   #square = null; // {x, z, side} of what is drawn; it only grows, so that the map stands still
@@ -45,7 +45,7 @@ export class WorldMap {
     this.#include(this.camera ? [...this.cameras, this.camera] : this.cameras);
     const square = this.#square ?? { x: 0, z: 0, side: SMALLEST };
     const length = WEDGE * side;
-    const scale = (side - length) / square.side; // wedges stay inside
+    const scale = (side - 2 * length) / square.side; // wedges stay inside
     const place = ([x, z]) => [width / 2 + (x - square.x) * scale, height / 2 - (z - square.z) * scale];
 
     context.fillStyle = color("seen");

@@ -29,8 +29,8 @@ export class Screen {
       const canvas = element("canvas", { width, height, role: "img", ariaLabel: `The world under ${title}` });
       canvas.classList.toggle("pixels", width < SMALL);
       const numbers = element("dl", { className: "numbers" });
-      const head = element("figcaption", {}, [element("b", { textContent: title }), numbers]);
-      const figure = element("figure", { className: `lane lane-${lane}` }, [canvas, head]);
+      const name = element("b", { className: `mark mark-${lane}`, textContent: title });
+      const figure = element("figure", { className: "lane" }, [element("figcaption", {}, [name, numbers]), canvas]);
       figure.style.setProperty("--shape", width / height);
       return { figure, canvas, numbers };
     });

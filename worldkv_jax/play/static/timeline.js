@@ -42,6 +42,7 @@ export class TimeLine {
     for (const branch of branches.keys()) if (!this.#rows.has(branch)) this.#addRow(branch);
     const longest = Math.max(SHORTEST, ...[...branches.values()].map(({ length }) => length));
     for (const line of branches.values()) this.#drawRow(line, longest);
+    byId("moment").textContent = this.#moment(this.world.position);
     if (this.#chosen && !branches.has(this.#chosen.branch)) this.#choose(null);
   }
 
@@ -133,7 +134,7 @@ export class TimeLine {
   }
 
   #moment(chunk) {
-    return `after ${chunk} chunks, ${seconds(chunk * this.secondsPerChunk)}`;
+    return `${seconds(chunk * this.secondsPerChunk)}, ${chunk} chunk${chunk === 1 ? "" : "s"}`;
   }
 
   #name(branch) {
@@ -142,5 +143,5 @@ export class TimeLine {
 }
 
 function titleOf(branch, parent) {
-  return parent === null ? "Beginning" : `Branch ${branch}`;
+  return parent === null ? "Main" : `Branch ${branch}`;
 }

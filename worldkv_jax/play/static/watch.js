@@ -36,6 +36,7 @@ export class WatchedWalk {
   }
 
   #say(sentence) {
-    if (this.box.textContent !== sentence) this.box.textContent = sentence;
+    const whole = `${sentence} Press a key to walk yourself.`;
+    if (this.box.textContent !== whole) this.box.textContent = whole;
   }
 }
