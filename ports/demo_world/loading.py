@@ -9,6 +9,7 @@ import numpy as np
 
 from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.cost import demo_cost
+from ports.demo_world.steering import RoomSteering
 from ports.wan.program.weights import transformer_sharding, whole_sharding
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, MemoryConfig
@@ -61,4 +62,4 @@ def _load(backbone: DemoWorld, checkpoint: str | None, poses: np.ndarray, where:
             return live_chunks(path, backbone.spec, worlds=worlds)
         return chunk_inputs(np.broadcast_to(path, (worlds, *np.shape(path)[-3:])), backbone.spec)
 
-    return Loaded(params=params, inputs=inputs)
+    return Loaded(params=params, inputs=inputs, steering=RoomSteering(backbone, params))

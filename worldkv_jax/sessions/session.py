@@ -18,6 +18,7 @@ from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
+from worldkv_jax.sessions.steering import Steering
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.saving import WorldSaver
@@ -44,6 +45,8 @@ class Loaded:
     """Makes what each chunk is given: without arguments of what the options said, else of another path or source."""
     notes: tuple[str, ...] = ()
     """What one would not expect, to be said aloud."""
+    steering: Steering | None = None
+    """How somebody walks through the model's worlds key by key, where that is offered."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,18 @@ class Session:
             ValueError: the session is not loaded.
         """
         return self._loaded().params
+
+    @property
+    def steering(self) -> Steering:
+        """How somebody walks through its worlds key by key.
+
+        Raises:
+            ValueError: the model does not offer it; or the session is not loaded.
+        """
+        steering = self._loaded().steering
+        if steering is None:
+            raise ValueError(f"{self.model} cannot be steered by keys: its package offers no `steering`")
+        return steering
 
     def inputs(self, *sources: Any, worlds: int | None = None, **options: Any) -> Iterable[ChunkInput]:
         """Make what each chunk is given, on the devices of the weights.

@@ -1,0 +1,233 @@
+"""The messages to clients: SGLang's, and what our own clients get besides."""
+
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from worldkv_jax.cameras.actions import Stance
+from worldkv_jax.play import frames as pictures
+from worldkv_jax.play.game import Game
+from worldkv_jax.play.outlet import Outlet
+from worldkv_jax.play.player import PlayedChunk, Player
+from worldkv_jax.play.protocol import FORMATS, Init
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.play.seat import Seat, Shown
+
+
+class View:
+    """One client's view of a session: what it asked for decides what it is sent."""
+
+    def __init__(self, init: Init, player: Player, outlet: Outlet):
+        self.form, self.quality = init.form, init.quality
+        self._extended, self._player, self._outlet = init.extension is not None, player, outlet
+        self._request = 0
+        self._said: str | None = None
+
+    async def receipt(self, number: int, status: str, *, chunk: int | None = None, content: str | None = None) -> None:
+        """Say what became of an event; a client that knows no receipts is told of refusals alone."""
+        if self._extended:
+            more = {"chunk_index": chunk, "content": content}
+            more = {name: value for name, value in more.items() if value is not None}
+            await self._outlet.send({"type": "receipt", "event_id": number, "status": status, **more})
+        elif status == "refused":
+            await self._outlet.error(content or "refused", event_id=number)
+
+    async def status(self, content: str) -> None:
+        """Say what goes on, once."""
+        if content != self._said:
+            self._said = content
+            kind = "status" if self._extended else "error"
+            await self._outlet.send({"type": kind, "content": content})
+
+    async def timeline(self, seat: "Seat") -> None:
+        """Send all branches, and what is kept of their chunks."""
+        if self._extended:
+            await self._outlet.send(timeline(seat))
+
+    async def chunk(
+        self,
+        chunk: PlayedChunk,
+        encoded: Sequence[pictures.Encoded],
+        shown: "Shown",
+        applied: list[int],
+        last_event: int,
+        *,
+        queued: float,
+        encode_ms: int,
+    ) -> None:
+        """Send a chunk's frames and what is to be said of it."""
+        self._said = None
+        self._request += 1
+        # Clients that know no given chunks count from the first that they see.
+        index = chunk.index if self._extended else chunk.index - self._player.first
+        head = {"request_id": str(self._request), "chunk_index": index, "event_id": last_event}
+        if self._extended:
+            for number in applied:
+                await self.receipt(number, "applied", chunk=index)
+        before = self._outlet.sent_bytes
+        batches = 0
+        for lane, one in enumerate(encoded if self._extended else encoded[:1]):
+            more = {"lane": lane, "branch": chunk.branch} if self._extended else {}
+            for message in frame_batches(one):
+                batches += 1
+                await self._outlet.send({"type": "frame_batch", **head, **message, **more})
+        await self._outlet.drained()
+        forward = round(1000 * sum(lane.seconds for lane in chunk.lanes))
+        stats: dict[str, Any] = {
+            "type": "chunk_stats",
+            "session_id": "" if not self._extended else None,
+            **head,
+            "request_prepare_ms": 0,
+            "scheduler_forward_ms": forward,
+            "pace_wait_ms": 0,
+            "raw_payload_build_ms": encode_ms,
+            "ws_write_ms": self._outlet.write_ms,
+            "chunk_total_ms": round(1000 * queued) + forward + encode_ms,
+            "num_batches": batches,
+            "num_frames": len(encoded[0].frames),
+            "raw_bytes": sum(one.raw_bytes for one in encoded),
+            "ws_payload_bytes": self._outlet.sent_bytes - before,
+            "content_type": encoded[0].content_type,
+        }
+        if self._extended:
+            stats |= {
+                "branch": chunk.branch,
+                "camera": shown.camera,
+                "thumbnail": shown.thumbnail,
+                "applied_event_ids": applied,
+                "queue_ms": round(1000 * queued),
+                "lanes": [
+                    {
+                        "memory": lane.memory,
+                        "picks": list(lane.picks),
+                        "attended_tokens": lane.attended_tokens,
+                        "kv_bytes": lane.kv_bytes,
+                        "psnr": lane.psnr,
+                        "compute_ms": round(1000 * lane.seconds),
+                    }
+                    for lane in chunk.lanes
+                ],
+            }
+        await self._outlet.send(stats)
+
+
+def frame_batches(encoded: pictures.Encoded) -> list[dict[str, Any]]:
+    """Return what the messages of a chunk's frames say of them."""
+    batches = encoded.batches()
+    raw = {"channels": 3, "bytes_per_frame": encoded.width * encoded.height * 3} if encoded.form == "raw" else {}
+    return [
+        {
+            "content_type": encoded.content_type,
+            "format": FORMATS[encoded.form],
+            "encoding": encoded.form,
+            "width": encoded.width,
+            "height": encoded.height,
+            "num_frames": len(batch),
+            "total_size": sum(map(len, batch)),
+            "payload_lengths": [len(frame) for frame in batch],
+            "payload": b"".join(batch),
+            "frame_batch_index": number,
+            "num_frame_batches": len(batches),
+            "is_final_frame_batch": number == len(batches) - 1,
+            **raw,
+        }
+        for number, batch in enumerate(batches)
+    ]
+
+
+def timeline(seat: "Seat") -> dict[str, Any]:
+    """Return the message with all branches, and what is kept of their chunks."""
+    player, first = seat.player, seat.player.first
+    beginning = player.beginning
+    chunks = [
+        {
+            "branch": 0,
+            "chunk_index": index,
+            "camera": camera_of(stance),
+            "thumbnail": pictures.thumbnail(frames),
+        }
+        for index, (stance, frames) in enumerate(zip(beginning.stances, beginning.frames))
+    ]
+    branches = []
+    for branch in player.tree.branches.values():
+        marks = branch.history.marks
+        branches.append(
+            {
+                "branch": branch.number,
+                "parent": branch.parent,
+                "at": first + branch.at,
+                "length": first + len(branch.history),
+            }
+        )
+        own = range(branch.at if branch.parent is not None else 0, len(branch.history))
+        for chunk in own:
+            if (shown := seat.shown.get(marks[chunk + 1])) is not None:
+                chunks.append(
+                    {
+                        "branch": branch.number,
+                        "chunk_index": first + chunk,
+                        "camera": shown.camera,
+                        "thumbnail": shown.thumbnail,
+                    }
+                )
+    return {
+        "type": "timeline",
+        "current": player.tree.current,
+        "position": player.position,
+        "first": first,
+        "branches": branches,
+        "points": [first + at for at in player.points],
+        "chunks": chunks,
+    }
+
+
+def session_message(seat: "Seat", *, resumed: bool, watching: bool, max_chunks: int | None) -> dict[str, Any]:
+    """Return the message that says what was opened."""
+    player = seat.player
+    return {
+        "type": "session",
+        "session_id": seat.name,
+        "resumed": resumed,
+        **describe(player.game),
+        "memories": list(player.tree.memories),
+        "max_chunks": max_chunks if max_chunks is not None else player.game.steering.most_chunks,
+        "seed": player.tree.seed,
+        "position": player.position,
+        "first": player.first,
+        "watching": watching,
+    }
+
+
+def describe(game: Game) -> dict[str, Any]:
+    """Say what is played, as far as anybody may know."""
+    session, steering = game.default, game.steering
+    height, width = game.size
+    return {
+        "model": session.model,
+        "random_weights": session.random_weights,
+        "fps": steering.fps,
+        "width": width,
+        "height": height,
+        "frames_per_chunk": steering.frames_of(1),
+        "available_memories": list(game.sessions),
+        "keys": [key._asdict() for key in steering.keys],
+        "accepts": {"first_frame": False, "prompt": False},
+        "truth": game.knows_truth,
+    }
+
+
+def check_memories(game: Game, names: Sequence[str]) -> None:
+    """Check names of memories.
+
+    Raises:
+        ValueError: one that this model is not played with.
+    """
+    for name in names:
+        if name not in game.sessions:
+            raise ValueError(f"no memory {name[:20]!r}; there are {', '.join(game.sessions)}")
+
+
+def camera_of(stance: Stance) -> list[float]:
+    """Return where a camera stands on the map: x, z, and its heading in degrees."""
+    return [round(float(stance.position[0]), 4), round(float(stance.position[2]), 4), round(float(stance.yaw), 2)]
