@@ -1,7 +1,7 @@
 // The page: wires the parts to each other, and gives each message of the server to whom it concerns.
 
 import { Connection } from "./connection.js";
-import { byId, element } from "./dom.js";
+import { byId, element, throttled } from "./dom.js";
 import { Hud, titleOf } from "./hud.js";
 import { Keys } from "./keys.js";
 import { lookWithMouse } from "./look.js";
@@ -19,6 +19,8 @@ import { Visit } from "./visit.js";
 import { WatchedWalk } from "./watch.js";
 import { World } from "./world.js";
 
+const REFRESH = 200; // milliseconds: people read what chunks bring faster
+
 const visit = new Visit();
 const world = new World();
 const connection = new Connection({ hello: () => visit.hello(), onMessage: receive, onState: showState });
@@ -28,6 +30,7 @@ const map = new WorldMap(byId("map"));
 const recall = new Recall(byId("recalled"), world);
 const truth = new Truth(byId("truth"));
 const timeline = new TimeLine(byId("timeline"), world, (kind, payload) => send(kind, payload, byId("time-problem")));
+const refresh = throttled(showWorld, REFRESH);
 const keys = new Keys(showAndSendKeys);
 const showRecording = wireRecorder(send);
 const sharing = wireSharing({ send, begin, session: () => session });
@@ -90,12 +93,16 @@ function receive(message) {
 /** A session begins, comes back, or has changed its memories. */
 function enter(given) {
   const isNew = session?.session_id !== given.session_id;
+  const isOther = isNew || session.seed !== given.seed || session.memories.join() !== given.memories.join();
   session = given;
   visit.remember(session);
   notice("");
-  if (isNew) {
+  if (isOther) {
+    world.clear();
     map.clear(session.field_of_view);
-    keys.offer(session.keys.map(({ key }) => key));
+  }
+  if (isNew) {
+    keys.offer(session.keys.map(({ key }) => key), session.aliases);
     showPads(byId("pads"), session.keys, keys);
     showKeyList(session.keys);
   }
@@ -107,6 +114,7 @@ function enter(given) {
   screen.arrange(session, session.memories.map(titleOf));
   timeline.secondsPerChunk = secondsPerChunk();
   walk = session.watching ? new WatchedWalk(byId("caption"), session.memories.length > 1) : endWalk();
+  byId("hint").hidden = !walk;
 }
 
 /** The world stands somewhere else: after a rewind, a fork, a change of branch, or a return. */
@@ -118,6 +126,7 @@ function moveTo(account) {
 }
 
 function showChunk(stats) {
+  notice("");
   world.add(stats);
   hud.show(stats);
   if (stats.watching === false) endWalk();
@@ -125,7 +134,8 @@ function showChunk(stats) {
   refresh();
 }
 
-function refresh() {
+function showWorld() {
+  if (!session) return;
   const path = world.path();
   const { last } = world;
   const cameras = (chunks) => chunks.map((chunk) => chunk?.camera).filter(Boolean);
@@ -162,6 +172,7 @@ function control(kind, payload, timed) {
 }
 
 function endWalk() {
+  byId("hint").hidden = true;
   walk = null;
   byId("caption").textContent = "";
   return null;

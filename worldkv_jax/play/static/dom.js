@@ -34,6 +34,19 @@ export function palette() {
   return (name) => style.getPropertyValue(`--${name}`).trim();
 }
 
+/** Return a function that calls `act` soon, and at most once in so many milliseconds. */
+export function throttled(act, milliseconds) {
+  let timer = 0;
+  let last = -Infinity;
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      last = performance.now();
+      act();
+    }, last + milliseconds - performance.now());
+  };
+}
+
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** Write a number of bytes in the unit that suits it. */

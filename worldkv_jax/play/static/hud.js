@@ -53,8 +53,8 @@ export class Hud {
     const tiers = Object.entries(held).filter(([, count]) => count > 0);
     fill(view.numbers, [
       ...(psnr === null || psnr === undefined ? [] : [["PSNR", `${psnr.toFixed(1)} dB`]]),
-      ["attends to", `${tokens.toLocaleString("en")} tokens`],
-      ...tiers.map(([tier, count]) => [`KV, ${tier}`, bytes(count)]),
+      ["attends", `${tokens.toLocaleString("en")} tokens`],
+      ...(tiers.length ? [["KV", tiers.map(([tier, count]) => `${bytes(count)} ${tier}`).join(", ")]] : []),
     ]);
   }
 }

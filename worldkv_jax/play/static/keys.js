@@ -11,7 +11,7 @@ export function keyOf({ code }) {
 
 export class Keys {
   #held = new Set(); // "key holder": the keyboard and a button may hold the same key
-  #offered = new Set();
+  #offered = new Map(); // key of the keyboard → the model's key
 
   /** @param onChange is given the keys that are held, in alphabetical order, each time they change */
   constructor(onChange) {
@@ -22,14 +22,14 @@ export class Keys {
     document.addEventListener("visibilitychange", () => document.hidden && this.releaseAll());
   }
 
-  /** Take the keys that the model knows; others are left to the browser. */
-  offer(keys) {
-    this.#offered = new Set(keys);
+  /** Take the keys that the model knows, and other names for them; all else is left to the browser. */
+  offer(keys, aliases = {}) {
+    this.#offered = new Map([...Object.entries(aliases), ...keys.map((key) => [key, key])]);
     this.releaseAll();
   }
 
   get held() {
-    return [...new Set([...this.#held].map((hold) => hold.split(" ")[0]))].sort();
+    return [...new Set([...this.#held].map((hold) => this.#offered.get(hold.split(" ")[0])))].sort();
   }
 
   press(key, holder) {

@@ -3,7 +3,7 @@
 const DEGREES_PER_PIXEL = 0.15;
 const EVERY = 1000 / 30; // milliseconds from one event to the next
 
-/** Let `picture` capture the mouse; `onLook` is given `{dx, dy}` in degrees, positive right and down. */
+/** Let `picture` capture the mouse; `onLook` is given `{dx, dy}` in degrees, positive right and up. */
 export function lookWithMouse(picture, onLook) {
   let turn = { dx: 0, dy: 0 };
   let timer = 0;
@@ -20,7 +20,7 @@ export function lookWithMouse(picture, onLook) {
   });
   document.addEventListener("mousemove", ({ movementX, movementY }) => {
     if (document.pointerLockElement !== picture) return;
-    turn = { dx: turn.dx + movementX * DEGREES_PER_PIXEL, dy: turn.dy + movementY * DEGREES_PER_PIXEL };
+    turn = { dx: turn.dx + movementX * DEGREES_PER_PIXEL, dy: turn.dy - movementY * DEGREES_PER_PIXEL };
     timer ||= setTimeout(send, EVERY);
   });
 }

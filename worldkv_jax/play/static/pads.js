@@ -19,7 +19,11 @@ export function showPads(box, offered, keys) {
   const hasLetters = offered.some(({ key }) => key in PLACES);
   const shown = offered.filter(({ key }) => !(hasLetters && ARROWS.includes(key)));
   const groups = [...new Set(shown.map(({ group }) => group))];
-  const pad = (group) => shown.filter((key) => key.group === group).map((key) => button(key, keys));
+  const pad = (group) => {
+    const members = shown.filter((key) => key.group === group);
+    const hasMiddle = members.some(({ key }) => PLACES[key]?.[1] === 2);
+    return members.map((key) => button(key, keys, hasMiddle ? PLACES[key.key] : [1]));
+  };
   box.replaceChildren(
     ...groups.map((group) => element("div", { className: "pad", role: "group", ariaLabel: group }, pad(group))),
   );
@@ -30,10 +34,10 @@ export function markHeld(box, held) {
   for (const button of box.querySelectorAll("button")) button.classList.toggle("held", held.includes(button.dataset.key));
 }
 
-function button({ key, label }, keys) {
+function button({ key, label }, keys, place) {
   const cap = element("button", { type: "button", ariaLabel: label, title: label }, [CAPS[key] ?? key.toUpperCase()]);
   cap.dataset.key = key;
-  if (PLACES[key]) [cap.style.gridRow, cap.style.gridColumn] = PLACES[key].map(String);
+  if (place) [cap.style.gridRow, cap.style.gridColumn = "auto"] = place;
   const press = () => keys.press(key, "button");
   const release = () => keys.release(key, "button");
   cap.addEventListener("pointerdown", (event) => {

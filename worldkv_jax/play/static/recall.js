@@ -3,27 +3,15 @@
 import { drawPicture, element, seconds } from "./dom.js";
 import { titleOf } from "./hud.js";
 
-const REFRESH = 250; // milliseconds: the list is read by people, chunks come faster
-
 export class Recall {
   #shown = "";
-  #last = 0;
-  #timer = 0;
 
   constructor(box, world) {
     Object.assign(this, { box, world });
   }
 
   /** Show what `chunk` recalled, if there is one; `secondsPerChunk` turns chunk ids into ages. */
-  show(chunk, secondsPerChunk) {
-    clearTimeout(this.#timer);
-    const wait = this.#last + REFRESH - performance.now();
-    if (wait > 0) this.#timer = setTimeout(() => this.#draw(chunk, secondsPerChunk), wait);
-    else this.#draw(chunk, secondsPerChunk);
-  }
-
-  #draw({ index: now, lanes } = { index: 0, lanes: [] }, secondsPerChunk) {
-    this.#last = performance.now();
+  show({ index: now, lanes } = { index: 0, lanes: [] }, secondsPerChunk) {
     const shown = JSON.stringify([now, lanes.map(({ memory, picks }) => [memory, picks])]);
     if (shown === this.#shown) return;
     this.#shown = shown;

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 
 const SMALL = 320; // pixels: narrower pictures are enlarged with sharp edges
-const HURRY = 2; // chunks waiting before the pace quickens
+const MOST_WAITING = 2; // chunks: a slow screen leaves frames out, so that keys are answered in time
 const REST = 500; // milliseconds without a picture before the count of frames a second begins anew
 
 export class Screen {
@@ -80,18 +80,28 @@ export class Screen {
 
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
-    const isReady = this.#queues.length > 0 && this.#queues.every((queue) => queue[0]?.bitmap);
-    if (!isReady || now < this.#due) return;
-    const hurry = this.waiting > HURRY * this.chunk ? 0.7 : 1;
-    const period = (hurry * 1000) / this.fps;
-    this.#due = Math.max(this.#due + period, now); // one late frame makes no rush of the next ones
-    if (now - (this.#shown.at(-1) ?? 0) > REST) this.#shown = [];
+    const isReady = () => this.#queues.length > 0 && this.#queues.every((queue) => queue[0]?.bitmap);
+    if (now < this.#due || !isReady()) return;
+    const period = 1000 / this.fps;
+    let late = Math.floor((now - this.#due) / period); // frames that should have been shown already
+    this.#due += (late + 1) * period;
+    if (now - (this.#shown.at(-1) ?? 0) > REST) {
+      [this.#shown, this.#due, late] = [[], now + period, 0];
+    }
+    const behind = this.waiting - MOST_WAITING * this.chunk;
+    let frames = this.#take();
+    for (let skip = Math.max(late, behind); skip > 0 && isReady(); skip--) frames = this.#take(frames);
     this.#shown.push(now);
     this.#isStale = false;
-    const frames = this.#queues.map((queue) => queue.shift());
     frames.forEach(({ bitmap }, lane) => draw(this.lanes[lane].canvas, bitmap));
     for (const { bitmap } of frames) bitmap.close();
     this.onShow(frames[0].about);
+  }
+
+  /** Take the next frame of each lane, instead of those that are skipped. */
+  #take(skipped = []) {
+    for (const { bitmap } of skipped) bitmap.close();
+    return this.#queues.map((queue) => queue.shift());
   }
 }
 

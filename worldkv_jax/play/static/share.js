@@ -6,10 +6,10 @@ export async function readAddress(hash) {
   const seed = asked.has("seed") ? Number(asked.get("seed")) : undefined;
   if (seed !== undefined && !Number.isSafeInteger(seed)) throw new Error("The seed in the address is not a whole number.");
   return {
-    model: asked.get("model") ?? undefined,
-    seed,
-    memories: asked.get("memories")?.split(",").filter(Boolean),
-    replay: asked.has("world") ? await unpack(asked.get("world")) : undefined,
+    ...(asked.get("model") && { model: asked.get("model") }),
+    ...(seed !== undefined && { seed }),
+    ...(asked.get("memories") && { memories: asked.get("memories").split(",") }),
+    ...(asked.has("world") && { replay: await unpack(asked.get("world")) }),
   };
 }
 

@@ -31,7 +31,7 @@ export function wireSharing({ send, begin, session }) {
   );
   byId("open-file").addEventListener("change", async ({ target }) => {
     try {
-      if (target.files.length) begin({ replay: await readSessionFile(target.files[0]) });
+      if (target.files.length) begin({ memories: undefined, replay: await readSessionFile(target.files[0]) });
       byId("share").hidePopover();
     } catch (error) {
       problem.textContent = error.message;

@@ -1,13 +1,12 @@
 // The time line: a strip of pictures for each branch; a click on it offers to go back, branch off or change over.
 
-import { byId, drawPicture, element, fitCanvas, palette, seconds } from "./dom.js";
+import { byId, drawPicture, element, fitCanvas, palette, seconds, throttled } from "./dom.js";
 
 const SHORTEST = 24; // chunks across a strip, at least
 
 export class TimeLine {
   #rows = new Map(); // branch → {row, canvas, slider}
   #chosen = null; // {branch, chunk}
-  #isDue = false;
 
   /** @param send is given the kind and payload of an event of the time line */
   constructor(box, world, send) {
@@ -22,15 +21,8 @@ export class TimeLine {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
   }
 
-  /** Show the world's branches, soon: many chunks may come at once. */
-  show() {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    requestAnimationFrame(() => {
-      this.#isDue = false;
-      this.#draw();
-    });
-  }
+  /** Show the world's branches, soon: many chunks and pictures may come at once. */
+  show = throttled(() => this.#draw(), 60);
 
   #draw() {
     const { branches } = this.world;
@@ -65,8 +57,8 @@ export class TimeLine {
     row.classList.toggle("current", isCurrent);
     name.textContent = titleOf(branch, parent);
     slider.ariaLabel = `${titleOf(branch, parent)}${isCurrent ? ", where the world is" : ""}`;
-    [slider.min, slider.max] = [first, end];
-    slider.style.setProperty("--from", first / longest);
+    [slider.min, slider.max] = [Math.max(first, this.world.first), end];
+    slider.style.setProperty("--from", slider.min / longest);
     slider.style.setProperty("--to", end / longest);
     if (this.#chosen?.branch !== branch) slider.value = isCurrent ? this.world.position : end;
     this.#describe(branch, slider);
@@ -89,7 +81,7 @@ export class TimeLine {
     }
     if (isCurrent && at > 0) {
       context.fillStyle = color("panel");
-      context.globalAlpha = 0.55; // what it shares with its parent
+      context.globalAlpha = 0.55; // what it shares with its parent, or was given
       context.fillRect(0, 0, x(at), height);
       context.globalAlpha = 1;
     }

@@ -1,16 +1,24 @@
 // What this visit asks of the server: the wishes of the address and the forms, and the session to come back to.
 
+import { address } from "./connection.js";
 import { readAddress } from "./share.js";
 
 const STORED = "worldkv.session"; // {id, hash}: the address that began it, since another address is another world
 
 export class Visit {
-  wish = {}; // {model, seed, memories, replay, prompt, first_frame}
+  wish = {}; // {seed, memories, replay, prompt, first_frame}
 
   /** Read the page's address; raises an Error that says what is wrong with it. */
   async read() {
     this.wish = {};
-    this.wish = await readAddress(location.hash);
+    const info = await fetch(address("/v1/info")).then((answer) => answer.json(), () => ({}));
+    // Where the truth is known the comparison says most, and the model is small enough for two.
+    const memories = info.truth ? ["default", "window"] : undefined;
+    const { model, ...asked } = await readAddress(location.hash);
+    if (model && info.model && model !== info.model) {
+      throw new Error(`The address is that of a world of ${model}; this server plays ${info.model}.`);
+    }
+    this.wish = { memories, ...asked };
   }
 
   /** Return the `init` message. */

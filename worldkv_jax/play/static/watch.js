@@ -24,19 +24,18 @@ export class WatchedWalk {
     const before = this.#last === null ? away : angle(this.#start, this.#last);
     this.#last = yaw;
     this.#farthest = Math.max(this.#farthest, away);
-    if (away - before > TURN) this.#say("The camera turns away: the place leaves the attention window, and is stored.");
+    if (this.#farthest > 45 && away < 20) this.#say(`Back where it began. ${this.#promise()}`);
+    else if (away - before > TURN) this.#say("The camera turns away: the place leaves the attention window, and is stored.");
     else if (before - away > TURN) this.#say(`It turns back. ${this.#promise()}`);
-    else if (this.#farthest > 45 && away < 20) this.#say(`Back where it began. ${this.#promise()}`);
   }
 
   #promise() {
     return this.hasSecond
-      ? "With world memory the place is still there; the sliding window beside it makes up another."
-      : "What it recalls, on the map and beside it, is why the place is still there.";
+      ? "With world memory the place is still there; the sliding window makes up another."
+      : "The place is still there: see on the map what was recalled.";
   }
 
   #say(sentence) {
-    const whole = `${sentence} Press a key to walk yourself.`;
-    if (this.box.textContent !== whole) this.box.textContent = whole;
+    if (this.box.textContent !== sentence) this.box.textContent = sentence; // once, for screen readers
   }
 }

@@ -7,17 +7,23 @@ export class World {
   branches = new Map(); // id → {branch, parent, at, length}, counted in chunks made
   current = 0;
   position = 0; // chunks made where the world stands
+  first = 0; // chunks that were given before play began: one cannot go back before them
   #chunks = new Map(); // branch → Map of chunk index → what is known of it
 
+  /** Forget all chunks: they are made anew, under other memories or from another seed. */
+  clear() {
+    this.branches.clear();
+    this.#chunks.clear();
+  }
+
   /** Take the server's account of branches; what it leaves out of `chunks` stays known. */
-  take({ current, position, branches, chunks = [] }) {
-    this.current = current;
-    this.position = position;
+  take({ current, position, first = 0, branches, chunks = [] }) {
+    Object.assign(this, { current, position, first });
     this.branches = new Map(branches.map((branch) => [branch.branch, branch]));
     for (const known of this.#chunks.keys()) if (!this.branches.has(known)) this.#chunks.delete(known);
-    for (const { branch, at, length } of branches) {
+    for (const { branch, length } of branches) {
       const own = this.#own(branch);
-      for (const index of own.keys()) if (index < at || index >= length) own.delete(index);
+      for (const index of own.keys()) if (index >= length) own.delete(index);
     }
     for (const chunk of chunks) this.#keep(chunk);
   }
@@ -75,7 +81,8 @@ export class World {
     return this.#chunks.get(branch);
   }
 
-  #keep({ branch, chunk_index: index, camera = null, thumbnail = null, lanes = [], revisit: isRevisit }) {
+  #keep({ branch, chunk_index: index, camera = null, thumbnail = null, lanes, revisit: isRevisit }) {
+    lanes ??= this.#own(branch).get(index)?.lanes ?? []; // the account of all branches may come without
     const picture = thumbnail && createImageBitmap(new Blob([thumbnail])).catch(() => null);
     this.#own(branch).set(index, { branch, index, camera, picture, lanes, isRevisit });
   }
