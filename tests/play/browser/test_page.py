@@ -46,7 +46,7 @@ def test_branches_and_goes_back(world, visit):
     visitor.page.get_by_role("slider").first.focus()
     visitor.page.keyboard.press("ArrowLeft")
     visitor.button("Change to this branch").click()
-    visitor.wait_for(length)
+    visitor.until("document.querySelector('.strip.current .name').textContent === 'Main'")
     visitor.page.get_by_role("slider").first.focus()
     for _ in range(5):
         visitor.page.keyboard.press("ArrowLeft")
@@ -150,3 +150,15 @@ def test_fits_a_phone(world, visit):
     assert min(box["width"], box["height"]) >= 44 and box["y"] + box["height"] <= 844
     forward.tap()
     visitor.wait_for(visitor.position + 1)
+
+
+def test_looks_with_the_mouse(world, visit):
+    visitor = visit(world + "#seed=8&memories=default")
+    visitor.page.keyboard.press("w")
+    visitor.rest()
+    position, mouse = visitor.position, visitor.page.mouse
+    visitor.page.locator("#pictures").click()
+    visitor.until("document.pointerLockElement?.id === 'pictures'")
+    for step in range(10):
+        mouse.move(400 + 10 * step, 300)
+    visitor.wait_for(position + 1)

@@ -22,7 +22,7 @@ import { World } from "./world.js";
 const REFRESH = 200; // milliseconds: people read what chunks bring faster
 
 const visit = new Visit();
-const world = new World();
+const world = new World(() => timeline.show());
 const connection = new Connection({ hello: () => visit.hello(), onMessage: receive, onState: showState });
 const screen = new Screen(byId("pictures"), showFrame);
 const hud = new Hud(byId("pace"), screen);
@@ -36,15 +36,6 @@ const showRecording = wireRecorder(send);
 const sharing = wireSharing({ send, begin, session: () => session });
 let session = null;
 let walk = null;
-
-wireSettings({ send, begin, focusPicture });
-lookWithMouse(byId("pictures"), look);
-byId("pictures").addEventListener("click", () => connection.wake());
-byId("skip").addEventListener("click", focusPicture);
-byId("notice").querySelector("button").addEventListener("click", () => connection.open());
-document.addEventListener("visibilitychange", () => document.hidden || connection.wake());
-addEventListener("hashchange", beginFromAddress);
-start();
 
 const RECEIVERS = {
   session: enter,
@@ -60,6 +51,15 @@ const RECEIVERS = {
   recording: showRecording,
   error: showError,
 };
+
+wireSettings({ send, begin, focusPicture });
+lookWithMouse(byId("pictures"), look);
+byId("pictures").addEventListener("click", () => connection.wake());
+byId("skip").addEventListener("click", focusPicture);
+byId("notice").querySelector("button").addEventListener("click", () => connection.open());
+document.addEventListener("visibilitychange", () => document.hidden || connection.wake());
+addEventListener("hashchange", beginFromAddress);
+start();
 
 /** Read the address and connect. */
 async function start() {
@@ -97,6 +97,7 @@ function enter(given) {
   session = given;
   visit.remember(session);
   notice("");
+  document.body.classList.remove("waiting");
   if (isOther) {
     world.clear();
     map.clear(session.field_of_view);

@@ -4,7 +4,7 @@ import { fitCanvas, palette } from "./dom.js";
 
 const MARGIN = 16; // pixels
 const FIELD_OF_VIEW = 60; // degrees, where the model tells none
-const WEDGE = 0.3; // length of a wedge, as a share of the map
+const WEDGE = 0.36; // length of a wedge, as a share of the map
 const SMALLEST = 0.5; // side of the smallest square that is drawn, in the world's units
 
 export class WorldMap {

@@ -19,9 +19,10 @@ export class Recall {
       ...lanes.map(({ memory, picks = [] }, lane) => {
         const items = picks.map((index) => this.#item(index, (now - index) * secondsPerChunk));
         const list = element("ul", { className: "thumbnails", role: "list" }, items);
-        const nothing = element("p", { className: "quiet", textContent: nothingOf(memory) });
-        const title = element("h3", { className: `mark mark-${lane}`, textContent: titleOf(memory) });
-        return element("section", {}, [title, picks.length ? list : nothing]);
+        const nothing = element("span", { className: "quiet", textContent: nothingOf(memory) });
+        const title = element("h3", { className: `mark mark-${lane}` }, [titleOf(memory)]);
+        if (picks.length === 0) title.append(nothing);
+        return element("section", {}, [title, list]);
       }),
     );
   }
@@ -35,7 +36,7 @@ export class Recall {
 }
 
 function nothingOf(memory) {
-  if (memory === "window") return "Nothing: it only knows the last chunks.";
-  if (memory === "full") return "Nothing to recall: it attends to everything.";
-  return "Nothing yet: all it saw is still in the window.";
+  if (memory === "window") return "recalls nothing";
+  if (memory === "full") return "attends to all, recalls nothing";
+  return "recalls nothing yet";
 }

@@ -25,7 +25,8 @@ export class Visit {
   hello() {
     const { seed, memories, replay, prompt, first_frame } = this.wish;
     const session = this.#stored()?.id;
-    const worldkv = session ? { session, idle: "pause" } : { memories, replay, idle: "pause", watch: !replay };
+    const watch = !replay && !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const worldkv = session ? { session, idle: "pause" } : { memories, replay, idle: "pause", watch };
     return { seed, prompt, first_frame, realtime_output_format: "webp", worldkv };
   }
 

@@ -10,6 +10,11 @@ export class World {
   first = 0; // chunks that were given before play began: one cannot go back before them
   #chunks = new Map(); // branch → Map of chunk index → what is known of it
 
+  /** @param onPicture is called whenever a picture of a chunk can be drawn */
+  constructor(onPicture = () => {}) {
+    this.onPicture = onPicture;
+  }
+
   /** Forget all chunks: they are made anew, under other memories or from another seed. */
   clear() {
     this.branches.clear();
@@ -83,8 +88,14 @@ export class World {
 
   #keep({ branch, chunk_index: index, camera = null, thumbnail = null, lanes, revisit: isRevisit }) {
     lanes ??= this.#own(branch).get(index)?.lanes ?? []; // the account of all branches may come without
-    const picture = thumbnail && createImageBitmap(new Blob([thumbnail])).catch(() => null);
-    this.#own(branch).set(index, { branch, index, camera, picture, lanes, isRevisit });
+    const chunk = { branch, index, camera, lanes, isRevisit, picture: null, bitmap: null };
+    this.#own(branch).set(index, chunk);
+    if (!thumbnail) return;
+    chunk.picture = createImageBitmap(new Blob([thumbnail])).catch(() => null);
+    chunk.picture.then((bitmap) => {
+      chunk.bitmap = bitmap;
+      this.onPicture();
+    });
   }
 }
 
