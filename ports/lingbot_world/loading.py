@@ -14,6 +14,7 @@ from ports.lingbot_world.camera_folder import CameraPath, latent_actions
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.size import Length, rollout_length
+from ports.lingbot_world.steering import LingBotSteering
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
@@ -67,7 +68,22 @@ class Program:
             dtype = jnp.dtype(config.dtype)
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
-        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, cells, prompt))
+        return Loaded(
+            params=WanParams(dit, decoder),
+            inputs=functools.partial(self.inputs, cells, prompt),
+            steering=self._steering(cells, prompt),
+        )
+
+    def _steering(self, cells: jax.Array, prompt: jax.Array) -> LingBotSteering | None:
+        if self.scale is None:
+            return None
+        lens = self._lens(self.scale, DEFAULT_INTRINSICS)
+
+        def given(chunk: int, keys: np.ndarray | None) -> Given:
+            return self._given(cells, prompt, lens, chunk, keys, 1)
+
+        by_keys = self.backbone.config.control == "act"
+        return LingBotSteering(given=given, by_keys=by_keys, most_chunks=self.length.chunks)
 
     def inputs(
         self,

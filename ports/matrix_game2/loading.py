@@ -15,6 +15,7 @@ from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
 from ports.matrix_game2.scene import Scene, SceneEncoder
+from ports.matrix_game2.steering import MatrixGameSteering
 from ports.matrix_game2.variants import Variant
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
@@ -47,6 +48,7 @@ class Program:
     worlds: int
     chunks: int
     units: MotionUnits
+    fps: float
     ckpt: str | None
     """``None`` for random weights."""
     decodes: bool
@@ -60,7 +62,17 @@ class Program:
         else:
             scene, decoder = self._load_scene(where)
             dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
-        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, scene))
+        return Loaded(
+            params=WanParams(dit, decoder),
+            inputs=functools.partial(self.inputs, scene),
+            steering=MatrixGameSteering(
+                variant=self.variant,
+                scene=jax.tree.map(lambda part: part[:1], scene),
+                units=self.units,
+                most_chunks=self.chunks,
+                fps=self.fps,
+            ),
+        )
 
     def inputs(
         self, scene: Scene, actions: Source | Rows | str | Sequence[Rows | str] | None = None, *, worlds: int

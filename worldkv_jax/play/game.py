@@ -2,12 +2,18 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Mapping
+
+import numpy as np
 
 from worldkv_jax.memory import OFFICIAL, PAPER, MemoryConfig
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions import MemoryOptions, ModelOptions, Session
+from worldkv_jax.sessions.identity import fingerprint, world_identity
 from worldkv_jax.sessions.plan import Plan
+from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 from worldkv_jax.sessions.steering import KnowsTruth, Steering
 from worldkv_jax.sessions.world_state import decoded_shapes
 
@@ -22,6 +28,7 @@ BANK_CHUNKS = 512
 """A longer world drops the chunks whose views are seen best by others."""
 FULL_CHUNKS = 128
 """Longest world under full memory, whose cost grows with its length."""
+MOST_POINTS = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,16 +58,17 @@ class Game:
         sessions, rooms = {}, {}
         for name, memory in {"default": default.memory, **MEMORIES}.items():
             room = min(longest, FULL_CHUNKS) if memory.mode == "full" else longest
-            played = _endless(memory, room, default.backbone.spec.chunk_frames, default.backbone.lag)
-            session = default if name == "default" else options.check(played)
-            session = dataclasses.replace(session, memory=played, chunks=room)
             try:
-                Layout(config=played, spec=session.backbone.spec, worlds=1, chunks=room)
-            except ValueError:  # a memory that does not fit the model, such as an official window for other chunks
+                session = default if name == "default" else options.check(memory)
+                spec = session.backbone.spec
+                memory = _endless(session.memory, room, spec.chunk_frames, session.backbone.lag)
+                Layout(config=memory, spec=spec, worlds=1, chunks=room)
+            except ValueError:  # a memory that does not fit the model, or worlds of this length
                 if name == "default":
                     raise
                 continue
-            sessions[name], rooms[name] = session, room
+            sessions[name] = dataclasses.replace(session, memory=memory, chunks=room)
+            rooms[name] = room
         return cls(sessions=sessions, rooms=rooms)
 
     def load(self) -> "Game":
@@ -87,6 +95,37 @@ class Game:
     def steering(self) -> Steering:
         """How its worlds are walked through."""
         return self.default.steering
+
+    def free_bytes(self) -> int:
+        """Return the bytes that worlds may take where they are kept: on the device, or on a CPU in main memory."""
+        free = available_device_bytes()
+        return available_host_bytes() if free is None else free
+
+    @functools.cached_property
+    def identities(self) -> dict[str, dict]:
+        """What decides how worlds go on, by memory."""
+        weights = fingerprint(self.default.params)
+        return {
+            name: world_identity(
+                session.model,
+                session.backbone,
+                None,
+                Layout(config=session.memory, spec=session.backbone.spec, worlds=1, chunks=self.rooms[name]),
+            )
+            | {"weights": weights}
+            for name, session in self.sessions.items()
+        }
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """A checksum of all that decides how worlds go on."""
+        return hashlib.sha256(json.dumps(self.identities, sort_keys=True).encode()).hexdigest()
+
+    @functools.cached_property
+    def most_points(self) -> int:
+        """Points that a session keeps: as many as a tenth of the memory for its worlds has room for, 2 to 16."""
+        point = max(self.plan(name).point_bytes for name in self.sessions)
+        return int(np.clip(available_host_bytes() // 10 // max(1, point), 2, MOST_POINTS))
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from worldkv_jax.sessions.steering import Controls
 
 MOST_BRANCHES = 64
+MOST_NAMES = 32
 
 
 class History:
@@ -58,11 +59,13 @@ class Tree:
         memories: of its lanes.
         branches: by number.
         current: number of the branch that goes on.
+        named: moments that were given a name.
     """
 
     def __init__(self, seed: int, memories: Sequence[str]):
         self.seed, self.memories = seed, tuple(memories)
         self.branches: dict[int, Branch] = {}
+        self.named: dict[str, tuple[int, History]] = {}
         self.current = 0
         self.reset(seed)
 
@@ -73,13 +76,39 @@ class Tree:
 
     def reset(self, seed: int) -> None:
         """Begin another world."""
-        self.seed, self.current = seed, 0
+        self.seed, self.current, self.named = seed, 0, {}
         self.branches = {0: Branch(0, None, 0, History(self._root()))}
 
     def append(self, controls: Controls) -> str:
         """Add a chunk to the current branch; return its mark."""
         self.history.append(controls)
         return self.history.marks[-1]
+
+    def apply(self, change: Sequence) -> None:
+        """Change it as a list says, such as ``["fork", 3]``; what can be written down can be done again.
+
+        Raises:
+            ValueError: it cannot be done, or is no change.
+        """
+        match list(change):
+            case ["chunk", controls]:
+                self.append(Controls.from_json(controls))
+            case ["fork", at]:
+                self.fork(at)
+            case ["switch", number]:
+                self.switch(number)
+            case ["rewind", chunk]:
+                self.rewind(chunk)
+            case ["reset", seed]:
+                self.reset(seed)
+            case ["memory", [*memories]]:
+                self.remember_with(memories)
+            case ["save", name]:
+                self.save(name)
+            case ["restore", name]:
+                self.restore(name)
+            case _:
+                raise ValueError(f"{str(change)[:60]} is no change of a world")
 
     def fork(self, at: int | None = None) -> Branch:
         """Begin a branch, which becomes the current one, now or at an earlier chunk.
@@ -89,12 +118,7 @@ class Tree:
         """
         at = len(self.history) if at is None else at
         self._check(at)
-        if len(self.branches) >= MOST_BRANCHES:
-            raise ValueError(f"there are {MOST_BRANCHES} branches, and no more are kept; reset the world to begin anew")
-        number = max(self.branches) + 1
-        self.branches[number] = Branch(number, self.current, at, self.history.cut(at))
-        self.current = number
-        return self.branches[number]
+        return self._add(self.current, self.history.cut(at))
 
     def switch(self, number: int) -> None:
         """Go on with another branch.
@@ -122,10 +146,46 @@ class Tree:
         self.memories = tuple(memories)
         for branch in self.branches.values():
             branch.history = History(self._root(), branch.history.controls)
+        for name, (number, history) in self.named.items():
+            self.named[name] = number, History(self._root(), history.controls)
+
+    def save(self, name: str) -> None:
+        """Give the present a name.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        if name not in self.named and len(self.named) >= MOST_NAMES:
+            raise ValueError(
+                f"{MOST_NAMES} moments have names, and no more are kept; use one of {', '.join(self.named)}"
+            )
+        self.named[name] = self.current, self.history.cut(len(self.history))
+
+    def restore(self, name: str) -> Branch:
+        """Begin a branch at a moment that has a name.
+
+        Raises:
+            ValueError: there is none, or there are too many branches.
+        """
+        if name not in self.named:
+            names = ", ".join(self.named) or "none yet"
+            raise ValueError(f"no moment is called {name!r}; there are: {names}")
+        parent, history = self.named[name]
+        return self._add(parent, history.cut(len(history)))
 
     def marks(self) -> set[str]:
         """Return the marks of all branches."""
-        return {mark for branch in self.branches.values() for mark in branch.history.marks}
+        histories = [branch.history for branch in self.branches.values()]
+        histories += [history for _, history in self.named.values()]
+        return {mark for history in histories for mark in history.marks}
+
+    def _add(self, parent: int, history: History) -> Branch:
+        if len(self.branches) >= MOST_BRANCHES:
+            raise ValueError(f"there are {MOST_BRANCHES} branches, and no more are kept; reset the world to begin anew")
+        number = max(self.branches) + 1
+        self.branches[number] = Branch(number, parent, len(history), history)
+        self.current = number
+        return self.branches[number]
 
     def _check(self, chunk: int) -> None:
         if not 0 <= chunk <= len(self.history):

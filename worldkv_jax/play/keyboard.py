@@ -19,7 +19,7 @@ class Transition:
 
 
 class Keyboard:
-    """Held keys, a script, and what the mouse turned since the last chunk; the newer form of keys replaces the other."""
+    """Held keys, a script, and turns of the mouse since the last chunk; the newer form of keys replaces the other."""
 
     def __init__(self, keys: Iterable[Key], aliases: Mapping[str, str], fps: float):
         self._names = {key.key: key.key for key in keys} | dict(aliases)

@@ -11,8 +11,8 @@ from worldkv_jax.sessions import Session
 class Lane:
     """One world that goes on; its latest state can be copied between two chunks.
 
-    It is the `Keeper` of its own stream, which tells it the world after each chunk. The stream stays open from one chunk
-    to the next, so that a bank in host memory is read ahead.
+    It is the `Keeper` of its own stream, which tells it the world after each chunk. The stream stays open from one
+    chunk to the next, so that a bank in host memory is read ahead.
     """
 
     def __init__(self, name: str, session: Session, world: World, key: jax.Array):

@@ -1,5 +1,6 @@
 """The messages to clients: SGLang's, and what our own clients get besides."""
 
+import hashlib
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -8,18 +9,21 @@ from worldkv_jax.cameras.actions import Stance
 from worldkv_jax.play import frames as pictures
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.outlet import Outlet
-from worldkv_jax.play.player import PlayedChunk, Player
+from worldkv_jax.play.player import PlayedChunk
 from worldkv_jax.play.protocol import FORMATS, Init
 
 if typing.TYPE_CHECKING:
-    from worldkv_jax.play.seat import Seat, Shown
+    from worldkv_jax.play.seat import Seat
+    from worldkv_jax.play.store import Shown
 
 
 class View:
     """One client's view of a session: what it asked for decides what it is sent."""
 
-    def __init__(self, init: Init, player: Player, outlet: Outlet):
+    def __init__(self, init: Init, seat: "Seat", outlet: Outlet):
+        player = seat.player
         self.form, self.quality = init.form, init.quality
+        self._session = public_name(seat.name)
         self._extended, self._player, self._outlet = init.extension is not None, player, outlet
         self._request = 0
         self._said: str | None = None
@@ -33,12 +37,25 @@ class View:
         elif status == "refused":
             await self._outlet.error(content or "refused", event_id=number)
 
-    async def status(self, content: str) -> None:
+    @property
+    def gone(self) -> bool:
+        """Whether the client is gone."""
+        return self._outlet.gone.is_set()
+
+    async def send(self, kind: str, **more: Any) -> None:
+        """Send a message that only our own clients know."""
+        if self._extended:
+            await self._outlet.send({"type": kind, **more})
+
+    async def status(self, content: str, **more: Any) -> None:
         """Say what goes on, once."""
-        if content != self._said:
-            self._said = content
-            kind = "status" if self._extended else "error"
-            await self._outlet.send({"type": kind, "content": content})
+        if content == self._said:
+            return
+        self._said = content
+        if self._extended:
+            await self.send("status", content=content, **more)
+        else:
+            await self._outlet.error(content)
 
     async def timeline(self, seat: "Seat") -> None:
         """Send all branches, and what is kept of their chunks."""
@@ -76,7 +93,7 @@ class View:
         forward = round(1000 * sum(lane.seconds for lane in chunk.lanes))
         stats: dict[str, Any] = {
             "type": "chunk_stats",
-            "session_id": "" if not self._extended else None,
+            "session_id": self._session,
             **head,
             "request_prepare_ms": 0,
             "scheduler_forward_ms": forward,
@@ -182,7 +199,7 @@ def timeline(seat: "Seat") -> dict[str, Any]:
     }
 
 
-def session_message(seat: "Seat", *, resumed: bool, watching: bool, max_chunks: int | None) -> dict[str, Any]:
+def session_message(seat: "Seat", *, resumed: bool, max_chunks: int | None) -> dict[str, Any]:
     """Return the message that says what was opened."""
     player = seat.player
     return {
@@ -195,7 +212,7 @@ def session_message(seat: "Seat", *, resumed: bool, watching: bool, max_chunks: 
         "seed": player.tree.seed,
         "position": player.position,
         "first": player.first,
-        "watching": watching,
+        "watching": seat.watching,
     }
 
 
@@ -215,6 +232,11 @@ def describe(game: Game) -> dict[str, Any]:
         "accepts": {"first_frame": False, "prompt": False},
         "truth": game.knows_truth,
     }
+
+
+def public_name(session: str) -> str:
+    """Return a name for a session's files that does not open it."""
+    return hashlib.sha256(session.encode()).hexdigest()[:24]
 
 
 def check_memories(game: Game, names: Sequence[str]) -> None:

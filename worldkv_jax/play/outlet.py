@@ -41,15 +41,17 @@ class Outlet:
         """Say what is wrong."""
         await self.send({"type": "error", "content": content, **more})
 
-    async def close(self, code: int, reason: str) -> None:
-        """Close the connection after what is queued, at most once."""
+    async def close(self, code: int, reason: str, *, patience: float = 2 * WRITE_SECONDS) -> None:
+        """Close the connection after what is queued, at most once; of a client that does not read, give up."""
         if self._closing is None:
             self._closing = code, reason
             try:
                 self._queue.put_nowait(None)
             except asyncio.QueueFull:
                 self._give_up()
-        await asyncio.wait([self._task], timeout=2 * WRITE_SECONDS)
+        await asyncio.wait([self._task], timeout=patience)
+        if not self.gone.is_set():
+            self._give_up()
 
     def _give_up(self) -> None:
         """End a connection that nobody reads."""
@@ -81,9 +83,9 @@ class Outlet:
             await self._socket.close(code=code, message=reason.encode()[:120])
 
 
-OK, PROTOCOL, TOO_BIG, LATER = (
+OK, PROTOCOL, LATER, GOING_AWAY = (
     WSCloseCode.OK,
     WSCloseCode.POLICY_VIOLATION,
-    WSCloseCode.MESSAGE_TOO_BIG,
     WSCloseCode.TRY_AGAIN_LATER,
+    WSCloseCode.GOING_AWAY,
 )

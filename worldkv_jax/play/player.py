@@ -5,7 +5,7 @@ The same seed, memories and controls give the same latents bit for bit, whatever
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +15,14 @@ from worldkv_jax.memory import check_room
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.lane import Lane
-from worldkv_jax.rollout import World, observe
+from worldkv_jax.play.points import Moment, Points
+from worldkv_jax.rollout import observe
 from worldkv_jax.sessions.array_store import describe_array
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.steering import Controls, KnowsTruth
 
 POINT_EVERY = 8
-MOST_POINTS = 16
-
-
-class Moment(NamedTuple):
-    """The state between two chunks: what the next one needs."""
-
-    worlds: tuple[World, ...]
-    state: Any  # of the steering
+"""Chunks from one point to the next."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +65,7 @@ class Player:
 
     def __init__(self, game: Game, tree: Tree):
         self.game, self.tree = game, tree
-        self._points: dict[str, Moment] = {}
+        self._points = Points(game.most_points)
         self._lanes: list[Lane] = []
         self._state: Any = None
         self.beginning = game.steering.begin(tree.seed)
@@ -137,49 +131,53 @@ class Player:
         there is something to show.
         """
         history = self.tree.history
-        made = max(0, len(history) - 1)
-        made = next((at for at in range(made, 0, -1) if history.marks[at] in self._points), 0)
+        made, _ = self.latest_point() or (0, None)
         if made:
-            self._resume(self._points[history.marks[made]], made)
+            self._resume(self._points.get(history.marks[made]))
         else:
             self._begin()
         for chunk in range(made, len(history)):
             yield self._make(chunk)
-        self._forget()
+        self._points.keep_only(self.tree.marks())
 
-    def moment(self) -> Moment:
-        """Copy the present, to go on from another time."""
-        return Moment(tuple(lane.copy() for lane in self._lanes), self._state)
+    def latest_point(self) -> tuple[int, Moment] | None:
+        """Return the latest point before the last chunk of the current branch: at how many chunks, and the moment."""
+        marks = self.tree.history.marks
+        at = next((at for at in range(len(marks) - 2, 0, -1) if marks[at] in self._points), None)
+        return None if at is None else (at, self._points.get(marks[at]))
 
-    def resume(self, moment: Moment, chunks: int) -> None:
-        """Go on from a moment when the current branch had so many chunks, which was kept elsewhere."""
-        self._points[self.tree.history.marks[chunks]] = moment
-        self._resume(moment, chunks)
+    def add_point(self, chunks: int, moment: Moment) -> None:
+        """Take a point of the current branch that was kept elsewhere."""
+        self._points.put(self.tree.history.marks[chunks], moment)
 
     def close(self) -> None:
         """Let go of everything."""
         for lane in self._lanes:
             lane.close()
-        self._lanes, self._points = [], {}
+        self._lanes = []
+        self._points.clear()
 
     def _begin(self) -> None:
-        root, beginning = self.tree.history.marks[0], self.beginning
-        if root not in self._points:
-            worlds = []
-            for name in self.tree.memories:
-                session = self.game.sessions[name]
-                world = session.start(worlds=1, chunks=self.game.rooms[name])
-                if beginning.inputs:
-                    observed = list(beginning.inputs), list(beginning.latents)
-                    world = observe(session.backbone, session.params, world, *observed)
-                worlds.append(world)
-            self._points[root] = Moment(tuple(worlds), beginning.state)
-            self._resume(self._points[root], 0)
-            self._points[root] = self.moment()
+        root = self.tree.history.marks[0]
+        if root in self._points:
+            self._resume(self._points.get(root))
             return
-        self._resume(self._points[root], 0)
+        beginning, worlds = self.beginning, []
+        for name in self.tree.memories:
+            session = self.game.sessions[name]
+            world = session.start(worlds=1, chunks=self.game.rooms[name])
+            if beginning.inputs:
+                observed = list(beginning.inputs), list(beginning.latents)
+                world = observe(session.backbone, session.params, world, *observed)
+            worlds.append(world)
+        self._resume(Moment(tuple(worlds), beginning.state))
+        self._points.put(root, self._moment())
 
-    def _resume(self, moment: Moment, chunks: int) -> None:
+    def _moment(self) -> Moment:
+        """Copy the present."""
+        return Moment(tuple(lane.copy() for lane in self._lanes), self._state)
+
+    def _resume(self, moment: Moment) -> None:
         for lane in self._lanes:
             lane.close()
         key = key_of(self.tree.seed)
@@ -196,8 +194,8 @@ class Player:
         truth = steering.truth(self._state) if isinstance(steering, KnowsTruth) else None
         lanes = tuple(_lane_chunk(lane, lane.step(given), truth) for lane in self._lanes)
         if (chunk + 1) % POINT_EVERY == 0 and history.marks[chunk + 1] not in self._points:
-            self._points[history.marks[chunk + 1]] = self.moment()
-            self._thin()
+            self._points.put(history.marks[chunk + 1], self._moment())
+            self._points.thin(history.marks)
         return PlayedChunk(
             branch=self.tree.current,
             index=self.first + chunk,
@@ -206,27 +204,6 @@ class Player:
             stance=steering.stance(self._state),
             lanes=lanes,
         )
-
-    def _forget(self) -> None:
-        """Let go of points that no branch has any more."""
-        known = self.tree.marks()
-        self._points = {mark: point for mark, point in self._points.items() if mark in known}
-
-    def _thin(self) -> None:
-        """Keep few points: close together near the present of the current branch, farther apart in its past."""
-        if len(self._points) <= MOST_POINTS:
-            return
-        marks = self.tree.history.marks
-        at = [chunk for chunk in range(1, len(marks)) if marks[chunk] in self._points]
-        here = {marks[chunk] for chunk in at} | {marks[0]}
-        others = [mark for mark in self._points if mark not in here]
-        if len(others) > MOST_POINTS // 2 or len(at) < 3:
-            del self._points[others[0]]
-            return
-        now = len(marks)
-        # The point without which the gap, seen from the present, is the smallest.
-        gaps = [(at[i + 1] - (at[i - 1] if i else 0)) / (now - at[i]) for i in range(len(at) - 1)]
-        del self._points[marks[at[gaps.index(min(gaps))]]]
 
 
 def _lane_chunk(lane: Lane, chunk: Any, truth: np.ndarray | None) -> LaneChunk:

@@ -1,4 +1,4 @@
-"""The messages of clients, read and checked: MessagePack maps as SGLang's realtime clients send them, and our own kinds."""
+"""What clients send, read and checked: MessagePack maps as SGLang's realtime clients have them, and our own kinds."""
 
 import base64
 import binascii

@@ -91,7 +91,7 @@ class Beginning(NamedTuple):
 
 
 class Steering(Protocol):
-    """Turns controls into what chunks are given. States are values: one may go on from any of them, any number of times."""
+    """Turns controls into what chunks are given. States are values: one may go on from any, any number of times."""
 
     keys: tuple[Key, ...]
     """All keys that it knows."""

@@ -1,0 +1,68 @@
+"""Walking through a world of LingBot-World-Fast."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ports.lingbot_world.backbone import Given
+from ports.wan.program.steering import TOUR, frames_of_chunk, latent_stances
+from worldkv_jax.cameras import relative
+from worldkv_jax.cameras.actions import Stance, resting
+from worldkv_jax.rollout import ChunkInput
+from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk, last
+from worldkv_jax.sessions.steering import Beginning, Controls, Key
+
+FPS = 16.0
+WALK = CameraWalk(step=0.05)
+
+
+class Visit(NamedTuple):
+    """Where somebody is."""
+
+    chunk: int
+    origin: np.ndarray  # [4, 4] the rollout's first camera
+    stance: Stance
+
+
+@dataclasses.dataclass(frozen=True)
+class LingBotSteering:
+    """Steers LingBot-World-Fast by camera poses, and by keys where the checkpoint takes them."""
+
+    given: Callable[[int, np.ndarray | None], Given]
+    """Makes what a chunk is given besides cameras, of its number and its keys ``[F, 4]``."""
+    by_keys: bool
+    most_chunks: int
+
+    keys: ClassVar[tuple[Key, ...]] = WALK.keys
+    aliases: ClassVar[Mapping[str, str]] = ARROWS
+    fps: ClassVar[float] = FPS
+    tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
+
+    def begin(self, seed: int) -> Beginning:
+        """Begin where the picture was taken."""
+        return Beginning(Visit(0, resting().pose(), resting()))
+
+    def frames_of(self, chunk: int) -> int:
+        """Return the video frames of a chunk."""
+        return frames_of_chunk(chunk)
+
+    def steer(self, state: Visit, controls: Controls) -> tuple[Visit, ChunkInput]:
+        """Walk on, see `worldkv_jax.sessions.steering.Steering`."""
+        path = WALK.follow(state.stance, controls)
+        poses = latent_stances(path, state.chunk).pose()
+        cameras = jnp.asarray(relative(state.origin, poses), jnp.float32)[None]
+        chunk = ChunkInput(cameras, self.given(state.chunk, self._pressed(controls, len(poses))))
+        return state._replace(chunk=state.chunk + 1, stance=last(path)), chunk
+
+    def stance(self, state: Visit) -> Stance:
+        """Return where the camera stands."""
+        return state.stance
+
+    def _pressed(self, controls: Controls, latents: int) -> np.ndarray | None:
+        if not self.by_keys:
+            return None
+        held = np.array([[key in keys for key in "wasd"] for keys in controls.frames], np.float32)
+        return held[np.rint(np.linspace(0, len(held) - 1, latents)).astype(int)]
