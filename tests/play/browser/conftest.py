@@ -42,9 +42,9 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def world(chromium) -> Iterator[str]:
+def world(chromium, tmp_path_factory) -> Iterator[str]:
     """The address of a served demo world."""
-    with served("demo-world") as address:
+    with served("demo-world", "--state", str(tmp_path_factory.mktemp("state"))) as address:
         yield address
 
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize("model", ["matrix-game-2", "lingbot-world-fast", "inspatio-world"])
 def test_random_weights_are_labelled_across_the_picture(model, visit):
-    with served(model, "--tiny") as address:
+    with served(model, "--tiny", "--no-state") as address:
         visitor = visit(address)
         assert visitor.page.get_by_text("RANDOM WEIGHTS").is_visible()
         assert model in visitor.page.inner_text("h1")

@@ -102,7 +102,9 @@ def test_needs_no_mouse(world, visit):
     keyboard.press("Tab")
     keyboard.press("Enter")  # to the picture
     assert visitor.page.evaluate("document.activeElement.id") == "pictures"
-    visitor.walk("ArrowLeft", 2)
+    keyboard.down("ArrowLeft")
+    assert visitor.page.locator(".pad .held").inner_text() == "J"
+    keyboard.up("ArrowLeft")
     reached = []
     for _ in range(40):
         keyboard.press("Tab")

@@ -40,7 +40,7 @@ let walk = null;
 const RECEIVERS = {
   session: enter,
   queue: ({ place, waiting }) => notice(`The server is busy: you are number ${place} of ${waiting} who wait.`),
-  status: ({ content }) => notice(content),
+  status: showStatus,
   receipt: ({ event_id, status, content }) => {
     if (status === "refused") showProblem(content, connection.sender(event_id));
   },
@@ -177,6 +177,12 @@ function endWalk() {
   walk = null;
   byId("caption").textContent = "";
   return null;
+}
+
+/** Say what the server does, or how a replay went. */
+function showStatus({ content, replay }) {
+  if (replay) byId("caption").textContent = `${content[0].toUpperCase()}${content.slice(1)}.`;
+  else notice(content);
 }
 
 /** The server cannot do what was asked without naming an event. */

@@ -7,14 +7,7 @@ const RETRIES = [0.5, 1, 2, 4, 8]; // seconds before each try; the last one repe
 const FULL = 1013;
 const REFUSED = 1008;
 const DONE = 1000;
-
-/** Return an address of this server, with the page's access token where it has one. */
-export function address(path, base = location) {
-  const url = new URL(path, base);
-  const token = new URLSearchParams(base.search).get("token");
-  if (token) url.searchParams.set("token", token);
-  return url;
-}
+const ENDS = { "opened in another window": "This world is open in another window. Press a key to have it here." };
 
 export class Connection {
   #socket = null;
@@ -41,9 +34,7 @@ export class Connection {
   open() {
     this.#drop();
     this.onState("connecting", "Connecting …");
-    const url = address(PATH);
-    url.protocol = url.protocol.replace("http", "ws");
-    const socket = (this.#socket = new WebSocket(url));
+    const socket = (this.#socket = new WebSocket(`${location.origin.replace("http", "ws")}${PATH}`));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#waiting.clear();
@@ -104,7 +95,7 @@ export class Connection {
 
   #closed({ code, reason }) {
     this.#socket = null;
-    if (code === DONE) return this.onState("asleep", "The world sleeps. Press a key to go on where it was.");
+    if (code === DONE) return this.onState("asleep", ENDS[reason] ?? "The world sleeps. Press a key to go on with it.");
     if (code === REFUSED) return this.onState("refused", reason || "The server did not admit this page.");
     const seconds = code === FULL ? RETRIES.at(-1) : RETRIES[Math.min(this.#tries++, RETRIES.length - 1)];
     const why = code === FULL ? "The server is full." : "The connection is lost.";

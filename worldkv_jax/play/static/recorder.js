@@ -1,6 +1,5 @@
 // Recording what is played, and the file to download.
 
-import { address } from "./connection.js";
 import { byId } from "./dom.js";
 
 /** Wire the button; return what shows the server's `recording` messages. */
@@ -15,7 +14,7 @@ export function wireRecorder(send) {
     button.lastElementChild.textContent = state === "on" ? "Stop recording" : "Record";
     link.hidden = state !== "ready";
     if (state !== "ready") return;
-    link.href = address(url);
+    link.href = url;
     link.textContent = `Download mp4 (${frames} frames)`;
   };
 }

@@ -1,6 +1,5 @@
 // What this visit asks of the server: the wishes of the address and the forms, and the session to come back to.
 
-import { address } from "./connection.js";
 import { readAddress } from "./share.js";
 
 const STORED = "worldkv.session"; // {id, hash}: the address that began it, since another address is another world
@@ -11,7 +10,7 @@ export class Visit {
   /** Read the page's address; raises an Error that says what is wrong with it. */
   async read() {
     this.wish = {};
-    const info = await fetch(address("/v1/info")).then((answer) => answer.json(), () => ({}));
+    const info = await fetch("/v1/info").then((answer) => answer.json(), () => ({}));
     // Where the truth is known the comparison says most, and the model is small enough for two.
     const memories = info.truth ? ["default", "window"] : undefined;
     const { model, ...asked } = await readAddress(location.hash);
