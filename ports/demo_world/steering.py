@@ -44,6 +44,7 @@ class RoomSteering:
     aliases: ClassVar[Mapping[str, str]] = ARROWS
     fps: ClassVar[float] = FPS
     tour: ClassVar[tuple[tuple[str, int], ...]] = (("l", 45), ("", 6), ("j", 45))
+    field_of_view: ClassVar[float] = renderer.FIELD_OF_VIEW
     most_chunks: ClassVar[None] = None
 
     def begin(self, seed: int) -> Beginning:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ports.inspatio_world.source.live import Camera, Filmed
 from ports.wan.program.steering import TOUR, frames_of_chunk, latent_stances
-from worldkv_jax.cameras import relative
+from worldkv_jax.cameras import field_of_view, relative
 from worldkv_jax.cameras.actions import Stance, resting
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk, last
@@ -40,6 +40,11 @@ class InSpatioSteering:
 
     aliases: ClassVar[Mapping[str, str]] = ARROWS
     tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
+
+    @property
+    def field_of_view(self) -> float:
+        """Degrees that the camera sees horizontally."""
+        return field_of_view(self.camera.scene.intrinsics[0], self.camera.scene.size)[0]
 
     @property
     def keys(self) -> tuple[Key, ...]:

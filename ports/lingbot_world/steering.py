@@ -9,7 +9,7 @@ import numpy as np
 
 from ports.lingbot_world.backbone import Given
 from ports.wan.program.steering import TOUR, frames_of_chunk, latent_stances
-from worldkv_jax.cameras import relative
+from worldkv_jax.cameras import DEFAULT_INTRINSICS, DEFAULT_SIZE, field_of_view, relative
 from worldkv_jax.cameras.actions import Stance, resting
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk, last
@@ -40,6 +40,11 @@ class LingBotSteering:
     aliases: ClassVar[Mapping[str, str]] = ARROWS
     fps: ClassVar[float] = FPS
     tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
+
+    @property
+    def field_of_view(self) -> float:
+        """Degrees that the camera sees horizontally."""
+        return field_of_view(DEFAULT_INTRINSICS, DEFAULT_SIZE)[0]
 
     def begin(self, seed: int) -> Beginning:
         """Begin where the picture was taken."""

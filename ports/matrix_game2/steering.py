@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,8 @@ class MatrixGameSteering:
     units: MotionUnits
     most_chunks: int
     fps: float
+
+    field_of_view: ClassVar[None] = None
 
     @property
     def keys(self) -> tuple[Key, ...]:

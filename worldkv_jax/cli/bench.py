@@ -3,6 +3,7 @@
 import argparse
 
 from worldkv_jax.cli.bench_kernels import add_kernels
+from worldkv_jax.cli.bench_play import add_play
 from worldkv_jax.cli.bench_rollout import add_rollout
 from worldkv_jax.cli.bench_world import add_world
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_conversion(benchmarks)
     add_rollout(benchmarks)
     add_world(benchmarks)
+    add_play(benchmarks)
 
 
 def run(args: argparse.Namespace) -> None:

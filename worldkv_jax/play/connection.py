@@ -43,7 +43,7 @@ class Connection:
             await self._outlet.error("the server made a mistake with this session; connect again to come back to it")
             await self._outlet.close(OK, "internal error")
         finally:
-            self._outlet.gone.set()
+            self._outlet.stop()
 
     async def _first(self) -> Init | None:
         """Wait for how the client wants to begin; a bad message may be sent again."""
@@ -85,12 +85,9 @@ class Connection:
                     seat.replay(played)
                 elif asked.watch and seat.fresh:
                     seat.watch()
-                if init.extension is not None:
-                    said = messages.session_message(seat, resumed=resumed, max_chunks=init.max_chunks)
-                    await self._outlet.send(said)
                 handing = asyncio.create_task(self._hand_on(early, seat, init.extension is not None))
                 try:
-                    await seat.play(init, self._outlet)
+                    await seat.play(init, self._outlet, resumed=resumed)
                 finally:
                     handing.cancel()
             return True

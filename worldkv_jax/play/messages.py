@@ -25,6 +25,7 @@ class View:
         self.form, self.quality = init.form, init.quality
         self._session = public_name(seat.name)
         self._extended, self._player, self._outlet = init.extension is not None, player, outlet
+        self._max_chunks = init.max_chunks
         self._request = 0
         self._said: str | None = None
 
@@ -56,6 +57,11 @@ class View:
             await self.send("status", content=content, **more)
         else:
             await self._outlet.error(content)
+
+    async def session(self, seat: "Seat", *, resumed: bool) -> None:
+        """Say what is played, at the beginning and where that changes."""
+        if self._extended:
+            await self._outlet.send(session_message(seat, resumed=resumed, max_chunks=self._max_chunks))
 
     async def timeline(self, seat: "Seat") -> None:
         """Send all branches, and what is kept of their chunks."""
@@ -186,6 +192,7 @@ def timeline(seat: "Seat") -> dict[str, Any]:
                         "chunk_index": first + chunk,
                         "camera": shown.camera,
                         "thumbnail": shown.thumbnail,
+                        "lanes": shown.lanes,
                     }
                 )
     return {
@@ -229,6 +236,8 @@ def describe(game: Game) -> dict[str, Any]:
         "frames_per_chunk": steering.frames_of(1),
         "available_memories": list(game.sessions),
         "keys": [key._asdict() for key in steering.keys],
+        "aliases": dict(steering.aliases),
+        "field_of_view": steering.field_of_view,
         "accepts": {"first_frame": False, "prompt": False},
         "truth": game.knows_truth,
     }

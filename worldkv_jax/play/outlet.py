@@ -53,10 +53,14 @@ class Outlet:
         if not self.gone.is_set():
             self._give_up()
 
-    def _give_up(self) -> None:
-        """End a connection that nobody reads."""
+    def stop(self) -> None:
+        """Send nothing more."""
         self.gone.set()
         self._task.cancel()
+
+    def _give_up(self) -> None:
+        """End a connection that nobody reads."""
+        self.stop()
         transport = self._socket._req.transport if self._socket._req is not None else None
         if transport is not None:
             transport.abort()

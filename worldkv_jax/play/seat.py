@@ -131,8 +131,14 @@ class Seat:
 
     # ---- the play ----
 
-    async def play(self, init: Init, outlet: Outlet) -> None:
-        """Play until the client is gone, has had all its chunks, or does nothing for long."""
+    async def play(self, init: Init, outlet: Outlet, *, resumed: bool = False) -> None:
+        """Play until the client is gone, has had all its chunks, or does nothing for long.
+
+        Args:
+            init: how the client wants to begin.
+            outlet: what goes to it.
+            resumed: whether it comes back.
+        """
         self.outlet, self.used = outlet, time.monotonic()
         pace = Pace(init.fps or self.player.game.steering.fps, paced=init.paced)
         view = messages.View(init, self, outlet)
@@ -141,6 +147,7 @@ class Seat:
         goes_on = init.extension is None or init.extension.idle == "go_on"
         # Whoever comes back sees where he was.
         again, made = None if self.fresh else self.player.make_current(), 0
+        await view.session(self, resumed=resumed)
         if again is None:
             await view.timeline(self)
         try:
@@ -255,13 +262,13 @@ class Seat:
                 self._write(["save", event.payload])
                 await view.send("saved", name=event.payload)
             case "fork":
-                return await self._go(["fork", None if event.payload is None else event.payload - first])
+                return await self._go(["fork", None if event.payload is None else event.payload - first], view)
             case "rewind":
-                return await self._go(["rewind", event.payload - first])
+                return await self._go(["rewind", event.payload - first], view)
             case "switch" | "restore":
-                return await self._go([event.kind, event.payload])
+                return await self._go([event.kind, event.payload], view)
             case "reset":
-                return await self._go(["reset", tree.seed if event.payload is None else event.payload])
+                return await self._go(["reset", tree.seed if event.payload is None else event.payload], view)
             case "memory":
                 messages.check_memories(self.player.game, event.payload)
                 if not self._house.fits(self.name, event.payload):
@@ -269,12 +276,12 @@ class Seat:
                 await self._record(False, view)
                 await view.status(f"making the world again with {' and '.join(event.payload)}")
                 await self._house.prepare(event.payload)
-                return await self._go(["memory", list(event.payload)])
+                return await self._go(["memory", list(event.payload)], view)
             case _:
                 raise ValueError(f"{self.player.game.default.model} takes no {event.kind} while it is played")
         return None
 
-    async def _go(self, change: Sequence[Any]) -> Iterator[PlayedChunk]:
+    async def _go(self, change: Sequence[Any], view: "messages.View") -> Iterator[PlayedChunk]:
         if change[0] == "reset":
             async with self._house.turns.turn(self.name) as turn:
                 await turn.run(self.player.reset, change[1])
@@ -282,6 +289,8 @@ class Seat:
         else:
             self.player.tree.apply(change)
         self._write(change)
+        if change[0] in ("reset", "memory"):
+            await view.session(self, resumed=True)
         self._keyboard.release()
         return self.player.make_current()
 
@@ -323,7 +332,8 @@ class Seat:
 
     def _keep(self, chunk: PlayedChunk, thumbnail: bytes) -> None:
         if chunk.mark not in self.shown:
-            shown = Shown(messages.camera_of(chunk.stance), thumbnail, chunk.lanes[0].latents)
+            lanes = [{"memory": lane.memory, "picks": list(lane.picks), "psnr": lane.psnr} for lane in chunk.lanes]
+            shown = Shown(messages.camera_of(chunk.stance), thumbnail, chunk.lanes[0].latents, lanes)
             self.shown[chunk.mark] = shown
             if self._book is not None:
                 with contextlib.suppress(OSError):

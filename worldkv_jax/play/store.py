@@ -35,6 +35,8 @@ class Shown(NamedTuple):
     thumbnail: bytes
     latents: str
     """Checksum of the first lane's."""
+    lanes: list[dict[str, Any]]
+    """Memory, picks and PSNR of each lane."""
 
 
 class Found(NamedTuple):
@@ -111,7 +113,7 @@ class Book:
     def write_shown(self, mark: str, shown: Shown) -> None:
         """Add what is kept of a chunk."""
         thumbnail = base64.b64encode(shown.thumbnail).decode()
-        self.write(["shown", mark, shown.camera, thumbnail, shown.latents])
+        self.write(["shown", mark, shown.camera, thumbnail, shown.latents, shown.lanes])
 
     def close(self) -> None:
         """Let go of the file."""
@@ -145,8 +147,8 @@ class Book:
                 match change:
                     case ["begin", seed, memories]:
                         tree = Tree(seed, memories)
-                    case ["shown", mark, camera, thumbnail, latents]:
-                        shown[mark] = Shown(camera, base64.b64decode(thumbnail), latents)
+                    case ["shown", mark, camera, thumbnail, latents, lanes]:
+                        shown[mark] = Shown(camera, base64.b64decode(thumbnail), latents, lanes)
                     case ["point", chunks, mark, folder]:
                         points.append((chunks, mark, folder))
                     case _ if tree is not None:

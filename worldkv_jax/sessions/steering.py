@@ -101,6 +101,8 @@ class Steering(Protocol):
     """Frames a second to play at."""
     tour: tuple[tuple[str, int], ...]
     """A short walk to watch: keys, and for how many frames; it leads away and back."""
+    field_of_view: float | None
+    """Degrees that the camera sees horizontally, where that is known."""
     most_chunks: int | None
     """Chunks that a world can have; ``None`` where nothing but the memory limits it."""
 
