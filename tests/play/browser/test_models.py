@@ -7,7 +7,13 @@ from tests.play.browser.conftest import served
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("model", ["matrix-game-2", "lingbot-world-fast", "inspatio-world"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "matrix-game-2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lingbot-world-fast", "inspatio-world")),
+    ],
+)
 def test_random_weights_are_labelled_across_the_picture(model, visit):
     with served(model, "--tiny", "--no-state") as address:
         visitor = visit(address)

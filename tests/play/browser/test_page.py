@@ -164,3 +164,36 @@ def test_looks_with_the_mouse(world, visit):
     for step in range(10):
         mouse.move(400 + 10 * step, 300)
     visitor.wait_for(position + 1)
+
+
+def test_comes_back_after_a_lost_connection_and_after_sleep(world, visit):
+    visitor = visit(world + "#seed=9&memories=default")
+    sockets = []
+    visitor.page.route_web_socket("**/v1/**", lambda socket: (socket.connect_to_server(), sockets.append(socket)))
+    visitor.page.reload()
+    visitor.wait_to_play()
+    visitor.walk("l", 2)
+    session, position = visitor.session(), visitor.position
+
+    sockets[-1].close(code=3001, reason="the cable was pulled")
+    visitor.page.get_by_text("The connection is lost.").wait_for()
+    visitor.wait_to_play()
+    visitor.rest()
+    assert (visitor.session(), visitor.position) == (session, position)
+
+    sockets[-1].close(code=1000, reason="idle")
+    visitor.page.get_by_text("The world sleeps.").wait_for()
+    visitor.page.keyboard.press("w")
+    visitor.wait_to_play()
+    assert visitor.session() == session and len(sockets) == 3
+
+
+def test_files_that_are_no_sessions_are_refused_in_words(world, visit):
+    visitor = visit(world + "#seed=10&memories=default")
+    files = visitor.page.locator("#open-file")
+    visitor.button("Share").click()
+    files.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nonsense"})
+    visitor.page.get_by_text("notes.txt is no session file").wait_for()
+    files.set_input_files({"name": "other.json", "mimeType": "application/json", "buffer": b'{"seed": 1}'})
+    visitor.page.get_by_text("this is no session file of this version").wait_for()
+    visitor.wait_to_play()
