@@ -154,12 +154,14 @@ function showFrame({ event_id: eventId }) {
 
 /** Send an event; a refusal is shown at `place`. */
 function send(kind, payload, place = byId("problem")) {
-  if (connection.send(kind, payload, { place }) === null) showProblem("There is no connection: this was not done.", place);
+  const id = connection.send(kind, payload, { place });
+  if (id === null) showProblem("There is no connection: this was not done.", place);
 }
 
 function showAndSendKeys(held) {
   markHeld(byId("pads"), held);
-  control("camera_actions", { mode: "state", transitions: [{ actions: held, client_ts_ms: Date.now() }] }, held.length > 0);
+  const transitions = [{ actions: held, client_ts_ms: Date.now() }];
+  control("camera_actions", { mode: "state", transitions }, held.length > 0);
 }
 
 function look(turn) {
@@ -203,7 +205,10 @@ function showState(state, sentence) {
 
 function showKeyList(offered) {
   byId("key-list").replaceChildren(
-    ...offered.flatMap(({ key, label }) => [element("dt", {}, [element("kbd", { textContent: key })]), label && element("dd", { textContent: label })]),
+    ...offered.flatMap(({ key, label }) => [
+      element("dt", {}, [element("kbd", { textContent: key })]),
+      element("dd", { textContent: label }),
+    ]),
   );
 }
 

@@ -4,8 +4,7 @@ import { bytes, element } from "./dom.js";
 
 const EVERY = 250; // milliseconds from one look at the pace to the next
 
-/** Names of the memories, in the words of the rest of the documentation. */
-export const TITLES = {
+const TITLES = {
   default: "WorldKV",
   paper: "WorldKV as published",
   official: "WorldKV, released code",
@@ -13,6 +12,7 @@ export const TITLES = {
   full: "Full KV",
 };
 
+/** Return the name of a memory in the words of the documentation. */
 export const titleOf = (memory) => TITLES[memory] ?? memory;
 
 export class Hud {

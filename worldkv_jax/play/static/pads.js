@@ -31,7 +31,9 @@ export function showPads(box, offered, keys) {
 
 /** Show which keys are held. */
 export function markHeld(box, held) {
-  for (const button of box.querySelectorAll("button")) button.classList.toggle("held", held.includes(button.dataset.key));
+  for (const { classList, dataset } of box.querySelectorAll("button")) {
+    classList.toggle("held", held.includes(dataset.key));
+  }
 }
 
 function button({ key, label }, keys, place) {

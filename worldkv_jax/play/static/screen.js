@@ -58,12 +58,12 @@ export class Screen {
     }
   }
 
-  /** Forget the frames that wait, the world stands somewhere else now; draw a picture of that place until frames come. */
+  /** The world stands elsewhere: forget the frames that wait, and show a picture of that place until others come. */
   async moveTo(picture) {
     for (const queue of this.#queues) queue.length = 0;
     this.#isStale = true;
     const bitmap = await picture;
-    if (bitmap && this.#isStale) for (const { canvas } of this.lanes.slice(0, 1)) draw(canvas, bitmap);
+    if (bitmap && this.#isStale) draw(this.lanes[0].canvas, bitmap); // pictures are kept of the first lane
   }
 
   get waiting() {

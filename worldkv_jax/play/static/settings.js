@@ -6,10 +6,10 @@ import { titleOf } from "./hud.js";
 const NOTHING = "";
 
 /**
- * Wire the forms of the top bar and of the dialog.
+ * Wire the form of the top bar, and that of the prompt and the picture.
  *
  * @param send sends an event and remembers the element where a refusal is shown
- * @param begin is given `{prompt, first_frame}` of a world to begin
+ * @param begin is given `{prompt, first_frame, seed}` of a world to begin
  */
 export function wireSettings({ send, begin, focusPicture }) {
   const [memory, beside, seed] = ["memory", "beside", "seed"].map(byId);

@@ -2,22 +2,20 @@
 
 /** Read what a page's address asks for: `#seed=3&memories=default,window&world=…`. */
 export async function readAddress(hash) {
-  const asked = new URLSearchParams(hash.replace(/^#/, ""));
-  const seed = asked.has("seed") ? Number(asked.get("seed")) : undefined;
-  if (seed !== undefined && !Number.isSafeInteger(seed)) throw new Error("The seed in the address is not a whole number.");
-  return {
-    ...(asked.get("model") && { model: asked.get("model") }),
-    ...(seed !== undefined && { seed }),
-    ...(asked.get("memories") && { memories: asked.get("memories").split(",") }),
-    ...(asked.has("world") && { replay: await unpack(asked.get("world")) }),
-  };
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const asked = {};
+  if (given.has("model")) asked.model = given.get("model");
+  if (given.has("seed")) asked.seed = Number(given.get("seed"));
+  if (given.has("memories")) asked.memories = given.get("memories").split(",");
+  if (given.has("world")) asked.replay = await unpack(given.get("world"));
+  if (!Number.isSafeInteger(asked.seed ?? 0)) throw new Error("The seed in the address is not a whole number.");
+  return asked;
 }
 
-/** Write an address that carries seed, memories and model, and with `file` every key that was pressed. */
+/** Write an address that carries a world: model, seed, memories, and in the session file every key that was pressed. */
 export async function writeAddress({ model, seed, memories }, file) {
-  const carried = new URLSearchParams({ model, seed, memories: memories.join(",") });
-  const world = file ? `&world=${await pack(file)}` : "";
-  return `${location.origin}${location.pathname}#${carried.toString().replaceAll("%2C", ",")}${world}`;
+  const settings = `model=${encodeURIComponent(model)}&seed=${seed}&memories=${memories.join(",")}`;
+  return `${location.origin}${location.pathname}#${settings}&world=${await pack(file)}`;
 }
 
 /** Give a file to the browser's downloads. */

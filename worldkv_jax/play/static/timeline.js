@@ -61,7 +61,8 @@ export class TimeLine {
     const canvas = element("canvas", { ariaHidden: "true" });
     const slider = element("input", { type: "range", step: 1 });
     slider.addEventListener("input", () => this.#choose({ branch, chunk: slider.valueAsNumber }));
-    const row = element("div", { className: "strip" }, [name, element("div", { className: "track" }, [canvas, slider])]);
+    const track = element("div", { className: "track" }, [canvas, slider]);
+    const row = element("div", { className: "strip" }, [name, track]);
     this.#rows.set(branch, { row, name, canvas, slider });
     this.strips.append(row);
   }

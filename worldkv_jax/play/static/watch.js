@@ -25,7 +25,7 @@ export class WatchedWalk {
     this.#last = yaw;
     this.#farthest = Math.max(this.#farthest, away);
     if (this.#farthest > 45 && away < 20) this.#say(`Back where it began. ${this.#promise()}`);
-    else if (away - before > TURN) this.#say("The camera turns away: the place leaves the attention window, and is stored.");
+    else if (away - before > TURN) this.#say("The camera turns away: the place leaves the window, and is stored.");
     else if (before - away > TURN) this.#say(`It turns back. ${this.#promise()}`);
   }
 
