@@ -46,8 +46,9 @@ class RoomSteering:
     tour: ClassVar[tuple[tuple[str, int], ...]] = (("l", 45), ("", 6), ("j", 45))
     field_of_view: ClassVar[float] = renderer.FIELD_OF_VIEW
     most_chunks: ClassVar[None] = None
+    takes_picture: ClassVar[bool] = False
 
-    def begin(self, seed: int) -> Beginning:
+    def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Show the room of a seed once around."""
         room = jax.tree.map(lambda part: jnp.asarray(part[0]), renderer.make_rooms(_FIRST_ROOM + seed, 1))
         frames = CHUNK_FRAMES * _TOUR_CHUNKS

@@ -40,6 +40,7 @@ class InSpatioSteering:
 
     aliases: ClassVar[Mapping[str, str]] = ARROWS
     tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
+    takes_picture: ClassVar[bool] = False
 
     @property
     def field_of_view(self) -> float:
@@ -51,7 +52,7 @@ class InSpatioSteering:
         """Keys that move the camera."""
         return self._walk.keys
 
-    def begin(self, seed: int) -> Beginning:
+    def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Begin at the source's first camera."""
         return Beginning(Visit(None, resting(), Filmed()))
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,14 +26,19 @@ class Visit(NamedTuple):
     chunk: int
     origin: np.ndarray  # [4, 4] the rollout's first camera
     stance: Stance
+    cells: jax.Array  # of `encode_first_frame`
 
 
 @dataclasses.dataclass(frozen=True)
 class LingBotSteering:
     """Steers LingBot-World-Fast by camera poses, and by keys where the checkpoint takes them."""
 
-    given: Callable[[int, np.ndarray | None], Given]
-    """Makes what a chunk is given besides cameras, of its number and its keys ``[F, 4]``."""
+    given: Callable[[jax.Array, int, np.ndarray | None], Given]
+    """Makes what a chunk is given besides cameras, of the encoded picture, its number and its keys ``[F, 4]``."""
+    cells: jax.Array
+    """The picture of the options, encoded."""
+    encode: Callable[[np.ndarray], jax.Array]
+    """Encodes another picture; loads what it takes, and lets go of it."""
     by_keys: bool
     most_chunks: int
 
@@ -40,15 +46,17 @@ class LingBotSteering:
     aliases: ClassVar[Mapping[str, str]] = ARROWS
     fps: ClassVar[float] = FPS
     tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
+    takes_picture: ClassVar[bool] = True
 
     @property
     def field_of_view(self) -> float:
         """Degrees that the camera sees horizontally."""
         return field_of_view(DEFAULT_INTRINSICS, DEFAULT_SIZE)[0]
 
-    def begin(self, seed: int) -> Beginning:
+    def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Begin where the picture was taken."""
-        return Beginning(Visit(0, resting().pose(), resting()))
+        cells = self.cells if picture is None else self.encode(picture)
+        return Beginning(Visit(0, resting().pose(), resting(), cells))
 
     def frames_of(self, chunk: int) -> int:
         """Return the video frames of a chunk."""
@@ -59,7 +67,7 @@ class LingBotSteering:
         path = WALK.follow(state.stance, controls)
         poses = latent_stances(path, state.chunk).pose()
         cameras = jnp.asarray(relative(state.origin, poses), jnp.float32)[None]
-        chunk = ChunkInput(cameras, self.given(state.chunk, self._pressed(controls, len(poses))))
+        chunk = ChunkInput(cameras, self.given(state.cells, state.chunk, self._pressed(controls, len(poses))))
         return state._replace(chunk=state.chunk + 1, stance=last(path)), chunk
 
     def stance(self, state: Visit) -> Stance:

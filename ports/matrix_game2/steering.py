@@ -1,8 +1,8 @@
 """Playing Matrix-Game 2.0: held keys and a mouse become its actions."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,17 +29,27 @@ _TOURS: Mapping[str, tuple[tuple[str, int], ...]] = {
 }
 
 
+class Place(NamedTuple):
+    """Where somebody is."""
+
+    track: Track
+    scene: Scene
+
+
 @dataclasses.dataclass(frozen=True)
 class MatrixGameSteering:
-    """Steers one variant; its states are `Track`s."""
+    """Steers one variant."""
 
     variant: Variant
     scene: Scene
+    encode: Callable[[np.ndarray], Scene]
+    """Reads another picture; loads what it takes, and lets go of it."""
     units: MotionUnits
     most_chunks: int
     fps: float
 
     field_of_view: ClassVar[None] = None
+    takes_picture: ClassVar[bool] = True
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -58,23 +68,23 @@ class MatrixGameSteering:
         """A short walk."""
         return _TOURS[self.variant.name]
 
-    def begin(self, seed: int) -> Beginning:
+    def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Begin with the picture."""
-        return Beginning(Track())
+        return Beginning(Place(Track(), self.scene if picture is None else self.encode(picture)))
 
     def frames_of(self, chunk: int) -> int:
         """Return the video frames of a chunk."""
         return len(rows_of_chunk(chunk))
 
-    def steer(self, state: Track, controls: Controls) -> tuple[Track, ChunkInput]:
+    def steer(self, state: Place, controls: Controls) -> tuple[Place, ChunkInput]:
         """Play on, see `worldkv_jax.sessions.steering.Steering`."""
-        track, seen = advance(state, self._rows(controls), self.variant, self.units)
+        track, seen = advance(state.track, self._rows(controls), self.variant, self.units)
         seen = jax.tree.map(lambda part: jnp.asarray(part[None], jnp.float32), seen)
-        return track, given(self.scene, state.chunk, seen)
+        return Place(track, state.scene), given(state.scene, state.track.chunk, seen)
 
-    def stance(self, state: Track) -> Stance:
+    def stance(self, state: Place) -> Stance:
         """Return where the camera stands, as far as anyone can tell."""
-        return state.stance
+        return state.track.stance
 
     def _rows(self, controls: Controls) -> Rows:
         pressed = [self._pressed(keys) for keys in controls.frames]

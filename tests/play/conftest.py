@@ -13,9 +13,9 @@ pytest.importorskip("prometheus_client")
 from aiohttp import web
 
 from worldkv_jax import open_model
+from worldkv_jax.play.admission import Limits
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.guard import Guard
-from worldkv_jax.play.lobby import Limits
 from worldkv_jax.play.server import make_app
 
 

@@ -124,7 +124,7 @@ def test_a_world_comes_back_from_disk(game, walked, tmp_path):
     assert len(found.tree.history) == len(PATH) and len(found.tree.branches) == 2
     assert found.point[0] == POINT_EVERY and found.shown[made[0].mark].thumbnail == b"picture"
     back = Player(game, found.tree)
-    back.add_point(found.point[0], book.load_point(found.tree, found.point))
+    back.add_point(found.point[0], book.load_point(back, found.point))
     remade = list(back.make_current())
     assert len(remade) == len(PATH) - POINT_EVERY and sums(remade[-1]) == sums(made[-1])
     assert sums(back.step(hold("d"))) == sums(walked[0].step(hold("d")))
@@ -146,7 +146,8 @@ def test_a_later_point_takes_the_place_of_the_one_before(game, tmp_path):
     book = shelf.find("x")
     found = book.read()
     assert found.point[0] == 2 * POINT_EVERY
-    assert int(book.load_point(found.tree, found.point).worlds[0].position) == player.first + 2 * POINT_EVERY
+    back = Player(game, found.tree)
+    assert int(book.load_point(back, found.point).worlds[0].position) == player.first + 2 * POINT_EVERY
     shelf.remove("x")
     assert shelf.find("x") is None
 

@@ -1,13 +1,9 @@
 """What it costs to play: frames a second, from a key to its picture, and how fair turns are, as clients see them."""
 
 import asyncio
-import contextlib
 import dataclasses
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -35,31 +31,6 @@ class PlayBenchmark:
     def __post_init__(self):
         if not self.seconds > 0 or not self.sessions or min(self.sessions) < 1:
             raise ValueError(f"seconds={self.seconds}, sessions={self.sessions}: give more than nothing of each")
-
-
-@contextlib.contextmanager
-def played_server(arguments: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Start ``worldkv play`` in a process of its own; offer its address and the number of its process.
-
-    Raises:
-        ValueError: it does not start; with what it said.
-    """
-    program = "import sys; from worldkv_jax.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "play", *arguments, "--port", "0", "--no-browser"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        address = server.stdout.readline().strip()
-        if not address:
-            raise ValueError(f"the server ended with status {server.wait()} before it was ready")
-        yield address, server.pid
-    finally:
-        server.terminate()
-        try:
-            server.wait(60)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        server.stdout.close()
 
 
 def run_play_benchmark(address: str, benchmark: PlayBenchmark) -> dict[str, Any]:

@@ -26,15 +26,16 @@ def _bench_play(args: argparse.Namespace) -> None:
     from worldkv_jax.sessions.results import prepare_output, write_json
 
     check_extra()
-    from worldkv_jax.benchmarks.play import PlayBenchmark, played_server, run_play_benchmark
+    from worldkv_jax.benchmarks.play import PlayBenchmark, run_play_benchmark
     from worldkv_jax.benchmarks.play_soak import PlaySoak, run_play_soak
+    from worldkv_jax.play.local_server import local_server
 
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
     folder = prepare_output(args.out)
     most = max(given.get("sessions", (8,)))
     with tempfile.TemporaryDirectory(prefix="play-", dir=folder) as state:
         server = ["demo-world", "--state", state, "--leave-seconds", "5", "--sessions", str(2 * most)]
-        with played_server([*server, "--sessions-per-client", str(2 * most)]) as (address, _):
+        with local_server(*server, "--sessions-per-client", str(2 * most)) as address:
             if "minutes" in given:
                 result = run_play_soak(address, PlaySoak(minutes=args.minutes, sessions=most))
                 _print_soak(result)

@@ -57,8 +57,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load and compile the model, then print the address and serve until interrupted."""
     check_extra()
+    from worldkv_jax.play.admission import Limits
     from worldkv_jax.play.guard import LOOPBACK, Guard, make_token
-    from worldkv_jax.play.lobby import Limits
     from worldkv_jax.play.program import Program
     from worldkv_jax.play.store import default_folder
 

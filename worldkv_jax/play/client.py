@@ -188,7 +188,10 @@ class _Socket:
             raise
 
     async def send(self, message: dict[str, Any]) -> None:
-        await self._socket.send_bytes(msgpack.packb(message))
+        try:
+            await self._socket.send_bytes(msgpack.packb(message))
+        except ConnectionError:
+            raise PlayError(await self._ended) from None
 
     async def event(self, kind: str, payload: Any) -> int:
         self._numbers += 1

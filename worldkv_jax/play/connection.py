@@ -6,8 +6,9 @@ import logging
 from aiohttp import WSMsgType, web
 
 from worldkv_jax.play import messages, session_file
+from worldkv_jax.play.admission import Full
 from worldkv_jax.play.guard import MESSAGES_A_SECOND, Rate
-from worldkv_jax.play.lobby import Full, Lobby
+from worldkv_jax.play.lobby import Lobby
 from worldkv_jax.play.outlet import LATER, OK, PROTOCOL, Outlet
 from worldkv_jax.play.protocol import Event, Extension, Init, Refused, read
 from worldkv_jax.play.seat import Seat
@@ -76,6 +77,7 @@ class Connection:
             async with self._lobby.seat(
                 seed=init.seed if played is None else played.seed,
                 memories=asked.memories if played is None else played.memories,
+                picture=init.first_frame if asked.session is None else None,
                 name=asked.session,
                 kept=init.extension is not None,
                 tell=self._tell_place if init.extension is not None else _tell_nobody,
@@ -84,7 +86,7 @@ class Connection:
                 if played is not None and seat.fresh:
                     seat.replay(played)
                 elif asked.watch and seat.fresh:
-                    seat.watch()
+                    seat.inbox.watch()
                 handing = asyncio.create_task(self._hand_on(early, seat, init.extension is not None))
                 try:
                     await seat.play(init, self._outlet, resumed=resumed)
@@ -100,7 +102,9 @@ class Connection:
         """Check what is asked for; return what is to be replayed."""
         try:
             messages.check_memories(self._lobby.game, asked.memories)
-            return None if asked.replay is None else session_file.read(self._lobby.game, asked.replay)
+            if asked.replay is None:
+                return None
+            return session_file.read(self._lobby.game, asked.replay, picture=init.first_frame)
         except ValueError as error:
             raise Refused(str(error)) from None
 
@@ -129,7 +133,7 @@ class Connection:
         while True:
             event = await early.get()
             try:
-                seat.take(event)
+                seat.inbox.take(event)
                 answer = {"type": "receipt", "event_id": event.number, "status": "received"}
             except Refused as error:
                 answer = {"type": "receipt", "event_id": event.number, "status": "refused", "content": str(error)}

@@ -57,13 +57,14 @@ class Tree:
     Attributes:
         seed: of the world.
         memories: of its lanes.
+        picture: checksum of the picture that it begins with, where that was given.
         branches: by number.
         current: number of the branch that goes on.
         named: moments that were given a name.
     """
 
-    def __init__(self, seed: int, memories: Sequence[str]):
-        self.seed, self.memories = seed, tuple(memories)
+    def __init__(self, seed: int, memories: Sequence[str], picture: str | None = None):
+        self.seed, self.memories, self.picture = seed, tuple(memories), picture
         self.branches: dict[int, Branch] = {}
         self.named: dict[str, tuple[int, History]] = {}
         self.current = 0
@@ -192,4 +193,4 @@ class Tree:
             raise ValueError(f"the world has {len(self.history)} chunks since its beginning; {chunk} is not among them")
 
     def _root(self) -> str:
-        return hashlib.sha256(json.dumps([self.seed, self.memories]).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([self.seed, self.memories, self.picture]).encode()).hexdigest()[:32]

@@ -1,9 +1,7 @@
 """The lobby: who plays, who waits, and who may come back."""
 
 import asyncio
-import collections
 import contextlib
-import dataclasses
 import logging
 import secrets
 import tempfile
@@ -12,8 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import capacity_by_tier
+from worldkv_jax.play.admission import Admission, Limits
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.metrics import Metrics
@@ -23,33 +24,10 @@ from worldkv_jax.play.protocol import Refused
 from worldkv_jax.play.seat import House, Seat
 from worldkv_jax.play.store import Shelf
 from worldkv_jax.play.turns import Turns
+from worldkv_jax.play.uploads import checksum, decode_picture
 from worldkv_jax.play.warm_up import WARM, warm_up
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a server admits."""
-
-    sessions: int = 16
-    """That are played, or just left, at once."""
-    per_client: int = 16
-    """Connections of one address."""
-    waiting: int = 32
-    """Connections that wait for a place."""
-    worlds_bytes: int | None = None
-    """Of all worlds at full length together; ``None`` for half of the memory that is free when the server starts."""
-    leave_seconds: float = 60.0
-    """After which a session that was left is dropped, and comes back from disk."""
-    idle_seconds: float = 900.0
-    """After which a session in which nothing is done is closed."""
-    keep_days: float = 30.0
-    """That a session is kept on disk since it was last played."""
-
-
-class Full(Exception):
-    """There is no place, and too many wait; the text says so."""
 
 
 class Lobby:
@@ -75,12 +53,11 @@ class Lobby:
             fits=self._may_have,
             prepare=self.prepare,
         )
-        self._budget = limits.worlds_bytes or game.free_bytes() // 2
-        self._coming: dict[str, int] = {}
+        budget = limits.worlds_bytes or game.free_bytes() // 2
+        self._admission = Admission(limits, budget, self.metrics, sizes=self._sizes, make_room=self._drop_one)
+        self._leaving: dict[str, asyncio.Future] = {}
         self._warmer = ThreadPoolExecutor(1, thread_name_prefix="play-compile")
         self._warming: dict[str, asyncio.Future] = {}
-        self._queue: collections.deque[asyncio.Event] = collections.deque()
-        self._changed = asyncio.Event()
         self._keeper: asyncio.Task | None = None
         self.closing = False
 
@@ -97,6 +74,7 @@ class Lobby:
         *,
         seed: int,
         memories: tuple[str, ...],
+        picture: bytes | None = None,
         name: str | None = None,
         kept: bool = True,
         tell: Callable[[int, int], Awaitable[None]],
@@ -107,6 +85,7 @@ class Lobby:
         Args:
             seed: of a new world.
             memories: of a new world.
+            picture: that a new world begins with.
             name: of a session to come back to.
             kept: whether the session stays when the block ends.
             tell: is told the place in the queue and its length.
@@ -116,17 +95,15 @@ class Lobby:
             Full: too many wait.
             Refused: there is no session of this name, or it cannot be opened.
         """
+        while name in self._leaving:
+            await asyncio.shield(self._leaving[name])
         seat = self.seats.get(name) if name is not None else None
         resumed = name is not None
         if seat is None:
             name = name or secrets.token_urlsafe(24)
-            await self._wait_for_room(name, memories, tell, gone)
-            try:
-                seat = await (self._come_back(name) if resumed else self._new(name, seed, memories, kept))
+            async with self._admission.place(name, self.bytes_of(memories), tell=tell, gone=gone):
+                seat = await (self._come_back(name) if resumed else self._new(name, seed, memories, picture, kept))
                 self.seats[name] = seat
-            finally:
-                del self._coming[name]
-                self._changed.set()
         elif seat.outlet is not None:
             await seat.outlet.error("this session was opened in another window, where it goes on")
             await seat.outlet.close(OK, "opened in another window", patience=2.0)
@@ -137,9 +114,9 @@ class Lobby:
                 self._count()
                 yield seat, resumed
         finally:
-            seat.used = time.monotonic()
+            seat.inbox.used = time.monotonic()
             self._count()
-            self._changed.set()
+            self._admission.look_again()
             if not kept and self.seats.get(seat.name) is seat:
                 await self._drop(seat)
 
@@ -179,66 +156,46 @@ class Lobby:
             total += self.game.plan(memory).point_bytes * self.game.most_points
         return total
 
-    async def _wait_for_room(self, name: str, memories: tuple[str, ...], tell, gone: asyncio.Event) -> None:
-        ticket = asyncio.Event()
-        needed = self.bytes_of(memories)
-        if needed > self._budget:
-            raise Full("a session with these memories does not fit on this server; ask for one memory")
-        if len(self._queue) >= self.limits.waiting:
-            self.metrics.refused.labels("full").inc()
-            raise Full(f"the server is full, and {len(self._queue)} wait already; try again later")
-        self._queue.append(ticket)
-        try:
-            said = None
-            while not (self._queue[0] is ticket and await self._make_room(needed)):
-                if gone.is_set():
-                    raise Full("nobody waits any more")
-                place = self._queue.index(ticket) + 1
-                if (place, len(self._queue)) != said:
-                    said = place, len(self._queue)
-                    await tell(*said)
-                self._changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 1.0)
-            self._coming[name] = needed
-        finally:
-            self._queue.remove(ticket)
-            self._changed.set()
-
-    async def _make_room(self, needed: int) -> bool:
-        """Drop sessions that were left, longest first, until there is a place; tell whether there is one."""
-        while not self._fits(needed):
-            left = [seat for seat in self.seats.values() if not seat.playing.locked()]
-            if not left or self._shelf is None:
-                return False
-            await self._drop(min(left, key=lambda seat: seat.used))
-        return True
-
-    def _fits(self, needed: int) -> bool:
-        here = len(self.seats) + len(self._coming)
-        return here < self.limits.sessions and self._used() + needed <= self._budget
-
-    def _used(self, *, without: str | None = None) -> int:
-        seats = [seat for seat in self.seats.values() if seat.name != without]
-        return sum(self.bytes_of(seat.player.tree.memories) for seat in seats) + sum(self._coming.values())
+    def _sizes(self) -> dict[str, int]:
+        here = {name: self.bytes_of(seat.player.tree.memories) for name, seat in self.seats.items()}
+        return here | dict.fromkeys(self._leaving.keys() - here.keys(), 0)
 
     def _may_have(self, name: str, memories: tuple[str, ...]) -> bool:
-        return self._used(without=name) + self.bytes_of(memories) <= self._budget
+        return self._admission.may_grow(name, self.bytes_of(memories))
+
+    async def _drop_one(self) -> bool:
+        """Drop the session that was left longest ago; tell whether there was one that can come back."""
+        left = [seat for seat in self.seats.values() if not seat.playing.locked()]
+        if not left or self._shelf is None:
+            return False
+        await self._drop(min(left, key=lambda seat: seat.inbox.used))
+        return True
 
     # ---- sessions ----
 
-    async def _new(self, name: str, seed: int, memories: tuple[str, ...], kept: bool) -> Seat:
+    async def _new(self, name: str, seed: int, memories: tuple[str, ...], picture: bytes | None, kept: bool) -> Seat:
         await self.prepare(memories)
-        tree = Tree(seed, memories)
+        pixels = await self._decoded(picture)
+        tree = Tree(seed, memories, None if picture is None else checksum(picture))
         book = None
         if kept and self._shelf is not None:
             try:
-                book = self._shelf.new(name, tree)
+                book = self._shelf.new(name, tree, picture)
             except OSError:
                 self.metrics.errors.labels("disk").inc()
         async with self._house.turns.turn(name) as turn:
-            player = await turn.run(Player, self.game, tree)
+            player = await turn.run(Player, self.game, tree, pixels)
         return Seat(name, player, self._house, book=book, shown={})
+
+    async def _decoded(self, picture: bytes | None) -> np.ndarray | None:
+        if picture is None:
+            return None
+        if not self.game.steering.takes_picture:
+            raise Refused(f"{self.game.default.model} begins with no picture; leave first_frame out")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._house.encoders, decode_picture, picture)
+        except ValueError as error:
+            raise Refused(str(error)) from None
 
     async def _come_back(self, name: str) -> Seat:
         book = None if self._shelf is None else self._shelf.find(name)
@@ -251,22 +208,25 @@ class Lobby:
             _log.warning("a session cannot be opened: %s", error)
             raise Refused(f"{error}; begin a new one" if isinstance(error, ValueError) else "begin a new one") from None
         await self.prepare(found.tree.memories)
+        picture = await self._decoded(found.picture)
         async with self._house.turns.turn(name) as turn:
-            player = await turn.run(Player, self.game, found.tree)
+            player = await turn.run(Player, self.game, found.tree, picture)
             if found.point is not None:
                 try:
-                    player.add_point(found.point[0], await turn.run(book.load_point, found.tree, found.point))
+                    player.add_point(found.point[0], await turn.run(book.load_point, player, found.point))
                 except (OSError, ValueError, LookupError) as error:  # it is made again from what was done
                     _log.warning("a point cannot be read: %s", error)
         return Seat(name, player, self._house, book=book, shown=found.shown)
 
     async def _drop(self, seat: Seat) -> None:
-        """Put a session away; it comes back from disk."""
+        """Put a session away; it comes back from disk, once it is there."""
         self.seats.pop(seat.name, None)
+        self._leaving[seat.name] = asyncio.get_running_loop().create_future()
         try:
             await seat.close()
         finally:
-            self._changed.set()
+            self._leaving.pop(seat.name).set_result(None)
+            self._admission.look_again()
             self._count()
 
     async def _look_after(self) -> None:
@@ -278,7 +238,7 @@ class Lobby:
                 await asyncio.get_running_loop().run_in_executor(None, self._shelf.sweep, self.limits.keep_days)
             now = time.monotonic()
             for seat in list(self.seats.values()):
-                if not seat.playing.locked() and now > seat.used + self.limits.leave_seconds:
+                if not seat.playing.locked() and now > seat.inbox.used + self.limits.leave_seconds:
                     try:
                         await self._drop(seat)
                     except Exception:
@@ -290,4 +250,4 @@ class Lobby:
         played = sum(seat.playing.locked() for seat in self.seats.values())
         self.metrics.sessions.labels("played").set(played)
         self.metrics.sessions.labels("left").set(len(self.seats) - played)
-        self.metrics.sessions.labels("waiting").set(len(self._queue))
+        self.metrics.sessions.labels("waiting").set(self._admission.waiting)

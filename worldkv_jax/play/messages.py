@@ -219,7 +219,7 @@ def session_message(seat: "Seat", *, resumed: bool, max_chunks: int | None) -> d
         "seed": player.tree.seed,
         "position": player.position,
         "first": player.first,
-        "watching": seat.watching,
+        "watching": seat.inbox.watching,
     }
 
 
@@ -238,7 +238,7 @@ def describe(game: Game) -> dict[str, Any]:
         "keys": [key._asdict() for key in steering.keys],
         "aliases": dict(steering.aliases),
         "field_of_view": steering.field_of_view,
-        "accepts": {"first_frame": False, "prompt": False},
+        "accepts": {"first_frame": steering.takes_picture, "prompt": False},
         "truth": game.knows_truth,
     }
 

@@ -63,12 +63,12 @@ class Player:
         first: chunks that are given before the first one is generated.
     """
 
-    def __init__(self, game: Game, tree: Tree):
-        self.game, self.tree = game, tree
+    def __init__(self, game: Game, tree: Tree, picture: np.ndarray | None = None):
+        self.game, self.tree, self._picture = game, tree, picture
         self._points = Points(game.most_points)
         self._lanes: list[Lane] = []
         self._state: Any = None
-        self.beginning = game.steering.begin(tree.seed)
+        self.beginning = game.steering.begin(tree.seed, picture)
         self.first = len(self.beginning.inputs)
         self._begin()
 
@@ -120,7 +120,7 @@ class Player:
     def reset(self, seed: int) -> None:
         """Begin another world."""
         self.tree.reset(seed)
-        self.beginning = self.game.steering.begin(seed)
+        self.beginning = self.game.steering.begin(seed, self._picture)
         self._points.clear()
         self._begin()
 

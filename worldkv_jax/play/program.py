@@ -11,9 +11,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from worldkv_jax.play.admission import Limits
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.guard import Guard
-from worldkv_jax.play.lobby import Limits
 from worldkv_jax.play.server import make_app
 from worldkv_jax.play.warm_up import warm_up
 

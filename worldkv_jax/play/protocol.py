@@ -1,29 +1,22 @@
 """What clients send, read and checked: MessagePack maps as SGLang's realtime clients have them, and our own kinds."""
 
-import base64
-import binascii
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import msgpack
 
+from worldkv_jax.play import fields
+from worldkv_jax.play.fields import MOST_TEXT, Refused
 from worldkv_jax.play.keyboard import Transition
-from worldkv_jax.sessions.seeds import check_seed
 
 MOST_MESSAGE_BYTES = 12 * 1024**2
 """Of one message; a picture is the largest."""
-MOST_TEXT = 4096
 _MOST_KEYS = 16
 _MOST_TRANSITIONS = 256
 _MOST_ITEMS = 50_000
 FORMATS = {"raw": "rgb24", "webp": "webp", "jpeg": "jpeg"}
 """Formats of frames, and what they are called in a batch of them."""
-
-
-class Refused(ValueError):
-    """A message that cannot be taken; the text says what to send instead."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,57 +86,57 @@ def read(data: bytes) -> Init | list[Event]:
         return _read_init(message)
     if kind == "event":
         return _read_event(message)
-    raise Refused(f"unknown type {_short(kind)}; send 'init' first, then 'event'")
+    raise Refused(f"unknown type {fields.short(kind)}; send 'init' first, then 'event'")
 
 
 def _read_init(message: dict) -> Init:
-    conditions = _map(message, "condition_inputs")
-    form = _choice(message, "realtime_output_format", FORMATS, "webp")
+    conditions = fields.mapping(message, "condition_inputs")
+    form = fields.choice(message, "realtime_output_format", FORMATS, "webp")
     given = {
-        "seed": _seed(message.get("seed", 42)),
-        "max_chunks": _whole(message, "max_chunks", 1, 10**9),
+        "seed": fields.seed(message.get("seed", 42)),
+        "max_chunks": fields.whole(message, "max_chunks", 1, 10**9),
         "form": form,
-        "quality": _whole(message, "output_compression", 1, 100),
-        "paced": _flag(message, "realtime_output_pacing", True),
-        "fps": _number(message, "fps", 1, 240),
+        "quality": fields.whole(message, "output_compression", 1, 100),
+        "paced": fields.flag(message, "realtime_output_pacing", True),
+        "fps": fields.number(message, "fps", 1, 240),
         "actions": _script(conditions.get("camera_actions") or []),
-        "prompt": _text(message, "prompt"),
-        "first_frame": _picture(message.get("first_frame")),
+        "prompt": fields.text(message, "prompt"),
+        "first_frame": fields.picture(message.get("first_frame")),
     }
     if message.get("worldkv") is not None:
-        asked = _map(message, "worldkv")
+        asked = fields.mapping(message, "worldkv")
         memories = asked.get("memories", ["default"])
-        if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(_is_name, memories)):
+        if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(fields.is_name, memories)):
             raise Refused("worldkv.memories must be one or two names of memories, such as ['default', 'window']")
         replay = asked.get("replay")
         if replay is not None and not isinstance(replay, dict):
             raise Refused("worldkv.replay must be what a session file holds, a map")
         given["extension"] = Extension(
             memories=tuple(memories),
-            idle=_choice(asked, "idle", ("pause", "go_on"), "pause"),
-            session=_text(asked, "session"),
+            idle=fields.choice(asked, "idle", ("pause", "go_on"), "pause"),
+            session=fields.text(asked, "session"),
             replay=replay,
-            watch=_flag(asked, "watch", False),
+            watch=fields.flag(asked, "watch", False),
         )
     return Init(**given)
 
 
 def _read_event(message: dict) -> list[Event]:
     number = message.get("event_id", 0)
-    if not _is_whole(number) or not 0 <= number < 2**53:
-        raise Refused(f"event_id {_short(number)} must be a whole number")
+    if not fields.is_whole(number) or not 0 <= number < 2**53:
+        raise Refused(f"event_id {fields.short(number)} must be a whole number")
     kind, payload = message.get("kind"), message.get("payload")
     if kind == "composite_input":
         if not isinstance(payload, dict) or not isinstance(payload.get("input_types"), list):
             raise Refused("a composite_input has input_types, a list of kinds, and a payload for each of them")
         kinds = payload["input_types"][:8]
-        return [_event(inner, payload.get(inner) if _is_name(inner) else None, number) for inner in kinds]
+        return [_event(inner, payload.get(inner) if fields.is_name(inner) else None, number) for inner in kinds]
     return [_event(kind, payload, number)]
 
 
 def _event(kind: Any, payload: Any, number: int) -> Event:
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise Refused(f"unknown kind {_short(kind)}; there are {', '.join(_KINDS)}")
+        raise Refused(f"unknown kind {fields.short(kind)}; there are {', '.join(_KINDS)}")
     return Event(kind=kind, payload=_KINDS[kind](payload), number=number)
 
 
@@ -157,7 +150,7 @@ def _camera_actions(payload: Any) -> Any:
         for one in given:
             if not isinstance(one, dict):
                 raise Refused("a transition is a map: {actions: [key, ...], client_ts_ms}")
-            time = _number(one, "client_ts_ms", 0, 2**53)
+            time = fields.number(one, "client_ts_ms", 0, 2**53)
             transitions.append(Transition(frozenset(_keys(one.get("actions"))), 0.0 if time is None else time))
         return transitions
     return _script(payload)
@@ -170,7 +163,7 @@ def _script(payload: Any) -> tuple[tuple[str, ...], ...]:
 
 
 def _keys(given: Any) -> tuple[str, ...]:
-    if not isinstance(given, list) or len(given) > _MOST_KEYS or not all(map(_is_name, given)):
+    if not isinstance(given, list) or len(given) > _MOST_KEYS or not all(map(fields.is_name, given)):
         raise Refused(f"keys are a list of at most {_MOST_KEYS} names, such as ['w', 'l']")
     return tuple(given)
 
@@ -186,41 +179,41 @@ def _prompt(payload: Any) -> str:
 
 
 def _fork(payload: Any) -> int | None:
-    return _whole(_optional(payload, "fork"), "at", 0, 2**31)
+    return fields.whole(fields.optional(payload, "fork"), "at", 0, 2**31)
 
 
 def _switch(payload: Any) -> int:
-    return _needed(payload, "switch", "branch")
+    return fields.needed(payload, "switch", "branch")
 
 
 def _rewind(payload: Any) -> int:
-    return _needed(payload, "rewind", "chunk")
+    return fields.needed(payload, "rewind", "chunk")
 
 
 def _reset(payload: Any) -> int | None:
-    asked = _optional(payload, "reset")
-    return None if asked.get("seed") is None else _seed(asked["seed"])
+    asked = fields.optional(payload, "reset")
+    return None if asked.get("seed") is None else fields.seed(asked["seed"])
 
 
 def _memory(payload: Any) -> tuple[str, ...]:
-    memories = _optional(payload, "memory").get("memories")
-    if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(_is_name, memories)):
+    memories = fields.optional(payload, "memory").get("memories")
+    if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(fields.is_name, memories)):
         raise Refused("memory needs memories: one or two names, such as ['default', 'window']")
     return tuple(memories)
 
 
 def _look(payload: Any) -> tuple[float, float]:
-    asked = _optional(payload, "look")
-    right, up = (_number(asked, name, -720, 720) for name in ("dx", "dy"))
+    asked = fields.optional(payload, "look")
+    right, up = (fields.number(asked, name, -720, 720) for name in ("dx", "dy"))
     return right or 0.0, up or 0.0
 
 
 def _record(payload: Any) -> bool:
-    return _flag(_optional(payload, "record"), "on", True)
+    return fields.flag(fields.optional(payload, "record"), "on", True)
 
 
 def _name(payload: Any) -> str:
-    name = _text(_optional(payload, "save"), "name") or "moment"
+    name = fields.text(fields.optional(payload, "save"), "name") or "moment"
     if len(name) > 60 or not name.isprintable():
         raise Refused("a name has at most 60 printable characters")
     return name
@@ -241,99 +234,3 @@ _KINDS: Mapping[str, Any] = {
     "session_file": _nothing,
     "record": _record,
 }
-
-
-def _optional(payload: Any, kind: str) -> dict:
-    if payload is None:
-        return {}
-    if not isinstance(payload, dict):
-        raise Refused(f"the payload of {kind} is a map")
-    return payload
-
-
-def _needed(payload: Any, kind: str, name: str) -> int:
-    value = _whole(_optional(payload, kind), name, 0, 2**31)
-    if value is None:
-        raise Refused(f"{kind} needs {name}, a whole number")
-    return value
-
-
-def _map(message: dict, name: str) -> dict:
-    value = message.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise Refused(f"{name} is {_short(value)}; it must be a map")
-    return value or {}
-
-
-def _whole(message: dict, name: str, least: int, most: int) -> int | None:
-    value = message.get(name)
-    if value is not None and not (_is_whole(value) and least <= value <= most):
-        raise Refused(f"{name} {_short(value)} must be a whole number from {least} to {most}")
-    return value
-
-
-def _number(message: dict, name: str, least: float, most: float) -> float | None:
-    value = message.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise Refused(f"{name} {_short(value)} must be a number")
-    if not least <= value <= most:
-        raise Refused(f"{name} {value} must be from {least} to {most}")
-    return float(value)
-
-
-def _flag(message: dict, name: str, default: bool) -> bool:
-    value = message.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise Refused(f"{name} {_short(value)} must be true or false")
-    return default if value is None else value
-
-
-def _text(message: dict, name: str) -> str | None:
-    value = message.get(name)
-    if value is not None and not (isinstance(value, str) and len(value) <= MOST_TEXT):
-        raise Refused(f"{name} must be a text of at most {MOST_TEXT} characters")
-    return value or None
-
-
-def _choice(message: dict, name: str, among: Any, default: str) -> str:
-    value = message.get(name)
-    if value is not None and (not isinstance(value, str) or value not in among):
-        raise Refused(f"{name} {_short(value)} is none of {', '.join(among)}")
-    return value or default
-
-
-def _seed(value: Any) -> int:
-    if not _is_whole(value):
-        raise Refused(f"seed {_short(value)} must be a whole number of 64 bits")
-    try:
-        return check_seed(value)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-
-
-def _picture(value: Any) -> bytes | None:
-    """Return the bytes of a picture; a text is base64, with or without ``data:`` before it, and never a place."""
-    if value is None or value == "" or value == b"":
-        return None
-    if isinstance(value, str):
-        try:
-            return base64.b64decode(value.rpartition("base64,")[2], validate=True)
-        except (binascii.Error, ValueError):
-            raise Refused("first_frame is a text that is not base64; send the picture's bytes, not its place") from None
-    if not isinstance(value, bytes):
-        raise Refused("first_frame must be the bytes of a picture")
-    return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 40
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:40] if isinstance(value, str | int | float | bool | type(None)) else f"a {type(value).__name__}"

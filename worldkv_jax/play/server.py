@@ -7,10 +7,11 @@ from pathlib import Path
 from aiohttp import web
 
 from worldkv_jax.play import messages
+from worldkv_jax.play.admission import Limits
 from worldkv_jax.play.connection import Connection
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.guard import Guard
-from worldkv_jax.play.lobby import Limits, Lobby
+from worldkv_jax.play.lobby import Lobby
 from worldkv_jax.play.outlet import PROTOCOL
 from worldkv_jax.play.protocol import MOST_MESSAGE_BYTES
 

@@ -7,6 +7,7 @@ from typing import Any
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.store import Shown
+from worldkv_jax.play.uploads import checksum
 from worldkv_jax.sessions.identity import made_with
 from worldkv_jax.sessions.seeds import check_seed
 from worldkv_jax.sessions.steering import Controls
@@ -37,14 +38,15 @@ def write(game: Game, tree: Tree, shown: Mapping[str, Shown]) -> dict[str, Any]:
         "identity": game.identity,
         "made_with": made_with(),
         "seed": tree.seed,
+        "picture": tree.picture,
         "memories": list(tree.memories),
         "controls": [controls.to_json() for controls in history.controls],
         "latents": latents,
     }
 
 
-def read(game: Game, data: Mapping[str, Any]) -> PlayedSession:
-    """Read a session file that somebody sent.
+def read(game: Game, data: Mapping[str, Any], *, picture: bytes | None = None) -> PlayedSession:
+    """Read a session file that somebody sent, with the picture that its world begins with, where it has one.
 
     Raises:
         ValueError: it is none, is damaged, or was played with another model.
@@ -53,6 +55,10 @@ def read(game: Game, data: Mapping[str, Any]) -> PlayedSession:
         raise ValueError("this is no session file of this version; the page saves them, and the event session_file")
     if (model := data.get("model")) != game.default.model:
         raise ValueError(f"the session was played with {str(model)[:40]!r}, and this is {game.default.model}")
+    if data.get("picture") != (None if picture is None else checksum(picture)):
+        raise ValueError(
+            "the session begins with a picture: send the same one as first_frame, or none where it has none"
+        )
     controls, latents, memories = data.get("controls"), data.get("latents"), data.get("memories")
     if not isinstance(controls, list) or not 0 < len(controls) <= MOST_CHUNKS:
         raise ValueError(f"the session file has no controls, or those of more than {MOST_CHUNKS:,} chunks")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from worldkv_jax.media.files import make_folder, replacing
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
+from worldkv_jax.play.player import Player
 from worldkv_jax.play.points import Moment
 from worldkv_jax.rollout import fork
 from worldkv_jax.sessions.identity import key_to_json, made_with
@@ -24,7 +25,7 @@ from worldkv_jax.sessions.world_manifest import WorldManifest, write_manifest
 from worldkv_jax.sessions.world_state import restore
 
 _FORMAT, _VERSION = "worldkv-jax played world", 1
-_HEADER, _JOURNAL = "session.json", "journal.jsonl"
+_HEADER, _JOURNAL, _PICTURE = "session.json", "journal.jsonl", "picture"
 
 
 class Shown(NamedTuple):
@@ -44,6 +45,8 @@ class Found(NamedTuple):
 
     tree: Tree
     shown: dict[str, Shown]
+    picture: bytes | None
+    """That it begins with."""
     point: tuple[int, str, str] | None
     """The latest point of the current branch: at how many chunks, its mark, and its folder."""
 
@@ -55,7 +58,7 @@ class Shelf:
         self._folder, self._game = make_folder(folder), game
         os.chmod(self._folder, 0o700)
 
-    def new(self, name: str, tree: Tree) -> "Book":
+    def new(self, name: str, tree: Tree, picture: bytes | None = None) -> "Book":
         """Begin to keep a world.
 
         Raises:
@@ -66,8 +69,10 @@ class Shelf:
         with replacing(folder / _HEADER) as draft:
             draft.write_text(json.dumps(header), encoding="utf-8")
         (folder / _JOURNAL).unlink(missing_ok=True)
+        if picture is not None:
+            (folder / _PICTURE).write_bytes(picture)
         book = Book(folder, self._game)
-        book.write(["begin", tree.seed, list(tree.memories)])
+        book.write(["begin", tree.seed, list(tree.memories), tree.picture])
         return book
 
     def find(self, name: str) -> "Book | None":
@@ -145,8 +150,8 @@ class Book:
                     break
                 whole += len(line)
                 match change:
-                    case ["begin", seed, memories]:
-                        tree = Tree(seed, memories)
+                    case ["begin", seed, memories, picture]:
+                        tree = Tree(seed, memories, picture)
                     case ["shown", mark, camera, thumbnail, latents, lanes]:
                         shown[mark] = Shown(camera, base64.b64decode(thumbnail), latents, lanes)
                     case ["point", chunks, mark, folder]:
@@ -161,7 +166,8 @@ class Book:
         fitting = [point for point in points if point[0] < len(marks) and marks[point[0]] == point[1]]
         known = tree.marks()
         shown = {mark: one for mark, one in shown.items() if mark in known}
-        return Found(tree, shown, fitting[-1] if fitting else None)
+        picture = None if tree.picture is None else (self._folder / _PICTURE).read_bytes()
+        return Found(tree, shown, picture, fitting[-1] if fitting else None)
 
     def save_point(self, tree: Tree, chunks: int, marks: list[str], worlds: Sequence[Any]) -> None:
         """Write the worlds of a point; those before it are forgotten. Runs beside the play.
@@ -192,8 +198,8 @@ class Book:
             if other.name != name:
                 shutil.rmtree(other, ignore_errors=True)
 
-    def load_point(self, tree: Tree, point: tuple[int, str, str]) -> Moment:
-        """Read a point.
+    def load_point(self, player: Player, point: tuple[int, str, str]) -> Moment:
+        """Read a point of a player's current branch.
 
         Raises:
             OSError: something is missing.
@@ -201,8 +207,7 @@ class Book:
         """
         chunks, _, name = point
         name = Path(name).name
-        steering = self._game.steering
-        beginning = steering.begin(tree.seed)
+        steering, tree, beginning = self._game.steering, player.tree, player.beginning
         state, position = beginning.state, len(beginning.inputs) + chunks
         example = steering.steer(state, Controls(((),) * steering.frames_of(0)))[1]
         for controls in tree.history.controls[:chunks]:

@@ -106,8 +106,16 @@ class Steering(Protocol):
     most_chunks: int | None
     """Chunks that a world can have; ``None`` where nothing but the memory limits it."""
 
-    def begin(self, seed: int) -> Beginning:
-        """Begin a world."""
+    takes_picture: bool
+    """Whether a world can begin with a picture that somebody gives."""
+
+    def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
+        """Begin a world.
+
+        Args:
+            seed: of the world.
+            picture: uint8 ``[h, w, 3]`` that it begins with, where the model takes one; by default that of the options.
+        """
         ...
 
     def frames_of(self, chunk: int) -> int:
