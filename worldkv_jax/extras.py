@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 EXTRAS = {
     "PIL": "media",
+    "aiohttp": "play",
     "dm_pix": "eval",
     "filelock": "cli",
     "ftfy": "text",
@@ -14,6 +15,7 @@ EXTRAS = {
     "matplotlib": "media",
     "optax": "train",
     "orbax": "checkpoints",
+    "prometheus_client": "play",
     "safetensors": "checkpoints",
     "tensorstore": "checkpoints",
     "tokenizers": "text",

@@ -28,14 +28,14 @@ class ShapeChecks:
             return jax.eval_shape(function, *given)
         except Exception as error:  # whatever a method of somebody else's raises is what is wrong with it
             first = (str(error).strip() or "no message").splitlines()[0]
-            self.add(f"{name}{show(given)} raises {type(error).__name__}: {first}")
+            self.add(f"{name}{_cut(show(given))} raises {type(error).__name__}: {first}")
             return None
 
     def returns(self, name: str, function: Callable, given: tuple, expected: Any, *, any_float: bool = False) -> Any:
         """Note a function that makes something else than is expected; return what it makes."""
         made = self.call(name, function, *given)
         if made is not None and not self.same(made, expected, any_float=any_float):
-            self.add(f"{name}{show(given)} gives {show(made)}, expected {show(expected)}")
+            self.add(f"{name}{_cut(show(given))} gives {show(made)}, expected {show(expected)}")
         return made
 
     @staticmethod
@@ -51,6 +51,11 @@ class ShapeChecks:
         """Raise ValueError with all that was noted, if anything was."""
         if self.wrong:
             raise ValueError(f"{title}:\n" + "\n".join(f"  {what}" for what in self.wrong))
+
+
+def _cut(text: str, length: int = 160) -> str:
+    """Shorten what a function was given: all of a model's weights are too many to read."""
+    return text if len(text) <= length else text[: length - 4] + "...)"
 
 
 def show(tree: Any) -> str:

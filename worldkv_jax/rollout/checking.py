@@ -54,7 +54,7 @@ def _check_methods(checks: ShapeChecks, backbone: Backbone, params: Any, chunk: 
         return
     latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
     rows = jax.ShapeDtypeStruct(spec.shape(worlds, 2 * spec.chunk_tokens), spec.dtype)
-    context = Context(KVSpan(rows, rows), jax.ShapeDtypeStruct((), jnp.int32))
+    context = Context((KVSpan(rows, rows),), jax.ShapeDtypeStruct((), jnp.int32))
     position, time = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32))
 
     carry = checks.call("init_carry", lambda params: backbone.init_carry(params, worlds), params)
