@@ -77,7 +77,7 @@ check-python:
 $(DEMO_STAMP): pyproject.toml | check-python
 	@echo "installing worldkv-jax into $(DEMO_ENV) (about 2 minutes, once) ..."
 	@$(PYTHON) -m venv $(DEMO_ENV)
-	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(if $(EXTRAS),[$(EXTRAS)])"
+	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[all$(EXTRAS:%=,%)]"
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | check-python
