@@ -20,7 +20,10 @@ from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, model_names
 
 CHUNKS = {"demo-world": 5, "inspatio-world": 3, "lingbot-world-fast": 3, "matrix-game-2": 3}
-each_model = pytest.mark.parametrize("name", sorted(CHUNKS))
+QUICK = ("demo-world", "matrix-game-2")
+each_model = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(CHUNKS)]
+)
 
 
 @pytest.fixture(scope="module")
