@@ -144,13 +144,7 @@ def recall(
 
 @jax.named_scope("recall")
 def _recall(
-    memory: WorldMemory,
-    view: Any,
-    *,
-    query: jax.Array | None,
-    fetched: Fetched | None,
-    ids: jax.Array | None,
-    rules: RuleArrays,
+    memory: WorldMemory, view: Any, query: jax.Array | None, fetched: Fetched | None, ids: Any, rules: RuleArrays
 ) -> tuple[Context, Picks | None]:
     if memory.bank is None:
         return window_context(memory), None
