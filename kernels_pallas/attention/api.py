@@ -30,7 +30,8 @@ def attention(
 
     Args:
         query: of ``N`` heads.
-        key, value: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        key: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        value: of as many.
         length: int32 scalar or ``[B]``, valid rows, at least 1; ``None`` for all.
         implementation: static. ``None`` is "cudnn" for half precision on a GPU, "blocked" on a CPU unless a world's
             logits are few or a mesh is set, because a loop over heads would gather those that are split; "xla" else.
