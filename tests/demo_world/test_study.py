@@ -155,6 +155,9 @@ def test_lengths_are_those_of_the_title_in_every_family():
     table = study_lengths.length_table(full, results)
     assert table.splitlines()[0] == "| memory | attends | 7 chunks | 20 chunks |"
     assert table.splitlines()[2].startswith("| full KV | 100 | 20.")
+    short = made_up(full[0].name, 20.0, first=22.0)
+    short = dataclasses.replace(short, phases=(FIRST,) * 24, psnr=np.full((8, 24), 22.0))
+    assert short.latest == FIRST and "| 22.00 ± 0.00 |" in study_lengths.length_table(full[:1], {short.name: short})
 
 
 def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):
