@@ -26,6 +26,7 @@ from ports.demo_world.weights import shipped_weights
 from ports.demo_world.worlds.families import APARTMENTS, FAMILIES, ROOMS
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.figures import save_figure
+from worldkv_jax.memory.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,7 @@ def test_lengths_are_those_of_the_title_in_every_family():
             path = study_runs._path(variant, family)
             made = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
             assert variant.name.endswith(f", {len(made)} chunks") and FIRST in made
+            Layout(config=variant.memory, spec=DemoWorld().spec, chunks=len(made))  # raises for what does not fit
         full = [v for v in group.variants if v.memory.mode == "full" and not v.true_past]
         assert [int(v.name.split()[-2]) for v in full] == chunks
     results = {v.name: made_up(v.name, 20.0) for v in full[:2]}
