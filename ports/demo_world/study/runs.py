@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
@@ -62,6 +62,11 @@ class Result:
     seconds: float
     behind: float | None = None
     """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
+
+    @property
+    def latest(self) -> str:
+        """The latest phase that the rollout has: short ones have first revisits alone."""
+        return LATE if LATE in self.phases else FIRST
 
     def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
         """Average each world's scores over the chunks of a phase: ``[B]``."""
