@@ -9,6 +9,7 @@ import numpy as np
 
 from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.cost import demo_cost
+from ports.demo_world.steering import DemoSteering
 from ports.demo_world.weights import shipped_weights
 from ports.wan.program.weights import transformer_sharding, whole_sharding
 from worldkv_jax.cameras import trajectory
@@ -30,7 +31,7 @@ def open_session(
     """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     if options.worlds < 1:
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
-    checkpoint = options.checkpoint or str(shipped_weights(options.world, options.past))
+    checkpoint = options.checkpoint or str(shipped_weights(options.family, options.past))
     backbone = DemoWorld.sized(checkpoint)
     poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
     size = backbone.spec.chunk_frames
@@ -63,4 +64,4 @@ def _load(backbone: DemoWorld, checkpoint: str, poses: np.ndarray, where: Placem
             return live_chunks(path, backbone.spec, worlds=worlds)
         return chunk_inputs(np.broadcast_to(path, (worlds, *np.shape(path)[-3:])), backbone.spec)
 
-    return Loaded(params=params, inputs=inputs)
+    return Loaded(params=params, inputs=inputs, steering=DemoSteering(backbone, params))

@@ -69,11 +69,13 @@ def open_session(
             raise ValueError("`time_weight` and `known_weight` need a path that is known ahead, not live cameras")
         chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
     backbone = dataclasses.replace(backbone, remembered_position=position)
+    fps = options.fps or scene.fps or FPS
     program = Program(
         backbone=backbone,
         coder=coder,
         scene=scene,
         shot=shot,
+        fps=fps,
         released=options.as_released,
         live=options.trajectory == LIVE,
         prompt=prompt,
@@ -86,7 +88,7 @@ def open_session(
         backbone=backbone,
         memory=chosen,
         chunks=chunks,
-        fps=options.fps or scene.fps or FPS,
+        fps=fps,
         cost=inspatio_cost(backbone, coder, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
         loader=program.load,
         pixel_frames=shot.frames,

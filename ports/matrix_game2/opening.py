@@ -75,6 +75,7 @@ def open_session(
         worlds=worlds,
         chunks=chunks,
         units=units,
+        fps=options.fps,
         ckpt=options.ckpt,
         decodes=decode,
     )

@@ -18,6 +18,7 @@ from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
+from worldkv_jax.sessions.steering import Steering
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.saving import WorldSaver
@@ -48,6 +49,8 @@ class Loaded:
     answered for the chunks before."""
     notes: tuple[str, ...] = ()
     """What one would not expect, to be said aloud."""
+    steering: Steering | None = None
+    """How somebody walks through the model's worlds key by key, where that is offered."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

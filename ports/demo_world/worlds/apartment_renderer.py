@@ -30,13 +30,14 @@ class _Hit(NamedTuple):
     colour: jax.Array
 
 
-def render(home: Apartment, poses: jax.Array) -> jax.Array:
-    """Render one apartment from poses ``[F, 4, 4]``, frame ``i`` at time ``i``: frames ``[F, 64, 96, 3]`` in [0, 1].
+def render(home: Apartment, poses: jax.Array, time: jax.Array | None = None) -> jax.Array:
+    """Render one apartment from poses ``[F, 4, 4]``, frame ``i`` at time ``i`` unless times ``[F]`` are given.
 
-    A pixel is the mean of four, so that edges are smooth and a codec can keep them.
+    Returns frames ``[F, 64, 96, 3]`` in [0, 1]. A pixel is the mean of four, so that edges are smooth and a codec can
+    keep them.
     """
     height, width = _SIZE
-    fine = look(home, poses, size=(2 * height, 2 * width)).frames
+    fine = look(home, poses, size=(2 * height, 2 * width), time=time).frames
     return fine.reshape(-1, height, 2, width, 2, 3).mean(axis=(2, 4))
 
 
@@ -67,6 +68,12 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
     thing_room = jnp.where(place[..., 0] > SIDE, 2, 0) + jnp.where(place[..., 2] > SIDE, 1, 0)
     room = jnp.where(seen.distance < walls.distance, thing_room, room)
     return View(seen.colour * shade, seen.distance, room, moves)
+
+
+def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
+    """Return which share of each frame shows each room, ``[F, 4]``: without one in common nothing is seen in both."""
+    room = look(home, poses, size=(2 * CELLS[0], 2 * CELLS[1])).room
+    return jax.nn.one_hot(room, home.walls.shape[0]).mean(axis=(1, 2))
 
 
 def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_Hit, jax.Array]:

@@ -16,6 +16,7 @@ from ports.demo_world.worlds.textures import blur, hsv
 HEIGHT, WIDTH = 32, 48  # pixels
 HALF_SIDE = 1.0
 HALF_HEIGHT = 0.62
+REACH = 0.4  # farthest that a visitor walks from the middle along x and z; models were trained to 0.45
 _ROWS, _WALL = 48, 64  # texels of one wall
 _COLS = 4 * _WALL
 
@@ -39,12 +40,13 @@ def repaint(room: Room, order: jax.Array) -> Room:
     return Room(room.walls[..., order], room.surfaces[..., order])
 
 
-def render(room: Room, poses: jax.Array) -> jax.Array:
+def render(room: Room, poses: jax.Array, time: jax.Array | None = None) -> jax.Array:
     """Render one room.
 
     Args:
         room: textures without leading axes.
         poses: ``[F, 4, 4]`` camera-to-world, positions inside the room.
+        time: ``[F]``, which does not matter: nothing moves in a room.
 
     Returns:
         Frames ``[F, 32, 48, 3]`` in [0, 1].
