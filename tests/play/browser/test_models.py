@@ -21,3 +21,4 @@ def test_random_weights_are_labelled_across_the_picture(model, visit):
         assert model in visitor.page.inner_text("h1")
         visitor.walk("w", 2)
         assert any(visitor.pixels())
+        visitor.leave()  # while there is a server: it would look for it
