@@ -67,7 +67,9 @@ def read_help(value: str) -> str:
     except (OSError, SyntaxError, ValueError):
         return ""
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named = any(isinstance(target, ast.Name) and target.id == "HELP" for target in targets)
         if named and isinstance(node.value, ast.Constant):
             return str(node.value.value)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from kernels_pallas.attention import blocked, reference
 
@@ -15,13 +16,13 @@ FEW_LOGITS = 2**17
 
 
 def attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B W G H"],
+    value: Float[Array, "B W G H"],
     *,
-    length: jax.Array | None = None,
+    length: Int32[Array, "*B"] | None = None,
     implementation: Implementation | None = None,
-) -> jax.Array:
+) -> Float[Array, "B T N H"]:
     """Attend ``query [B, T, N, H]`` to the first ``length`` rows of ``key`` and ``value [B, W, G, H]``.
 
     Softmax does not care about the order of rows once RoPE is in the keys, so a memory context is packed as a prefix
@@ -54,8 +55,8 @@ def attention(
             # By the platform of the lowering: a CPU also compiles for a TPU that is not there.
             return jax.lax.platform_dependent(
                 *(query, key, value),
-                cpu=lambda *arrays: blocked.attention(*arrays, valid),
-                default=lambda *arrays: reference.attention(*arrays, length),
+                cpu=lambda q, k, v: blocked.attention(q, k, v, valid),
+                default=lambda q, k, v: reference.attention(q, k, v, length),
             )
         case "xla" | "cudnn" as name:
             return reference.attention(query, key, value, length, implementation=name)

@@ -1,7 +1,9 @@
 """What the demo world needs besides its memory."""
 
-from ports.demo_world import codec
+import math
+
 from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoDiT
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.program.costs import count_bytes
@@ -11,7 +13,8 @@ from worldkv_jax.sessions import Cost
 def demo_cost(backbone: DemoWorld, worlds: int) -> Cost:
     """Count bytes and arithmetic of the demo model for a batch of worlds."""
     config, tokens = backbone.config, worlds * backbone.spec.chunk_tokens
-    weights = count_bytes(abstract_params(DemoDiT, config), "float32") + 4 * codec.PARAMETERS
+    codec = Codec.shapes(config.family.cell, config.family.channels)
+    weights = count_bytes(abstract_params(DemoDiT, config), "float32") + 4 * sum(map(math.prod, codec))
     block = 2 * tokens * (4 * config.dim**2 + 2 * config.dim * config.ffn_dim)
     film = 2 * tokens * 4 * config.dim**2
     stream = 4 * tokens * config.dim  # bytes of one float32 activation

@@ -9,7 +9,8 @@ import numpy as np
 
 from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.cost import demo_cost
-from ports.demo_world.steering import RoomSteering
+from ports.demo_world.steering import DemoSteering
+from ports.demo_world.weights import shipped_weights
 from ports.wan.program.weights import transformer_sharding, whole_sharding
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, MemoryConfig
@@ -21,7 +22,7 @@ if typing.TYPE_CHECKING:
 
 FPS = 12.0
 """Frames a second of the video."""
-PIXEL_SCALE = 8
+_SHOWN_CELL = 32  # pixels of a latent cell in the video
 
 
 def open_session(
@@ -30,7 +31,8 @@ def open_session(
     """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     if options.worlds < 1:
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
-    backbone = DemoWorld.sized(options.checkpoint)
+    checkpoint = options.checkpoint or str(shipped_weights(options.world, options.past))
+    backbone = DemoWorld.sized(checkpoint)
     poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
     size = backbone.spec.chunk_frames
     poses = np.concatenate([poses, np.repeat(poses[-1:], -len(poses) % size, axis=0)])  # hold up to a whole chunk
@@ -41,15 +43,15 @@ def open_session(
         chunks=len(poses) // size,
         fps=FPS,
         cost=demo_cost(backbone, options.worlds),
-        loader=functools.partial(_load, backbone, options.checkpoint, poses),
+        loader=functools.partial(_load, backbone, checkpoint, poses),
         worlds=options.worlds,
-        pixel_scale=PIXEL_SCALE,
+        pixel_scale=_SHOWN_CELL // backbone.config.family.cell,
         decode=decode,
         summary={"trajectory": options.trajectory, "degrees_per_frame": options.degrees_per_frame},
     )
 
 
-def _load(backbone: DemoWorld, checkpoint: str | None, poses: np.ndarray, where: Placement) -> Loaded:
+def _load(backbone: DemoWorld, checkpoint: str, poses: np.ndarray, where: Placement) -> Loaded:
     _, params = DemoWorld.load(checkpoint)
     split, whole = transformer_sharding(where), whole_sharding(where)
     params = params._replace(
@@ -62,4 +64,4 @@ def _load(backbone: DemoWorld, checkpoint: str | None, poses: np.ndarray, where:
             return live_chunks(path, backbone.spec, worlds=worlds)
         return chunk_inputs(np.broadcast_to(path, (worlds, *np.shape(path)[-3:])), backbone.spec)
 
-    return Loaded(params=params, inputs=inputs, steering=RoomSteering(backbone, params))
+    return Loaded(params=params, inputs=inputs, steering=DemoSteering(backbone, params))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
 
-Actions = Sequence[Rows] | Source
+Actions = Sequence[Rows] | Callable[..., Source]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Program:
     pictures: np.ndarray | None
     """``[n, height, width, 3]`` of one or all worlds; ``None`` for noise in their place, with random weights."""
     actions: Actions
-    """Of one or all worlds; or who is asked for them."""
+    """Of one or all worlds; or what makes a source of them, given what it answered before."""
     worlds: int
     chunks: int
     units: MotionUnits
@@ -65,6 +65,7 @@ class Program:
         return Loaded(
             params=WanParams(dit, decoder),
             inputs=functools.partial(self.inputs, scene),
+            live=self.actions if callable(self.actions) else None,
             steering=MatrixGameSteering(
                 variant=self.variant,
                 scene=jax.tree.map(lambda part: part[:1], scene),
@@ -85,7 +86,9 @@ class Program:
             actions: of all worlds, or of each; or who is asked for them. Those of the options by default.
             worlds: worlds in the batch.
         """
-        given = self.actions if actions is None else actions
+        given = actions
+        if given is None:
+            given = self.actions() if callable(self.actions) else self.actions
         scene = scene.of_worlds(worlds)
         if callable(given):
             return play(scene, self.variant, given, units=self.units)

@@ -79,7 +79,7 @@ def test_a_sample_of_queries_is_near_all_of_them():
     rng = np.random.default_rng(0)
     queries = AttentionQueries(None, *(jnp.asarray(rng.normal(size=(1, 1, 64, 2, 8)), jnp.float32) for _ in range(2)))
     past = jnp.asarray(rng.normal(size=(1, 1, 30, 2, 8)), jnp.float32)
-    context = wm.Context(wm.KVSpan(past, past), jnp.int32(30))
+    context = wm.Context((wm.KVSpan(past, past),), jnp.int32(30))
     rows = jnp.repeat(jnp.arange(3), 10)[None]
     every, some = (attention_mass(queries, context, rows, chunks=3, most=q) for q in (64, 16))
     np.testing.assert_allclose(some, every, atol=0.05)
@@ -92,7 +92,7 @@ def test_a_hidden_chunk_does_not_look_at_itself():
     past = jnp.asarray(rng.normal(size=(1, 1, 4, 2, 8)), jnp.float32)
     rows = jnp.asarray([[0, 0, 1, -1]])
     for hides, total in ((True, 1.0), (False, None)):
-        context = wm.Context(wm.KVSpan(past, past), jnp.int32(3), jnp.asarray(hides))
+        context = wm.Context((wm.KVSpan(past, past),), jnp.int32(3), jnp.asarray(hides))
         mass = np.asarray(attention_mass(queries, context, rows, chunks=2)).sum(-1)
         assert (mass < 0.95).all() if total is None else np.allclose(mass, 1, atol=1e-6)
 

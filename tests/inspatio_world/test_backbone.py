@@ -76,7 +76,7 @@ def test_gate_is_each_worlds_own():
     rows = jax.random.normal(jax.random.key(1), (2, *model.spec.shape(2, 8)))
 
     def flow(length):
-        context = Context(KVSpan(*rows), jnp.int32(length))
+        context = Context((KVSpan(*rows),), jnp.int32(length))
         return compiled(model, "flow")(params(), x, jnp.float32(500), prepared, context)
 
     alone, retrieved = flow(0), flow(8)
@@ -95,7 +95,7 @@ def test_a_batch_of_worlds_is_the_worlds_one_by_one():
 
 def test_it_remembers_the_previous_chunk_under_its_own_cameras():
     model, (first, second) = backbone(), inputs(CHUNKS)[:2]
-    empty = Context(model.spec.zeros(1, 0), jnp.int32(0))
+    empty = Context((model.spec.zeros(1, 0),), jnp.int32(0))
     x0 = jax.random.normal(jax.random.key(3), (1, *model.latent_shape))
     prepared = compiled(model, "prepare_chunk")(params(), None, first, jnp.int32(0))
     own, carry = model.commit(params(), x0, prepared, empty)
@@ -112,7 +112,7 @@ def test_it_remembers_the_previous_chunk_under_its_own_cameras():
 def test_remembered_chunks_can_stand_elsewhere():
     chunk, x0 = inputs(CHUNKS)[0], jax.random.normal(jax.random.key(3), (1, *backbone().latent_shape))
     prepared = compiled(backbone(), "prepare_chunk")(params(), Previous(x0, chunk.cameras), chunk, jnp.int32(1))
-    spans, nothing = {}, Context(backbone().spec.zeros(1, 0), jnp.int32(0))
+    spans, nothing = {}, Context((backbone().spec.zeros(1, 0),), jnp.int32(0))
     for position in (3, -3):
         model = backbone(remembered_position=position)
         spans[position] = model.commit(params(), x0, prepared, nothing)[0].span

@@ -70,7 +70,7 @@ def test_latest_takes_the_newest_frames_of_the_ring(sink, recent):
     for chunk in range(6):
         window = push(window, own_span(chunk, layout), jnp.int32(chunk * 3), layout)
     for count in range(layout.step_frames, recent + 1, layout.step_frames):
-        got = np.asarray(latest(window, jnp.int32(18), count, layout).keys)[0, 0, :, 0, 0]
+        got = np.asarray(latest(window.ring, jnp.int32(18), count, layout).keys)[0, 0, :, 0, 0]
         assert sorted(got.tolist()) == numbers(range(18 - count, 18))
 
 

@@ -47,7 +47,7 @@ def cameras(worlds: int):
 
 def nothing(case: Case, worlds: int) -> Context:
     """Return a context without any rows."""
-    return Context(case.backbone.spec.zeros(worlds, 0), jnp.int32(0))
+    return Context((case.backbone.spec.zeros(worlds, 0),), jnp.int32(0))
 
 
 # ---- one chunk ----
@@ -244,7 +244,7 @@ def test_retrieved_chunks(memory_inject_case, loaded, name):
     # Rows behind the valid ones must not matter.
     rubbish = jnp.full((*keys.shape[:2], 7, *keys.shape[3:]), 9.0)
     span = KVSpan(*(jnp.concatenate([jnp.asarray(a), rubbish], axis=2) for a in (keys, values)))
-    context = Context(span, jnp.int32(keys.shape[2]))
+    context = Context((span,), jnp.int32(keys.shape[2]))
     again = case.latents("in/renoise").reshape(-1, *carry.latents.shape)
     given = jnp.concatenate([case.latents("in/noise")[None], again])
     x0 = denoise(lambda x, t: case.backbone.flow(case.params, x, t, prepared, context), given, case.backbone.schedule)

@@ -28,7 +28,7 @@ def join(*spans):
 
 def attend_in_turn(around, context):
     """Use one buffer for both layers, as a pass does; return what each attended to, compared by attention's result."""
-    query, buffer, made = span(OWN, 9).keys, empty_buffer(around, OWN), []
+    query, buffer, made = span(OWN, 9).keys, empty_buffer([layer_of(stack, 0) for stack in around], OWN), []
     for layer in range(LAYERS):
         past = Past(buffer, tuple(layer_of(stack, layer) for stack in around), context).write_context()
         past, visible, length = past.append_own(span(OWN, layer))
@@ -42,7 +42,7 @@ def attend_in_turn(around, context):
 def test_own_rows_and_the_valid_context_are_visible(length, with_reference):
     reference, past = span(REFERENCE, 21, LAYERS), span(PAST, 22, LAYERS)
     around = [reference, past] if with_reference else [past]
-    query, made = attend_in_turn(around, Context(past, jnp.int32(length)))
+    query, made = attend_in_turn(around, Context((past,), jnp.int32(length)))
     for layer in range(LAYERS):
         valid = jax.tree.map(lambda a: a[:, :length], layer_of(past, layer))
         seen = [span(OWN, layer), *([layer_of(reference, layer)] if with_reference else []), valid]
@@ -51,7 +51,7 @@ def test_own_rows_and_the_valid_context_are_visible(length, with_reference):
 
 def test_each_world_may_see_a_length_of_its_own():
     past = span(PAST, 22, LAYERS)
-    query, made = attend_in_turn([past], Context(past, jnp.array([0, 4], jnp.int32)))
+    query, made = attend_in_turn([past], Context((past,), jnp.array([0, 4], jnp.int32)))
     alone = attention(query, *span(OWN, 1))
     np.testing.assert_allclose(made[1][0], alone[0], atol=1e-6)
     valid = jax.tree.map(lambda a: a[:, :4], layer_of(past, 1))
@@ -61,7 +61,7 @@ def test_each_world_may_see_a_length_of_its_own():
 @pytest.mark.parametrize("hides", [False, True])
 def test_a_chunk_can_be_hidden_from_itself(hides):
     past = span(PAST, 22, LAYERS)
-    query, made = attend_in_turn([past], Context(past, jnp.int32(4), jnp.array(hides)))
+    query, made = attend_in_turn([past], Context((past,), jnp.int32(4), jnp.array(hides)))
     for layer in range(LAYERS):
         valid = jax.tree.map(lambda a: a[:, :4], layer_of(past, layer))
         seen = valid if hides else join(span(OWN, layer), valid)

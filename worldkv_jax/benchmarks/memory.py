@@ -59,10 +59,10 @@ def run_memory_benchmark(
         keep_ratio=benchmark.keep_ratio,
         memory_share=benchmark.memory_share,
     )
-    options = {"effort": benchmark.effort, "seed": benchmark.seed}
+    effort, seed = benchmark.effort, benchmark.seed
     machine = describe_machine()
-    selection = list(progress(measure_selection(choosing, **options), len(choosing)))
-    storage = list(progress(measure_storage(storing, **options), len(storing) * len(OPERATIONS)))
+    selection = list(progress(measure_selection(choosing, effort=effort, seed=seed), len(choosing)))
+    storage = list(progress(measure_storage(storing, effort=effort, seed=seed), len(storing) * len(OPERATIONS)))
     return {
         "benchmark": "memory",
         **machine,

@@ -3,6 +3,7 @@
 import argparse
 
 from worldkv_jax.cli.bench_kernels import add_kernels
+from worldkv_jax.cli.bench_peers import add_peers
 from worldkv_jax.cli.bench_play import add_play
 from worldkv_jax.cli.bench_rollout import add_rollout
 from worldkv_jax.cli.bench_world import add_world
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_rollout(benchmarks)
     add_world(benchmarks)
     add_play(benchmarks)
+    add_peers(benchmarks)
 
 
 def run(args: argparse.Namespace) -> None:

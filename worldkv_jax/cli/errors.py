@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from worldkv_jax.entry_points import hidden_by
 
@@ -25,7 +25,7 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def signals_as_exceptions() -> Iterator[None]:
+def signals_as_exceptions() -> Generator[None]:
     """Raise `Terminated` where SIGTERM or SIGHUP arrive, so that what was made so far is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what signals do

@@ -112,5 +112,7 @@ def rank_correlation(values, others) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
-def _queries(params, x, t, prepared, context: Context, *, backbone: Backbone):
+def _queries(
+    params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context, *, backbone: AttentionProbe
+) -> AttentionQueries:
     return backbone.attention_queries(params, x, t, prepared, context)

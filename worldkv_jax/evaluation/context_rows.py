@@ -27,7 +27,7 @@ def row_chunks(layout: Layout, chunk: int, picks: Picks | None = None) -> np.nda
         ring = sorted((frame for frame in ring if frame >= 0), reverse=True)[: window.near_frames]
     rows = [-1 if frame < 0 else frame // per_chunk for frame in [*sink, *ring] for _ in range(size)]
     rows = np.broadcast_to(np.array(rows, np.int32), (layout.worlds, len(rows)))
-    if count and layout.bank is not None:
+    if picks is not None and count and layout.bank is not None:
         chunks = np.where(np.arange(picks.chunks.shape[1]) < count, np.asarray(picks.chunks), -1)
         rows = np.concatenate([rows, np.repeat(chunks, layout.bank.kept_tokens, axis=1)], axis=1)
     missing = layout.context_tokens - rows.shape[1]

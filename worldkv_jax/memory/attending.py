@@ -23,11 +23,16 @@ def attend(query: jax.Array, own: KVSpan, context: Context, layer: int | jax.Arr
     Raises:
         ValueError: shapes that do not fit.
     """
-    past = jax.tree.map(lambda a: a[layer].astype(query.dtype), context.span)
-    own_first = KVSpan(*(jnp.concatenate(pair, axis=1) for pair in zip(own, past)))
+    past = context.of_layer(jax.tree.map(lambda a: a[layer], context.layers))
+    past = jax.tree.map(lambda a: a.astype(query.dtype), past)
+    own_first = _join(own, *past)
     length = own.keys.shape[1] + context.length
     if context.hides_own is None:
         return attention(query, *own_first, length=length)
-    own_last = KVSpan(*(jnp.concatenate(pair, axis=1) for pair in zip(past, own)))
+    own_last = _join(*past, own)
     keys, values = jax.tree.map(lambda a, b: jnp.where(context.hides_own, a, b), own_last, own_first)
     return attention(query, keys, values, length=jnp.where(context.hides_own, context.length, length))
+
+
+def _join(*spans: KVSpan) -> KVSpan:
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *spans)

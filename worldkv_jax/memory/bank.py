@@ -86,6 +86,14 @@ class Bank(Protocol):
         """Return the chunk of a slot that the index names: one span ``[L, P, N, H]`` for each world, as stored."""
         ...
 
+    def newest(self) -> tuple[int | jax.Array, tuple[KVSpan, ...]] | None:
+        """Return the chunk that was stored last, its number and what `read` returns, without waiting for it.
+
+        What is returned stays when the bank is consumed. ``None``, or number -1, where none was stored; where the last
+        one offered found no place, a bank may return one before it.
+        """
+        ...
+
     def filled(self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int) -> Self:
         """Return a bank with these chunks in these slots, where the window is; consumes an empty one.
 

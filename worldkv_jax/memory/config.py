@@ -147,6 +147,10 @@ class MemoryConfig:
     mode: Mode = "worldkv"
     sink_frames: int | None = None
     """First latent frames, kept for ever; ``None`` for 3, or 0 where the mode has no sink."""
+    sink: Literal["anchored", "moving"] = "anchored"
+    """Where the sink seems to stand: at the beginning for ever, or never farther back than the past it is attended
+    with is long. A model of short clips has not seen the former (WorldTrace, arXiv 2608.07408; Infinity-RoPE, arXiv
+    2511.20649); moved keys need `KVSpec.rope`."""
     recent_frames: int = 3
     """Latent frames kept before the current chunk (which is not counted). ``full`` ignores it."""
     retrieval: RetrievalConfig | None = None
@@ -158,6 +162,7 @@ class MemoryConfig:
 
     def __post_init__(self):
         check_name("memory mode", self.mode, ("full", "sliding", "sink_recent", "worldkv"))
+        check_name("position of the sink", self.sink, ("anchored", "moving"))
         has_sink = self.mode in ("sink_recent", "worldkv")
         sink = self.sink_frames
         if sink is None:
@@ -167,6 +172,8 @@ class MemoryConfig:
             raise ValueError(f"sink_frames={sink} and recent_frames={self.recent_frames} must not be negative")
         if sink and not has_sink:
             raise ValueError(f"mode={self.mode!r} has no sink, got sink_frames={sink}; use mode='sink_recent'")
+        if self.sink == "moving" and not sink:
+            raise ValueError(f"sink='moving' moves the first frames, got mode={self.mode!r} with sink_frames={sink}")
         parts = {"retrieval": RetrievalConfig, "compression": CompressionConfig, "bank": BankConfig}
         for name, part in parts.items():
             if self.mode == "worldkv" and getattr(self, name) is None:

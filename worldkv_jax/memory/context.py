@@ -11,32 +11,58 @@ from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
-from worldkv_jax.memory.quantization import dequantize
+from worldkv_jax.memory.retrieved import Retrieved, restore
 from worldkv_jax.memory.spans import KVSpan, concatenate
 from worldkv_jax.memory.window import Window, latest, valid_tokens
 
 
 class Context(NamedTuple):
-    """The past that a chunk attends to, packed: the first ``length`` rows are valid, in any order."""
+    """The past that a chunk attends to: parts whose rows, one part after another, are valid up to ``length``.
 
-    span: KVSpan  # [L, B, W, N, H]
+    Nothing is copied that a layer can read where it lies: outside of jit the parts of sink and recent frames are the
+    window's own buffers, which `remember` consumes. Whoever needs a context for longer keeps its `span`.
+    """
+
+    parts: tuple[KVSpan | Retrieved, ...]  # KVSpan: [L, B, n, N, H]; valid rows in any order
     length: jax.Array  # int32
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
 
+    @property
+    def span(self) -> KVSpan:
+        """All rows of all layers, joined: ``[L, B, W, N, H]``. A copy; what attends layer by layer needs none."""
+        spans = [part.span if isinstance(part, Retrieved) else part for part in self.parts]
+        return spans[0] if len(spans) == 1 else concatenate(spans)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts, ``W``."""
+        return sum(part.rows if isinstance(part, Retrieved) else part.keys.shape[-3] for part in self.parts)
+
+    @property
+    def layers(self) -> tuple:
+        """What a scan over layers takes: the arrays of all parts, with a leading axis of layers."""
+        return tuple(part.chunks if isinstance(part, Retrieved) else part for part in self.parts)
+
+    def of_layer(self, arrays: tuple) -> tuple[KVSpan, ...]:
+        """Return the keys and values ``[B, n, N, H]`` of one layer, which one element of `layers` holds."""
+        spans = []
+        for part, held in zip(self.parts, arrays):
+            spans += part.of_layer(held) if isinstance(part, Retrieved) else [held]
+        return tuple(spans)
+
     def __repr__(self) -> str:
-        keys = self.span.keys
         length = "some" if not isinstance(self.length, jax.Array) or isinstance(self.length, Tracer) else self.length
-        return f"Context({length} rows valid of keys and values {getattr(keys, 'dtype', '')}{list(jnp.shape(keys))})"
+        if not isinstance(jax.tree.leaves(self.layers)[0], jax.Array):  # of a transformation, or of its shapes
+            return f"Context({length} rows valid)"
+        keys = jax.eval_shape(lambda context: context.span.keys, self)
+        return f"Context({length} rows valid of keys and values {keys.dtype}{list(keys.shape)})"
 
 
-@functools.partial(jax.jit, static_argnames="layout", inline=True)
 def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
     """Pack sink and recent frames, with nothing retrieved."""
-    sink, ring = valid_tokens(chunk * layout.spec.chunk_frames, layout)
-    return Context(concatenate([window.sink, window.ring]), sink + ring)
+    return Context(_parts(_sink(window.sink, chunk, layout), window.ring), _filled(chunk, layout))
 
 
-@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
 def assemble(
     window: Window, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
 ) -> Context:
@@ -45,33 +71,82 @@ def assemble(
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
     the order sink, ring, retrieved needs no packing.
     """
+    layouts = {"window_layout": window_layout, "bank_layout": bank_layout}
+    sink = _sink(window.sink, chunk, window_layout)
+    if window_layout.far_frames:
+        part, length, hides_own = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
+        return Context(_parts(sink, part), length, hides_own)
+    if isinstance(fetched.spans, KVSpan) or bank_layout.compression.at == "retrieval":
+        part, length = _retrieved(chunk, fetched, **layouts)
+    else:
+        shift, length = _shift_and_length(chunk, fetched.picks, **layouts)
+        ranks = bank_layout.retrieval.chunks
+        part = Retrieved(tuple(fetched.spans[rank::ranks] for rank in range(ranks)), shift, bank_layout)
+    return Context(_parts(sink, window.ring, part), length)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _filled(chunk: jax.Array, layout: WindowLayout) -> jax.Array:
+    return sum(valid_tokens(chunk * layout.spec.chunk_frames, layout))
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _shift_and_length(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout):
+    """Return by how many frames retrieved chunks move, and how many rows are valid with the window before them."""
+    length = _filled(chunk, window_layout) + picks.count * bank_layout.kept_tokens
+    if not bank_layout.rebases:
+        return None, length
+    return rebase_frames(picks, chunk, bank_layout, near_frames=window_layout.near_frames), length
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _retrieved(chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout):
+    """Return what was retrieved as it is attended to, and the length that goes with it."""
+    shift, length = _shift_and_length(chunk, fetched.picks, window_layout=window_layout, bank_layout=bank_layout)
+    return _flatten(_condition(fetched, shift, bank_layout)), length
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _ring_and_retrieved(
+    ring: KVSpan, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
+):
+    """Return ring and retrieved chunks where older frames give way to the latter: the released window."""
     size, near_frames = window_layout.spec.tokens_per_frame, window_layout.near_frames
+    retrieved, length = _retrieved(chunk, fetched, window_layout=window_layout, bank_layout=bank_layout)
     seen = chunk * window_layout.spec.chunk_frames
-    sink, ring = valid_tokens(seen, window_layout)
-    retrieved = _flatten(_condition(fetched, chunk, bank_layout, near_frames=near_frames))
-    found = fetched.picks.count * bank_layout.kept_tokens
-    recent = latest(window, seen, near_frames, window_layout)
-    if not window_layout.far_frames:
-        return Context(concatenate([window.sink, recent, retrieved]), sink + ring + found)
+    sink_rows, ring_rows = valid_tokens(seen, window_layout)
     # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
     any_found = fetched.picks.count > 0
-    near_and_retrieved = concatenate([recent, retrieved])
+    near_and_retrieved = concatenate([latest(ring, seen, near_frames, window_layout), retrieved])
     rows = near_and_retrieved.keys.shape[2]
-    unused = jax.tree.map(lambda a: a[:, :, rows:], window.ring)
-    before, after = _pad(window.ring, rows), concatenate([near_and_retrieved, unused])
+    unused = jax.tree.map(lambda a: a[:, :, rows:], ring)
+    before, after = _pad(ring, rows), concatenate([near_and_retrieved, unused])
     chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
-    length = jnp.where(any_found, sink + near_frames * size + found, sink + ring)
-    return Context(concatenate([window.sink, chosen]), length, any_found if window_layout.hides_own else None)
+    length = jnp.where(any_found, length - ring_rows + near_frames * size, sink_rows + ring_rows)
+    return chosen, length, any_found if window_layout.hides_own else None
 
 
-def _condition(fetched: Fetched, chunk: jax.Array, layout: BankLayout, *, near_frames: int) -> KVSpan:
-    """Dequantize retrieved chunks ``[L, B, K, P, N, H]``; re-base and prune them where the configuration says so."""
+def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Return the sink as it is attended to, which is where it lies unless it moves."""
+    return sink if layout.sink_reach is None else _moved(sink, chunk, layout)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _moved(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
+    shift = jnp.maximum(0, chunk * layout.spec.chunk_frames - layout.sink_reach)
+    return sink._replace(keys=layout.spec.rope.shift_time(sink.keys, shift))
+
+
+def _parts(*spans: KVSpan | Retrieved) -> tuple[KVSpan | Retrieved, ...]:
+    """Leave out what has no rows, but for the last."""
+    return tuple(span for span in spans[:-1] if span.keys.shape[2]) + spans[-1:]
+
+
+def _condition(fetched: Fetched, shift: jax.Array | None, layout: BankLayout) -> KVSpan:
+    """Restore retrieved chunks ``[L, B, K, P, N, H]``, and prune them where the configuration says so."""
     compression, frames = layout.compression, layout.spec.chunk_frames
-    span = dequantize(fetched.joined(layout.worlds), layout.spec.dtype)
-    rope = layout.spec.rope if layout.rebases else None
-    if rope is not None:
-        shift = rebase_frames(fetched.picks, chunk, layout, near_frames=near_frames)
-        span = span._replace(keys=rope.shift_time(span.keys, shift[None, :, :, None]))
+    span = restore(fetched.joined(layout.worlds), None if shift is None else shift[None, :, :, None], layout)
     if compression.at == "retrieval":
         # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
         ranks = range(span.keys.shape[2])

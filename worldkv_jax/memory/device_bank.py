@@ -77,6 +77,10 @@ class DeviceBank(flax.struct.PyTreeNode):
         worlds = range(self.layout.worlds)
         return tuple(jax.tree.map(lambda slots: slots[slot, :, b], self.slots) for b in worlds)  # noqa: B023
 
+    def newest(self) -> tuple[jax.Array, tuple[KVSpan, ...]]:
+        """Return number and content of the chunk that was stored last; content is copied."""
+        return _newest(self.index.chunks, self.slots)
+
     def filled(
         self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int
     ) -> "DeviceBank":
@@ -85,6 +89,14 @@ class DeviceBank(flax.struct.PyTreeNode):
         for slot, spans in chunks.items():
             slots = _write_slot(slots, jnp.int32(slot), spans)
         return self.replace(index=index, slots=slots)
+
+
+@jax.jit
+def _newest(chunks: jax.Array, slots: KVSpan) -> tuple[jax.Array, tuple[KVSpan, ...]]:
+    slot = jnp.argmax(chunks)
+    span = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, slot, keepdims=False), slots)
+    worlds = range(jax.tree.leaves(span)[0].shape[1])
+    return chunks[slot], tuple(jax.tree.map(lambda a: a[:, b], span) for b in worlds)  # noqa: B023
 
 
 @functools.partial(jax.jit, donate_argnames="slots")

@@ -23,6 +23,8 @@ class WindowLayout:
     """Older frames, attended until a first chunk is retrieved; released code only."""
     hides_own: bool
     """Whether retrieving chunks cuts the current chunk out of its own window; released code, short videos."""
+    sink_reach: int | None
+    """Frames before a chunk at which the sink seems to begin at most; ``None`` leaves it where it was."""
 
     @property
     def ring_frames(self) -> int:
@@ -105,6 +107,8 @@ class Layout:
             raise ValueError(f"chunks={self.chunks} must be at least 1")
         if self.config.mode == "full" and self.chunks is None:
             raise ValueError("mode='full' keeps everything: say how long the rollout is with chunks=...")
+        if self.config.sink == "moving" and self.spec.rope is None:
+            raise ValueError("sink='moving' moves keys in time: the backbone's KVSpec must have its rope")
         if self.bank is not None:
             self._check_retrieval(self.bank)
             self._check_window(self.bank)
@@ -132,6 +136,7 @@ class Layout:
             near_frames=near,
             far_frames=ring - near,
             hides_own=hides_own,
+            sink_reach=self._past_frames(near) if config.sink == "moving" else None,
         )
 
     @functools.cached_property
@@ -169,6 +174,12 @@ class Layout:
             return window.tokens
         near = (window.sink_frames + window.near_frames) * self.spec.tokens_per_frame
         return max(window.tokens, near + bank.retrieval.chunks * bank.kept_tokens)
+
+    def _past_frames(self, near: int) -> int:
+        """Count the frames of the past that a chunk attends to, retrieved chunks taken as whole ones."""
+        config = self.config
+        retrieved = 0 if config.retrieval is None else config.retrieval.chunks * self.spec.chunk_frames
+        return (config.sink_frames or 0) + near + retrieved
 
     def _shortest_released(self, retrieval: RetrievalConfig) -> int:
         """Count the chunks of the shortest rollout in which a chunk attends to itself in the released window."""

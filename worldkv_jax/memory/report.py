@@ -66,7 +66,8 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
     sink, ring = layout.window.sink_frames, layout.window.ring_frames
-    lines.append(f"  window: sink {sink} + recent {ring} frames of {spec.tokens_per_frame} tokens")
+    where = " (moving)" if config.sink == "moving" else ""
+    lines.append(f"  window: sink {sink}{where} + recent {ring} frames of {spec.tokens_per_frame} tokens")
     if bank is not None:
         held = "up to" if chunk is None else f"{stored_chunks(layout, chunk)} of"
         over = 0 if chunk is None else dropped_chunks(layout, chunk)

@@ -32,6 +32,8 @@ class SlotBank(flax.struct.PyTreeNode):
     offered: int = flax.struct.field(pytree_node=False)
     """Chunks given to the bank so far, known on the host so that storing need not wait."""
     layout: BankLayout = flax.struct.field(pytree_node=False)
+    latest: int | None = flax.struct.field(pytree_node=False, default=None)
+    """Slot of the chunk that was offered last, if it found one."""
 
     jittable = False
 
@@ -83,7 +85,7 @@ class SlotBank(flax.struct.PyTreeNode):
                 jax.device_put(_world(span, jax.device_put(np.int32(b))), target) for b in range(self.layout.worlds)
             )
             slots = (*slots[:where], worlds, *slots[where + 1 :])
-        return window, self.replace(index=index, slots=slots, offered=self.offered + 1)
+        return window, self.replace(index=index, slots=slots, offered=self.offered + 1, latest=where)
 
     def padded(self) -> "SlotBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
@@ -106,6 +108,10 @@ class SlotBank(flax.struct.PyTreeNode):
         spans = self.slots[slot]
         assert spans is not None, "only slots of the index hold chunks"
         return spans
+
+    def newest(self) -> tuple[int, tuple[KVSpan, ...]] | None:
+        """Return number and content of the chunk that was offered last, if it found a slot."""
+        return None if self.latest is None else (self.offered - 1, self.read(self.latest))
 
     def filled(
         self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int

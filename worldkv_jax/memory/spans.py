@@ -62,4 +62,4 @@ class KVSpec:
 
 def concatenate(spans: list[KVSpan]) -> KVSpan:
     """Join spans along their tokens."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=2), *spans)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-3), *spans)

@@ -49,17 +49,17 @@ def push(window: Window, own: KVSpan, seen: jax.Array, layout: WindowLayout) -> 
     return Window(sink, ring)
 
 
-def latest(window: Window, seen: jax.Array, frames: int, layout: WindowLayout) -> KVSpan:
+def latest(ring: KVSpan, seen: jax.Array, frames: int, layout: WindowLayout) -> KVSpan:
     """Take the latest ``frames`` frames of the ring, newest first in steps of ``layout.step_frames``."""
     size, step = layout.spec.tokens_per_frame, layout.step_frames
     if frames == layout.ring_frames:
-        return window.ring  # whole: its order does not matter
+        return ring  # whole: its order does not matter
     if not frames:
-        return jax.tree.map(lambda a: a[:, :, :0], window.ring)
+        return jax.tree.map(lambda a: a[:, :, :0], ring)
     starts = [(seen - layout.sink_frames - done - step) % layout.ring_frames for done in range(0, frames, step)]
     take = jax.lax.dynamic_slice_in_dim
     return concatenate(
-        [jax.tree.map(lambda a: take(a, start * size, step * size, axis=2), window.ring) for start in starts]  # noqa: B023
+        [jax.tree.map(lambda a: take(a, start * size, step * size, axis=2), ring) for start in starts]  # noqa: B023
     )
 
 

@@ -79,7 +79,8 @@ class Game:
             ValueError: damaged weights, or a model that cannot be steered.
         """
         loaded = self.default.load()
-        _ = loaded.steering
+        if loaded.loaded.steering is None:
+            raise ValueError(f"{loaded.model} cannot be played: its package offers no `steering`")
         sessions = {
             name: dataclasses.replace(session, loaded=loaded.loaded, placement=loaded.placement)
             for name, session in self.sessions.items()
@@ -94,7 +95,7 @@ class Game:
     @property
     def steering(self) -> Steering:
         """How its worlds are walked through."""
-        return self.default.steering
+        return self.default.loaded.steering
 
     def free_bytes(self) -> int:
         """Return the bytes that worlds may take where they are kept: on the device, or on a CPU in main memory."""

@@ -11,18 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from worldkv_jax.media.files import make_folder, replacing
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.player import Player
 from worldkv_jax.play.points import Moment
-from worldkv_jax.rollout import fork
+from worldkv_jax.rollout import World, fork
 from worldkv_jax.sessions.identity import key_to_json, made_with
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.steering import Controls
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
 from worldkv_jax.sessions.world_manifest import WorldManifest, write_manifest
-from worldkv_jax.sessions.world_state import restore
+from worldkv_jax.sessions.world_state import restore, state_of
 
 _FORMAT, _VERSION = "worldkv-jax played world", 1
 _HEADER, _JOURNAL, _PICTURE = "session.json", "journal.jsonl", "picture"
@@ -189,7 +191,7 @@ class Book:
         for lane, (memory, world) in enumerate(zip(tree.memories, worlds, strict=True)):
             with self._writing(name, lane) as folder:
                 folder.admit(self._game.identities[memory], position, key_to_json(key_of(tree.seed)))
-                folder.add_point(world)
+                _add(folder, world)
         self.write(["point", chunks, marks[-1], name])
         self._points = name, list(marks)
         for lane in range(len(worlds)):
@@ -243,8 +245,18 @@ class Book:
             if position not in folder.manifest.points:
                 raise ValueError(f"the point at chunk {position} is not there")
             folder.manifest = folder.manifest.thinned({position})
-            write_manifest(folder.path, folder.manifest)
+            write_manifest(folder.files, folder.manifest)
             folder.store.sweep(folder.manifest.refs())
+
+
+def _add(folder: WorldFolder, world: World) -> None:
+    """Write what is new of a world that is known to go on with what is there."""
+    bank = world.memory.bank
+    if bank is not None:
+        for slot, chunk in enumerate(np.asarray(bank.index.chunks).tolist()):
+            if chunk >= 0 and chunk not in folder.manifest.stored:
+                folder.add_chunk(chunk, bank.read(slot))
+    folder.add_point(state_of(world), room=world.memory.layout.chunks)
 
 
 def default_folder(model: str) -> Path:

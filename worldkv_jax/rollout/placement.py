@@ -35,7 +35,7 @@ def start_on_mesh(
         ValueError: as `world_shardings` and `WorldMemory.create`.
     """
 
-    def make(params):
+    def make(params: Any) -> World:
         memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
         return World(memory, backbone.init_carry(params, worlds), jnp.int32(0))
 
@@ -63,17 +63,18 @@ def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -
     heads = _axis(mesh, HEADS_AXIS, layout.spec.heads, "heads")
     worlds = _axis(mesh, WORLDS_AXIS, layout.worlds, "worlds")
 
-    def of_memory(leaf):
+    def of_memory(leaf: Any) -> NamedSharding:
         if leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
             return split(mesh, *[None] * (leaf.ndim - 4), worlds, None, heads)
         return split(mesh, None, worlds) if leaf.ndim == 3 else split(mesh)  # descriptions [C, B, D], or a count
 
-    def of_carry(leaf, axis):
+    def of_carry(leaf: Any, axis: int) -> NamedSharding:
         return split(mesh, *[None] * axis, worlds) if axis >= 0 else split(mesh)
 
     memory = jax.tree.map(of_memory, world.memory)
     carry = jax.tree.map(of_carry, world.carry, _world_axes(backbone, params, world.carry, layout.worlds))
-    return World(memory, carry, split(mesh))
+    position: Any = split(mesh)
+    return World(memory, carry, position)
 
 
 def split(mesh: Mesh, *axes: str | None) -> NamedSharding:
@@ -111,7 +112,7 @@ def _world_axes(backbone: Backbone, params: Any, carry: Any, worlds: int) -> Any
     """Find the axis of each leaf of the carry that counts worlds: the one that grows with them, or -1."""
     more = jax.eval_shape(lambda params: backbone.init_carry(params, worlds + 1), params)
 
-    def axis(leaf, larger):
+    def axis(leaf: Any, larger: Any) -> int:
         grown = [i for i, (a, b) in enumerate(zip(leaf.shape, larger.shape)) if a != b]
         return grown[0] if grown else -1
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,9 @@ def shifted_schedule(steps: int, *, shift: float) -> Schedule:
     return Schedule(times=sigmas, clean_sigmas=sigmas, noise_sigmas=sigmas[1:])
 
 
-def denoise(flow: Callable[[jax.Array, jax.Array], jax.Array], noise: jax.Array, schedule: Schedule) -> jax.Array:
+def denoise(
+    flow: Callable[[jax.Array, jax.Array], jax.Array], noise: Float[Array, "steps ..."], schedule: Schedule
+) -> Float[Array, "..."]:
     """Turn noise into clean latents.
 
     Args:
@@ -75,7 +78,7 @@ def denoise(flow: Callable[[jax.Array, jax.Array], jax.Array], noise: jax.Array,
     if noise.shape[0] != schedule.steps:
         raise ValueError(f"got noise for {noise.shape[0]} steps, but the schedule has {schedule.steps}")
 
-    def step(x, inputs):
+    def step(x: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         t, clean_sigma, next_sigma, next_noise = inputs
         clean = x - clean_sigma * flow(x, t).astype(jnp.float32)
         return (1 - next_sigma) * clean + next_sigma * next_noise, None

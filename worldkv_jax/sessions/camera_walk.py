@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -23,8 +23,8 @@ class CameraWalk:
     """Of a turn (as TeleFuser)."""
     most_pitch: float = 85.0
     """Degrees up or down; 0 for a model that only looks ahead."""
-    reach: float = math.inf
-    """Farthest from the origin along each axis of the ground, scene units."""
+    walls: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    """Where one comes from a place ``[3]`` who wants to be at another; everywhere, where there are no walls."""
 
     _WALK: ClassVar[tuple[Key, ...]] = (
         Key("w", "forward", "walk"),
@@ -59,7 +59,9 @@ class CameraWalk:
             tilt = np.clip(wanted, -self.most_pitch, self.most_pitch) - path[-1].pitch
             moved = dead_reckon(Motion(np.array([walk]), np.array([[tilt, turn]])), units, path[-1])
             position, pitch, yaw = (part[-1] for part in moved)
-            path.append(Stance(np.clip(position, -self.reach, self.reach), pitch, yaw))
+            if self.walls is not None and any(walk):
+                position = self.walls(path[-1].position, position)
+            path.append(Stance(position, pitch, yaw))
         return Stance(*(np.stack(parts) for parts in zip(*path)))
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.variants import Variant
+from ports.demo_world.worlds.families import ROOMS, Family
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
@@ -35,6 +37,8 @@ class Setting:
     worlds: int
     checkpoint: str
     """SHA-256 of the weights."""
+    family: Family = ROOMS
+    """Of the worlds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +74,38 @@ class TrulyConditioned(DemoWorld):
         return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
 
 
+class _TruthPrepared(NamedTuple):
+    """What a chunk is prepared with, and the true latents that are remembered of it."""
+
+    prepared: Prepared
+    truth: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TrulyRemembering(TrulyConditioned):
+    """The demo world that remembers the truth, whatever it has generated; conditions are cameras and true latents."""
+
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> _TruthPrepared:
+        """Prepare the chunk from its true cameras, and keep its true latents."""
+        cameras, truth = chunk.conditions
+        return _TruthPrepared(super().prepare_chunk(params, carry, ChunkInput(cameras, cameras), position), truth)
+
+    def flow(self, params: DemoParams, x, t, prepared: _TruthPrepared, context) -> jax.Array:
+        """Predict the flow of noisy latents."""
+        return super().flow(params, x, t, prepared.prepared, context)
+
+    def commit(self, params: DemoParams, x0, prepared: _TruthPrepared, context):
+        """Run the clean pass over the truth."""
+        return super().commit(params, prepared.truth, prepared.prepared, context)
+
+
 class Runner:
     """Measures variants on one split, and keeps what it has measured in a folder."""
 
     def __init__(self, backbone: DemoWorld, params: DemoParams, setting: Setting, folder: Path):
         self.backbone = TrulyConditioned(backbone.config, backbone.schedule)
         self.params, self.setting, self.folder = params, setting, folder
-        self._scenarios: dict[tuple[int, int], Scenario] = {}
+        self._scenarios: dict[tuple, Scenario] = {}
 
     def run(self, variant: Variant, *, worlds: int | None = None) -> tuple[Result, bool]:
         """Measure a variant, or read what an earlier run measured.
@@ -97,15 +126,17 @@ class Runner:
         write_json(path, {"format": _FORMAT, "memory": _essence(variant.memory), **scores})
         return self._result(variant, scores), False
 
-    def scenario(self, laps: int, lap: int = LAP) -> Scenario:
-        """Return the split's worlds, rendered once."""
-        if (laps, lap) not in self._scenarios:
-            made = make_scenario(self.setting.seed, self.setting.worlds, laps=laps, lap=lap)
-            self._scenarios[laps, lap] = made
-        return self._scenarios[laps, lap]
+    def scenario(self, variant: Variant) -> Scenario:
+        """Return the split's worlds with the variant's cameras, rendered once."""
+        path = _path(variant, self.setting.family)
+        key = tuple(path.values())
+        if key not in self._scenarios:
+            setting = self.setting
+            self._scenarios[key] = make_scenario(setting.seed, setting.worlds, family=setting.family, **path)
+        return self._scenarios[key]
 
     def _measure(self, variant: Variant, worlds: int) -> dict:
-        scenario, since = self.scenario(variant.laps, variant.lap), time.perf_counter()
+        scenario, since = self.scenario(variant), time.perf_counter()
         size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
         batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
         made = np.concatenate([self._measure_batch(variant, scenario, batch) for batch in batches])
@@ -114,7 +145,8 @@ class Runner:
         return {**scores, "seconds": time.perf_counter() - since}
 
     def _result(self, variant: Variant, scores: dict) -> Result:
-        phases = make_phases(variant.laps, variant.lap)
+        path, family = _path(variant, self.setting.family), self.setting.family
+        phases = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
         layout = Layout(config=variant.memory, spec=self.backbone.spec, chunks=len(phases))
         stored = sum(capacity_by_tier(layout).values())
         return Result(
@@ -129,10 +161,15 @@ class Runner:
         )
 
     def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
-        """Return the generated frames ``[worlds, chunks, 3, 32, 48, 3]``."""
+        """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``."""
         backbone, params, tour = self.backbone, self.params, scenario.tour
+        if variant.true_past:
+            backbone = TrulyRemembering(backbone.config, backbone.schedule)
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
+        if variant.true_past:
+            truth = backbone.encode(params, jnp.asarray(scenario.truth[chosen]))
+            inputs = [ChunkInput(c.cameras, (c.conditions, truth[:, i])) for i, c in enumerate(inputs)]
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = stream(backbone, params, world, inputs[tour:], noise=noise)
@@ -149,6 +186,12 @@ def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
         return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, index), shape), out_axes=1)(keys)
 
     return lambda index: draw(keys, np.int32(index))
+
+
+def _path(variant: Variant, family: Family) -> dict:
+    """Return the options of `make_scenario` for a variant, which counts the tour as one lap."""
+    laps = variant.laps + family.tour_laps - 1
+    return {"laps": laps, "lap": variant.lap, "arc": variant.arc, "chunks": variant.cut}
 
 
 def _inputs(poses: np.ndarray, spec: KVSpec, noise: tuple[float, float], *, seed: int, worlds: range):
@@ -178,6 +221,10 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     memory = _essence(variant.memory)
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
     what += [variant.lap] if variant.lap != LAP else []
+    # What came later is named where it is not as it was, so that older measurements keep their names.
+    since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
+    usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name}
+    what += [[name, value] for name, value in since.items() if value != usual[name]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

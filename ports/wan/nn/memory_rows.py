@@ -19,7 +19,7 @@ class Past(NamedTuple):
     buffer: KVSpan | None = None
     """``[B, T + n + ..., N, H]`` for own rows and all others; ``None`` if own rows are all that is visible."""
     spans: tuple[KVSpan, ...] = ()
-    """This layer's rows besides own ones, each ``[B, n, N, H]``; those of a context are the last."""
+    """This layer's rows besides own ones, each ``[B, n, N, H]``; those of a context, in its order, are the last."""
     context: Context | None = None
     """Says how many of the context's rows are valid, and whether the chunk sees itself; ``None`` without a context."""
     mask: jax.Array | None = None
@@ -52,7 +52,7 @@ class Past(NamedTuple):
         past = self._replace(buffer=buffer)
         if self.context is None:
             return past, buffer, None
-        visible = rows - self.context.span.keys.shape[2] + self.context.length
+        visible = rows - self.context.rows + self.context.length
         return past, buffer, self._unless_hidden(visible, visible - own_rows)
 
     def _unless_hidden(self, usually, hidden):
@@ -62,20 +62,20 @@ class Past(NamedTuple):
         return jnp.where(self.context.hides_own, hidden, usually)
 
 
-def empty_buffer(stacks: tuple[KVSpan, ...], own_rows: int) -> KVSpan | None:
+def empty_buffer(spans: tuple[KVSpan, ...], own_rows: int) -> KVSpan | None:
     """Make the buffer ``[B, T + n + ..., N, H]`` of a pass; ``None`` if own rows are all that is visible.
 
     Args:
-        stacks: the other rows, of all layers, each ``[L, B, n, N, H]``.
+        spans: the other rows of a layer, each ``[B, n, N, H]``, or their shapes.
         own_rows: ``T``.
     """
 
-    def empty(*stacks):
-        _, worlds, _, *head = stacks[0].shape
-        rows = own_rows + sum(stack.shape[2] for stack in stacks)
-        return split_heads(jnp.zeros((worlds, rows, *head), stacks[0].dtype))
+    def empty(*spans):
+        worlds, _, *head = spans[0].shape
+        rows = own_rows + sum(span.shape[1] for span in spans)
+        return split_heads(jnp.zeros((worlds, rows, *head), spans[0].dtype))
 
-    return jax.tree.map(empty, *stacks) if stacks else None
+    return jax.tree.map(empty, *spans) if spans else None
 
 
 def _write(buffer: KVSpan, rows: KVSpan, start) -> KVSpan:

@@ -44,29 +44,32 @@ def run_blocks(
         The new ``x``, what was collected and what ``before_ffn`` returned besides, stacked over layers.
     """
     structure, weights = nnx.split(blocks)
-    around = (conditions.reference, None if context is None else context.span)
-    spans = tuple(span for span in around if span is not None)
+    held = () if context is None else context.layers
+
+    def around(reference, held) -> tuple[KVSpan, ...]:
+        return (() if reference is None else (reference,)) + (() if context is None else context.of_layer(held))
 
     def layer(carry, inputs):
         x, buffer = carry
-        weights, conditions, spans = inputs
+        weights, conditions, held = inputs
         block = nnx.merge(structure, weights)
-        past = Past(buffer, spans, context, mask)
+        past = Past(buffer, around(conditions.reference, held), context, mask)
         x, own, past, extra = block(x, time, rope, past, conditions, before_ffn)
         return (x, past.buffer), (collect(own) if collect else None, extra)
 
     if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
         layer = jax.checkpoint(layer)
-    carry = x, empty_buffer(spans, x.shape[1])
+    first = jax.eval_shape(lambda *stacks: around(*_take(stacks, 0)), conditions.reference, held)
+    carry = x, empty_buffer(first, x.shape[1])
     if layers is None:
-        (x, _), (collected, extra) = jax.lax.scan(layer, carry, (weights, conditions, spans))
+        (x, _), (collected, extra) = jax.lax.scan(layer, carry, (weights, conditions, held))
         return x, collected, extra
 
     def chosen(state, _):  # reads what each layer needs where it lies; cutting the stacks would copy them
         number, carry = state
         extra = _take(conditions.extra, number)
-        weights_, given, spans_ = _take((weights, conditions._replace(extra=None), spans), layers.start + number)
-        carry, gathered = layer(carry, (weights_, given._replace(extra=extra), spans_))
+        weights_, given, held_ = _take((weights, conditions._replace(extra=None), held), layers.start + number)
+        carry, gathered = layer(carry, (weights_, given._replace(extra=extra), held_))
         return (number + 1, carry), gathered
 
     # Counted, not read from a list of numbers: only so does XLA know where the next layer lies, and fetches it early.
