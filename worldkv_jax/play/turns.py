@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ class Turns:
         return len(self._waiting)
 
     @contextlib.asynccontextmanager
-    async def turn(self, who: Any) -> AsyncIterator["Turn"]:
+    async def turn(self, who: Any) -> AsyncGenerator["Turn"]:
         """Wait for a turn, and have it while the block runs; each ``who`` asks for one at a time.
 
         Newcomers and those who come back begin as if they had as much as the one who had least: nobody saves up turns.
