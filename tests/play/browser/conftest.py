@@ -70,7 +70,6 @@ def visit(browser) -> Iterator[Callable[..., Visitor]]:
 
     yield open_page
     for visitor in visitors:
-        complaints, asked, address = visitor.complaints, visitor.asked, visitor.address
-        visitor.page.context.close()
-        assert not complaints
-        assert all(url.startswith((address, "blob:")) for url in asked), asked
+        visitor.leave()
+        assert not visitor.complaints
+        assert all(url.startswith((visitor.address, "blob:")) for url in visitor.asked), visitor.asked

@@ -23,6 +23,10 @@ class Visitor:
         page.goto(address)
         self.wait_to_play()
 
+    def leave(self) -> None:
+        """Close the page."""
+        self.page.context.close()
+
     def wait_to_play(self) -> None:
         """Wait for the first picture."""
         self.until("document.querySelector('#notice').hidden && document.querySelector('.lane')")
