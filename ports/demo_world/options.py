@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
+from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
 
 
 @options_class
@@ -20,3 +21,6 @@ class DemoOptions(ModelOptions):
     degrees_per_frame: float = option(10.0, "speed of turns", metavar="D")
     worlds: int = option(1, "worlds generated at once", metavar="N")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
+    steps: int | None = steps_option()
+    commit: str = commit_option()
+    weights: str | None = weights_option()

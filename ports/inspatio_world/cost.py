@@ -4,7 +4,6 @@ from ports.inspatio_world.backbone import InSpatioWorld
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.dit import WanDiT
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
@@ -31,8 +30,7 @@ def inspatio_cost(
     video = frames * size[0] * size[1] * 3 * 4  # source and render, each as it is made and as it is encoded
     latents = 4 * own * PATCH**2
     return Cost(
-        weights_bytes=costs.count_bytes(abstract_params(WanDiT, config), config.dtype)
-        + (costs.decoder_weights(decoder) if decodes else 0),
+        weights_bytes=costs.transformer_bytes(WanDiT, config) + (costs.decoder_weights(decoder) if decodes else 0),
         passes=backbone.schedule.steps,
         pass_flops=2.0 * own * products,
         activation_bytes=costs.pass_bytes(config, live),

@@ -19,6 +19,7 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
@@ -67,7 +68,8 @@ class Program:
             dtype = jnp.dtype(config.dtype)
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
-        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, cells, prompt))
+        params = WanParams(quantize_blocks(dit, config.weights), decoder)
+        return Loaded(params=params, inputs=functools.partial(self.inputs, cells, prompt))
 
     def inputs(
         self,

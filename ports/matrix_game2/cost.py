@@ -10,7 +10,6 @@ from ports.matrix_game2.model import MatrixGameDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL, GUIDE_CHANNELS
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
 
@@ -36,9 +35,9 @@ def matrix_game_cost(
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
     return Cost(
-        weights_bytes=costs.count_bytes(abstract_params(MatrixGameDiT, config), config.dtype)
+        weights_bytes=costs.transformer_bytes(MatrixGameDiT, config)
         + (costs.decoder_weights(backbone.vae) if decodes else 0),
-        passes=backbone.schedule.steps + 1,
+        passes=backbone.schedule.passes,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=worlds * costs.context_bytes(config, rows) + image_bytes,

@@ -21,6 +21,7 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
 from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import draw_first_frame
 from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole
@@ -60,7 +61,8 @@ class Program:
         else:
             scene, decoder = self._load_scene(where)
             dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
-        return Loaded(params=WanParams(dit, decoder), inputs=functools.partial(self.inputs, scene))
+        params = WanParams(quantize_blocks(dit, config.weights), decoder)
+        return Loaded(params=params, inputs=functools.partial(self.inputs, scene))
 
     def inputs(
         self, scene: Scene, actions: Source | Rows | str | Sequence[Rows | str] | None = None, *, worlds: int

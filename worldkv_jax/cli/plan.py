@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
     rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
     rows += [
-        {"what": "together", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
+        {"what": f"together, {_moment(plans)}", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
         {"what": "while encoding", **_cells(plans, lambda p: p.loading_bytes or None)},
         {"what": f"fits {format_bytes(device.memory_bytes)}", **{t: _yes(p, device) for t, p in plans.items()}},
         {"what": "in host memory", **_cells(plans, lambda p: p.host_bytes or None)},
@@ -83,6 +83,10 @@ def _cells(plans, of) -> dict:
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}
+
+
+def _moment(plans) -> str:
+    return " or ".join(dict.fromkeys(plan.moment for plan in plans.values()))
 
 
 def _yes(plan, device) -> str:

@@ -12,7 +12,7 @@ from worldkv_jax.memory import Context, KVSpan, Picks, WorldMemory, recall, reme
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.world_memory import window_context
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommitsLastPass, CommittedSpan
 from worldkv_jax.rollout.sampler import denoise
 from worldkv_jax.rollout.world import World, unshare
 
@@ -65,6 +65,7 @@ def generate_chunk(
     if while_running is not None:
         while_running(world.memory)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
+    del prepared, context  # give their room to what is stored
     return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
 
 
@@ -93,7 +94,7 @@ def needs_queries(memory: WorldMemory) -> bool:
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
 def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: Backbone):
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
+    prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
     return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
@@ -101,16 +102,41 @@ def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
 def _observe(params, world: World, chunk: ChunkInput, latents, *, backbone: Backbone):
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
+    prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
-    own, carry = backbone.commit(params, latents, prepared, context)
+    own, carry = _commit(backbone, params, latents, prepared, context)
     return _next(world, own, carry, chunk)
 
 
 def _generate(params, prepared, context: Context, noise, backbone: Backbone):
-    latents = denoise(lambda x, t: backbone.flow(params, x, t, prepared, context), noise, backbone.schedule)
-    own, carry = backbone.commit(params, latents, prepared, context)
-    return latents, own, carry
+    @jax.named_scope("pass")
+    def flow(x, t):
+        return backbone.flow(params, x, t, prepared, context)
+
+    if backbone.schedule.commit == "clean_pass":
+        latents = denoise(flow, noise, backbone.schedule)
+        return latents, *_commit(backbone, params, latents, prepared, context)
+    if not isinstance(backbone, CommitsLastPass):
+        raise ValueError(
+            f"{type(backbone).__name__} has no `flow_and_commit` method, which commit='last_pass' needs; use "
+            "commit='clean_pass'"
+        )
+
+    @jax.named_scope("commit")
+    def last(x, t):
+        return backbone.flow_and_commit(params, x, t, prepared, context)
+
+    return denoise(flow, noise, backbone.schedule, last=last)
+
+
+@jax.named_scope("prepare")
+def _prepare(backbone: Backbone, params, carry, chunk: ChunkInput, position):
+    return backbone.prepare_chunk(params, carry, chunk, position)
+
+
+@jax.named_scope("commit")
+def _commit(backbone: Backbone, params, latents, prepared, context: Context):
+    return backbone.commit(params, latents, prepared, context)
 
 
 def _next(world: World, own: KVSpan | CommittedSpan | None, carry, chunk: ChunkInput) -> World:
@@ -140,7 +166,7 @@ def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, 
 @functools.partial(jax.jit, static_argnames="backbone")
 def prepare(params: Any, carry: Any, chunk: ChunkInput, position: jax.Array, *, backbone: Backbone) -> Any:
     """Compute what is constant over the passes of a chunk, jitted on its own."""
-    return backbone.prepare_chunk(params, carry, chunk, position)
+    return _prepare(backbone, params, carry, chunk, position)
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
@@ -154,4 +180,4 @@ _generate_jit = jax.jit(_generate, static_argnames="backbone")
 
 @functools.partial(jax.jit, static_argnames="backbone")
 def _commit_jit(params, latents, prepared, context: Context, *, backbone: Backbone):
-    return backbone.commit(params, latents, prepared, context)
+    return _commit(backbone, params, latents, prepared, context)

@@ -249,6 +249,7 @@ def _normal(key, index, worlds: int, shape):
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")
+@jax.named_scope("decode")
 def _decode(params, latents, decoder, *, backbone: Backbone):
     return backbone.decode(params, latents, decoder)
 

@@ -41,7 +41,9 @@ class Plan:
     tier: str | None
     """Where the bank is; ``None`` without one."""
     device_bytes: dict[str, int]
-    """What lies on the device at once, by what it is."""
+    """What lies on the device at once at the worst moment of a chunk, by what it is."""
+    moment: str
+    """That moment: ``denoising`` or ``decoding``."""
     host_bytes: int
     """Stored chunks in host memory."""
     loading_bytes: int
@@ -85,37 +87,67 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     """
     spec = backbone.spec
     layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
-    capacity = capacity_by_tier(layout)
-    tier = None if layout.bank is None else layout.bank.config.tier
-    own_and_context = spec.chunk_tokens + layout.context_tokens
-    on_device = layout.bank is not None and layout.bank.config.on_device
-    needs = {
-        "weights": cost.weights_bytes,
-        "window and bank" if on_device else "window": capacity["device"],
-        # Parts are assembled once a chunk, a window of one part is read where it lies; and each layer appends its own
-        # keys and values in turn.
-        "context": (spec.bytes(worlds, layout.context_tokens) if layout.bank or layout.window.sink_frames else 0)
-        + spec.bytes(worlds, own_and_context) // spec.layers,
-        "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
-        "carry": cost.carry_bytes,
-        "constant over a chunk": cost.prepared_bytes,
-        "activations": cost.activation_bytes,
-        "decoder": cost.decoder_bytes,
-    }
-    moved = 0
-    if layout.bank is not None and not on_device:
-        moved = layout.bank.chunk_bytes * (1 + layout.bank.retrieval.chunks)
-        needs["chunks on their way"] = moved
+    capacity, bank = capacity_by_tier(layout), layout.bank
+    moments = _moments(layout, cost, capacity["device"])
+    moment = max(moments, key=lambda name: sum(moments[name].values()))
+    away = bank is not None and not bank.config.on_device
     return Plan(
-        tier=tier,
-        device_bytes={name: size for name, size in needs.items() if size},
+        tier=None if bank is None else bank.config.tier,
+        device_bytes={name: size for name, size in moments[moment].items() if size},
+        moment=moment,
         host_bytes=sum(size for place, size in capacity.items() if place != "device"),
         loading_bytes=cost.encoder_bytes,
-        link_bytes=moved,
+        link_bytes=bank.chunk_bytes * (1 + bank.retrieval.chunks) if away else 0,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
         point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
     )
+
+
+def _moments(layout: Layout, cost: Cost, window_bytes: int) -> dict[str, dict[str, int]]:
+    """Count what lies on the device while a chunk is denoised, and while it is decoded.
+
+    A device runs one program after another, so what one gives back the next takes: temporaries of the two never lie
+    there together, and a chunk's context is gone before it is decoded.
+    """
+    spec, bank, worlds = layout.spec, layout.bank, layout.worlds
+    on_device = bank is not None and bank.config.on_device
+    always = {
+        "weights": cost.weights_bytes,
+        "window and bank" if on_device else "window": window_bytes,
+        "carry": cost.carry_bytes,
+        "decoder's state": cost.decoder_state_bytes,
+    }
+    if bank is not None and not on_device:
+        # Those of the next chunk arrive, and the chunk ahead leaves, while this one is generated.
+        always["chunks on their way"] = bank.chunk_bytes * (1 + bank.retrieval.chunks)
+    denoising = always | {
+        "retrieved chunks": _retrieved_bytes(layout),
+        # The buffer of all that one layer attends to, which each layer fills in turn.
+        "context of a layer": spec.bytes(worlds, spec.chunk_tokens + layout.context_tokens) // spec.layers,
+        "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
+        "constant over a chunk": cost.prepared_bytes,
+        "activations": cost.activation_bytes,
+    }
+    decoding = always | {"decoding": cost.decoder_bytes - cost.decoder_state_bytes}
+    return {"denoising": denoising, "decoding": decoding}
+
+
+def _retrieved_bytes(layout: Layout) -> int:
+    """Count what is held of retrieved chunks beside window and bank: as stored, where layers can restore them."""
+    bank = layout.bank
+    if bank is None:
+        return 0
+    picks = bank.retrieval.chunks * bank.chunk_bytes
+    attended = layout.spec.bytes(layout.worlds, bank.retrieval.chunks * bank.kept_tokens)
+    if layout.window.far_frames:  # the released window is one with what is retrieved
+        window = layout.window
+        return layout.spec.bytes(
+            layout.worlds, layout.context_tokens - window.sink_frames * layout.spec.tokens_per_frame
+        )
+    if bank.config.tier == "device" or bank.compression.at == "retrieval":
+        return attended
+    return 0 if bank.config.on_device else picks
 
 
 def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
