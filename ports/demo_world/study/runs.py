@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.variants import Variant
+from ports.wan.nn.quantized import quantize_blocks
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
@@ -130,7 +131,12 @@ class Runner:
 
     def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
         """Return the generated frames ``[worlds, chunks, 3, 32, 48, 3]``."""
-        backbone, params, tour = self.backbone, self.params, scenario.tour
+        schedule = self.backbone.schedule.fewer_passes(variant.steps, variant.commit)
+        backbone, tour = dataclasses.replace(self.backbone, schedule=schedule), scenario.tour
+        params = self.params
+        if variant.weights is not None:
+            model = jax.tree.map(jnp.copy, params.model)  # whose kernels are consumed
+            params = params._replace(model=quantize_blocks(model, variant.weights))
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
@@ -178,6 +184,7 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     memory = _essence(variant.memory)
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
     what += [variant.lap] if variant.lap != LAP else []
+    what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
