@@ -29,8 +29,10 @@ def inspatio_cost(
     products = costs.token_products(config, rows) + config.layers * 2 * live * config.dim
     video = frames * size[0] * size[1] * 3 * 4  # source and render, each as it is made and as it is encoded
     latents = 4 * own * PATCH**2
+    decoder_weights = costs.decoder_weights(decoder) if decodes else 0
     return Cost(
-        weights_bytes=costs.transformer_bytes(WanDiT, config) + (costs.decoder_weights(decoder) if decodes else 0),
+        weights_bytes=costs.transformer_bytes(WanDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(WanDiT, config) + decoder_weights,
         passes=backbone.schedule.steps,
         pass_flops=2.0 * own * products,
         activation_bytes=costs.pass_bytes(config, live),

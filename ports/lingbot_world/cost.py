@@ -27,8 +27,10 @@ def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_te
     film = config.layers * 4 * square + PATCH**2 * config.camera_channels * config.dim + 2 * square
     film_bytes = 2 * config.layers * tokens * config.dim * (1 if config.weights else width)
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns
+    decoder_weights = costs.decoder_weights(decoder) if decodes else 0
     return Cost(
-        weights_bytes=costs.transformer_bytes(LingBotDiT, config) + (costs.decoder_weights(decoder) if decodes else 0),
+        weights_bytes=costs.transformer_bytes(LingBotDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(LingBotDiT, config) + decoder_weights,
         passes=backbone.schedule.passes,
         pass_flops=2.0 * tokens * costs.token_products(config, rows),
         activation_bytes=costs.pass_bytes(config, tokens),

@@ -34,9 +34,10 @@ def matrix_game_cost(
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns * worlds
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
+    decoder_weights = costs.decoder_weights(backbone.vae) if decodes else 0
     return Cost(
-        weights_bytes=costs.transformer_bytes(MatrixGameDiT, config)
-        + (costs.decoder_weights(backbone.vae) if decodes else 0),
+        weights_bytes=costs.transformer_bytes(MatrixGameDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(MatrixGameDiT, config) + decoder_weights,
         passes=backbone.schedule.passes,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),

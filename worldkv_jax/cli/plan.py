@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
-    parser.add_argument("--device", default="h200", metavar="NAME", help="h200 (default), h100, a100-80gb, ...")
+    parser.add_argument(
+        "--device", default="h200", metavar="NAME", help="h200 (default), h100, l40s, rtx4090, v5e-8, ..."
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
 
 
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     device = device_named(args.device)
     session = open_session(args, weights=False)
     what = (session.backbone, session.memory, session.cost)
-    sizes = {"chunks": session.chunks, "worlds": session.worlds}
+    sizes = {"chunks": session.chunks, "worlds": session.worlds, "chips": device.chips}
     plans = placements(*what, **sizes)
     print(f"{args.model}: {session.chunks} chunks, {describe_memory(session.memory)}, on {device.name}")
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
     ]
     print_table([row for row in rows if any(row[tier] is not None for tier in plans)], columns)
     plan = next(iter(plans.values()))
+    if device.chips > 1:
+        print(f"\nper chip, with heads split over {plan.chips} of {device.chips}; a kept moment and moves are of all")
     print(f"\nlast chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
     floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
     print(f"time floor at the data sheet's speed: {floors}")

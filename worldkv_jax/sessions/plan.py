@@ -15,6 +15,8 @@ class Cost:
 
     weights_bytes: int
     """Parameters that stay during the rollout."""
+    whole_weights_bytes: int = 0
+    """Of them those that each of several devices has whole: what has neither heads nor hidden units."""
     passes: int
     """Passes of a chunk that attend to the context: denoising steps and the clean pass."""
     pass_flops: float
@@ -51,16 +53,18 @@ class Plan:
     link_bytes: int
     """Bytes between host and device for one chunk, both ways together."""
     chunk_flops: float
-    """Arithmetic of the last chunk."""
+    """Arithmetic of the last chunk, of all devices together."""
     attended_tokens: int
     """Tokens that the last chunk attends to, its own included."""
+    chips: int
+    """Devices that heads are split over."""
     point_bytes: int
     """What a kept moment of the world takes beside its stored chunks, in memory or on disk; and a fork, once it goes
     its own way."""
 
     @property
     def total_bytes(self) -> int:
-        """Bytes on the device at the worst moment."""
+        """Bytes on the device, or on each of several, at the worst moment."""
         return max(sum(self.device_bytes.values()), self.loading_bytes)
 
     def fits(self, device_bytes: int, host_bytes: int | None = None) -> bool:
@@ -69,10 +73,12 @@ class Plan:
 
     def floor_seconds(self, device: Device) -> float:
         """Return the time of the last chunk if the device computed and moved at its data sheet's speed."""
-        return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes)
+        return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes) / self.chips
 
 
-def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1) -> Plan:
+def make_plan(
+    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, chips: int = 1
+) -> Plan:
     """Count what a rollout needs.
 
     Args:
@@ -81,6 +87,7 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         cost: what the model needs besides its memory.
         chunks: length of the rollout.
         worlds: worlds in the batch; ``cost`` is for all of them.
+        chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
 
     Raises:
         ValueError: a memory that does not fit the model or the length.
@@ -88,7 +95,8 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
     spec = backbone.spec
     layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
     capacity, bank = capacity_by_tier(layout), layout.bank
-    moments = _moments(layout, cost, capacity["device"])
+    chips = max(count for count in range(1, chips + 1) if spec.heads % count == 0)
+    moments = _moments(layout, cost, capacity["device"], chips)
     moment = max(moments, key=lambda name: sum(moments[name].values()))
     away = bank is not None and not bank.config.on_device
     return Plan(
@@ -100,32 +108,34 @@ def make_plan(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: i
         link_bytes=bank.chunk_bytes * (1 + bank.retrieval.chunks) if away else 0,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
+        chips=chips,
         point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
     )
 
 
-def _moments(layout: Layout, cost: Cost, window_bytes: int) -> dict[str, dict[str, int]]:
+def _moments(layout: Layout, cost: Cost, window_bytes: int, chips: int) -> dict[str, dict[str, int]]:
     """Count what lies on the device while a chunk is denoised, and while it is decoded.
 
     A device runs one program after another, so what one gives back the next takes: temporaries of the two never lie
-    there together, and a chunk's context is gone before it is decoded.
+    there together, and a chunk's context is gone before it is decoded. Of several devices each has its own heads'
+    weights, keys and values; activations and what conditions them are counted whole.
     """
     spec, bank, worlds = layout.spec, layout.bank, layout.worlds
     on_device = bank is not None and bank.config.on_device
     always = {
-        "weights": cost.weights_bytes,
-        "window and bank" if on_device else "window": window_bytes,
+        "weights": cost.whole_weights_bytes + (cost.weights_bytes - cost.whole_weights_bytes) // chips,
+        "window and bank" if on_device else "window": window_bytes // chips,
         "carry": cost.carry_bytes,
         "decoder's state": cost.decoder_state_bytes,
     }
     if bank is not None and not on_device:
         # Those of the next chunk arrive, and the chunk ahead leaves, while this one is generated.
-        always["chunks on their way"] = bank.chunk_bytes * (1 + bank.retrieval.chunks)
+        always["chunks on their way"] = bank.chunk_bytes * (1 + bank.retrieval.chunks) // chips
     denoising = always | {
-        "retrieved chunks": _retrieved_bytes(layout),
+        "retrieved chunks": _retrieved_bytes(layout) // chips,
         # The buffer of all that one layer attends to, which each layer fills in turn.
-        "context of a layer": spec.bytes(worlds, spec.chunk_tokens + layout.context_tokens) // spec.layers,
-        "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
+        "context of a layer": spec.bytes(worlds, spec.chunk_tokens + layout.context_tokens) // spec.layers // chips,
+        "own keys and values": spec.bytes(worlds, spec.chunk_tokens) // chips,
         "constant over a chunk": cost.prepared_bytes,
         "activations": cost.activation_bytes,
     }
@@ -159,11 +169,11 @@ def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
 
 
 def placements(
-    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1
+    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, chips: int = 1
 ) -> dict[str, Plan]:
     """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
     if memory.mode != "worldkv":
-        return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds)}
+        return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds, chips=chips)}
     return {
         tier: make_plan(
             backbone,
@@ -171,26 +181,42 @@ def placements(
             cost,
             chunks=chunks,
             worlds=worlds,
+            chips=chips,
         )
         for tier in ("device", "pinned_host")
     }
 
 
-def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
+def advise(
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int,
+    device_bytes: int,
+    chips: int = 1,
+) -> str:
     """Say what to change so that a rollout fits a device that is too small for it; options are named in backticks."""
     ways = [("", "", memory)]
     if memory.mode == "worldkv" and memory.bank.storage == "model":
         bank = dataclasses.replace(memory.bank, storage="int8")
         ways.append(("eight bits a number and ", "`storage` int8 ", dataclasses.replace(memory, bank=bank)))
     for words, option, changed in ways:
-        for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds).items():
+        for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds, chips=chips).items():
             if plan.fits(device_bytes):
                 return f"it fits with {words}the bank in {tier} memory ({option}`tier` {tier})"
-    floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
+    floor = (
+        cost.weights_bytes // chips
+        + cost.activation_bytes
+        + cost.prepared_bytes
+        + cost.carry_bytes
+        + cost.decoder_bytes
+    )
     if floor > device_bytes:
         return (
-            "the model alone does not fit: use bfloat16 weights, a smaller picture, no decoding (`decode=False`), "
-            "or split it over several devices"
+            "the model alone does not fit: use bfloat16 weights or eight bits (`weights` int8), a smaller picture, no "
+            "decoding (`decode=False`), or split it over several devices"
         )
     if memory.mode == "full":
         return "use `memory` worldkv, which bounds what lies on the device"

@@ -36,6 +36,12 @@ def transformer_bytes(network: type[nnx.Module], config: WanConfig) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
+def whole_bytes(network: type[nnx.Module], config: WanConfig) -> int:
+    """Return the bytes of those that each of several devices has whole: all outside of the blocks."""
+    abstract = abstract_params(network, config)
+    return count_bytes({name: part for name, part in abstract.items() if name != "blocks"}, config.dtype)
+
+
 def token_products(config: WanConfig, context_rows: int) -> int:
     """Count what a pass multiplies for each token, self-attention scores apart; two operations each.
 
