@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
     rows += [
         {"what": f"together, {_moment(plans)}", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
-        {"what": "while encoding", **_cells(plans, lambda p: p.loading_bytes or None)},
+        {"what": "while loading", **_cells(plans, lambda p: p.loading_bytes or None)},
         {"what": f"fits {format_bytes(device.memory_bytes)}", **{t: _yes(p, device) for t, p in plans.items()}},
         {"what": "in host memory", **_cells(plans, lambda p: p.host_bytes or None)},
         {"what": "a kept moment", **_cells(plans, lambda p: p.point_bytes)},

@@ -33,7 +33,8 @@ class Cost:
     """Of them the state alone, which a world carries from chunk to chunk."""
     decode_flops: float = 0.0
     encoder_bytes: int = 0
-    """Encoders of prompt and image, which are loaded and released before the rollout."""
+    """What loading takes at its worst: encoders of prompt and image, which are released before the rollout, or weights
+    before they are rounded to eight bits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Plan:
     host_bytes: int
     """Stored chunks in host memory."""
     loading_bytes: int
-    """What lies on the device while prompt and image are encoded, if that is more."""
+    """What lies on the device while the session is loaded, if that is more."""
     link_bytes: int
     """Bytes between host and device for one chunk, both ways together."""
     chunk_flops: float

@@ -36,6 +36,14 @@ def transformer_bytes(network: type[nnx.Module], config: WanConfig) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
+def rounding_bytes(network: type[nnx.Module], config: WanConfig) -> int:
+    """Return what rounding weights to eight bits takes: all as they were, and the largest rounded; else nothing."""
+    if config.weights is None:
+        return 0
+    abstract = abstract_params(network, config)
+    return count_bytes(abstract, config.dtype) + max(leaf.size for leaf in jax.tree.leaves(abstract))
+
+
 def whole_bytes(network: type[nnx.Module], config: WanConfig) -> int:
     """Return the bytes of those that each of several devices has whole: all outside of the blocks."""
     abstract = abstract_params(network, config)
