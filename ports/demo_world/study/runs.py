@@ -18,6 +18,7 @@ from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, mak
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
+from ports.wan.nn.quantized import quantize_blocks
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
@@ -185,9 +186,14 @@ class Runner:
         self, variant: Variant, scenario: Scenario, worlds: range
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``, and by chunk which were brought back."""
-        backbone, params, tour = self.backbone, self.params, scenario.tour
+        schedule = self.backbone.schedule.fewer_passes(variant.steps, variant.commit)
+        backbone, tour = dataclasses.replace(self.backbone, schedule=schedule), scenario.tour
         if variant.true_past:
-            backbone = TrulyRemembering(backbone.config, backbone.schedule)
+            backbone = TrulyRemembering(backbone.config, schedule)
+        params = self.params
+        if variant.weights is not None:
+            model = jax.tree.map(jnp.copy, params.model)  # whose kernels are consumed
+            params = params._replace(model=quantize_blocks(model, variant.weights))
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
         if variant.true_past:
@@ -248,6 +254,7 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
     usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name}
     what += [[name, value] for name, value in since.items() if value != usual[name]]
+    what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
