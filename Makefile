@@ -1,4 +1,4 @@
-# Makes an environment for the demo and one for the tests, and runs them.
+# Makes an environment for the demo and one for work on the code, and runs what each is for.
 #
 #   make demo                        see the memory work
 #   make test ARGS="-k video -x"     pass arguments to pytest
@@ -17,25 +17,27 @@ TEST_ENV := .venv-test
 # Named after the extras, so that asking for others installs them.
 DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
+PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
 
-.PHONY: help demo test gpu lint clean check-python
+.PHONY: help demo lint types test test-all gpu docs versions clean check-python
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    install into $(DEMO_ENV) and run the demo: a world with and without memory"
-	@echo "make test    install into $(TEST_ENV) and run the tests"
-	@echo "make gpu     measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
-	@echo "make lint    check style and formatting with ruff"
-	@echo "make clean   remove both environments and all caches (results stay)"
+	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
+	@echo "make test      install into $(TEST_ENV) and run the tests but for the slow ones, compiled quickly"
+	@echo "make test-all  the tests, then the slow ones, compiled as users compile: what CI runs"
+	@echo "make gpu       measure on a GPU, with EXTRAS=cuda (ARGS: --only and which parts)"
+	@echo "make lint      check style and formatting with ruff"
+	@echo "make types     check types with pyright"
+	@echo "make docs      build the documentation into site/; a broken link is an error"
+	@echo "make versions  run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
+	@echo "make clean     remove environments, caches and the built site (results stay)"
 	@echo
 	@echo "ARGS=\"...\"   arguments for the demo or for pytest       PYTHON=...   Python 3.11 or newer ($(PYTHON))"
 	@echo "EXTRAS=cuda  JAX for an NVIDIA GPU                      WORKERS=$(WORKERS)    processes that share the tests"
 
 demo: $(DEMO_STAMP)
 	@$(DEMO_ENV)/bin/worldkv demo $(ARGS)
-
-test: $(TEST_STAMP)
-	@$(TEST_ENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 gpu: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/python -m tests.on_gpu $(ARGS)
@@ -44,8 +46,27 @@ lint: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/ruff check .
 	@$(TEST_ENV)/bin/ruff format --check .
 
+types: $(TEST_STAMP)
+	@$(TEST_ENV)/bin/pyright --level error --pythonpath $(TEST_ENV)/bin/python
+
+# Arguments choose tests: then those that need another compilation may be none, which pytest calls an error.
+test: $(TEST_STAMP)
+	@$(PYTEST) $(ARGS)
+	@$(if $(ARGS),,$(PYTEST) --optimized -m optimized)
+
+test-all: $(TEST_STAMP)
+	@$(PYTEST) --optimized $(ARGS)
+	@$(PYTEST) --optimized --slow -m slow $(ARGS)
+
+docs: $(TEST_STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(TEST_ENV)/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+versions:
+	@.ci/versions $(ARGS)
+
 clean:
-	rm -rf $(DEMO_ENV) $(TEST_ENV) .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(DEMO_ENV) $(TEST_ENV) .venv-versions .pytest_cache .ruff_cache .hypothesis dist site
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 check-python:
@@ -61,11 +82,11 @@ check-python:
 $(DEMO_STAMP): pyproject.toml | check-python
 	@echo "installing worldkv-jax into $(DEMO_ENV) (about 2 minutes, once) ..."
 	@$(PYTHON) -m venv $(DEMO_ENV)
-	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(if $(EXTRAS),[$(EXTRAS)])"
+	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[all$(EXTRAS:%=,%)]"
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | check-python
-	@echo "installing worldkv-jax and its test tools into $(TEST_ENV) (about 2 minutes, once) ..."
+	@echo "installing worldkv-jax and its development tools into $(TEST_ENV) (about 2 minutes, once) ..."
 	@$(PYTHON) -m venv $(TEST_ENV)
 	@$(TEST_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev$(EXTRAS:%=,%)]"
 	@touch $@

@@ -143,7 +143,7 @@ def _check_files(
                 name=_relative(file.path, conversion.path),
                 size=file.size,
                 sha256=digest,
-                published=conversion.known_files.get(digest),
+                published=None if digest is None else conversion.known_files.get(digest),
             )
             records[name] = (*records.get(name, ()), record)
     return records

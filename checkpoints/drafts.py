@@ -102,8 +102,10 @@ class Draft:
         path, whole = self.folder / _JOURNAL, []
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
         for line in lines:
+            if not line.endswith("\n"):
+                break
             try:
-                key, value = json.loads(line) if line.endswith("\n") else None
+                key, value = json.loads(line)
             except (ValueError, TypeError):
                 break
             self.notes[tuple(key)] = value

@@ -84,9 +84,10 @@ def name_tensors(names: Iterable[str], metadata: Mapping[str, str] | None = None
         fits = re.compile(rf"(.*\.)?{pattern}").fullmatch
         if any(map(fits, names)):
             return text
-    if (metadata or {}).get("format") in ("mlx", "flax", "tf"):
+    written_for = (metadata or {}).get("format")
+    if written_for in ("mlx", "flax", "tf"):
         return (
-            f"these weights were converted for {metadata['format'].upper()}, with other layouts; give the files that "
+            f"these weights were converted for {written_for.upper()}, with other layouts; give the files that "
             "PyTorch wrote"
         )
     return None

@@ -74,7 +74,7 @@ def is_converted(path: str | Path) -> bool:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a checkpoint into its folder."""
-    data = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(manifest)}
+    data: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(manifest)}
     for name, record in manifest.components.items():
         data["components"][name]["arrays"] = {path: plan.to_json() for path, plan in record.arrays.items()}
         data["components"][name]["tensors"] = {
@@ -93,7 +93,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     path = Path(folder) / FILE_NAME
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no converted checkpoint: it has no {FILE_NAME}; see worldkv convert")
-    data = read_json(path)
+    data: dict[str, Any] = read_json(path)
     if data.pop("format", None) != _FORMAT or data.pop("version", None) != _VERSION:
         raise ValueError(f"{path} is not a manifest of this version; convert again")
     try:
@@ -106,7 +106,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             }
             record["left_out"] = tuple(record["left_out"])
             components[name] = ComponentRecord(**record)
-        return Manifest(**{**data, "components": components, "absent": tuple(data["absent"])})
+        data |= {"components": components, "absent": tuple(data["absent"])}
+        return Manifest(**data)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); convert again") from None
 

@@ -99,7 +99,7 @@ def _replaced(path: Path, *, fresh: bool = False) -> Path:
 
 
 def _is_key(leaf) -> bool:
-    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _is_empty(leaf) -> bool:

@@ -1,7 +1,9 @@
 """Load weights onto devices, layer by layer, from PyTorch files or converted checkpoints."""
 
 import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from checkpoints.components import Component
 from checkpoints.parameter_paths import flatten, unflatten
 from checkpoints.tensors import aligned_empty, common_dtype
 from checkpoints.weights import Weights, open_weights
+
+_READERS = 8
 
 
 def load_params(
@@ -36,7 +40,7 @@ def load_params(
             the layers of a stack differ.
         sharding: a sharding for all parameters, a tree of them that is a prefix of the parameters, or a function
             that makes either from the parameters as ``jax.ShapeDtypeStruct``; the default device by default.
-        progress: is told how many weights were just loaded, and how many there are.
+        progress: is told how many weights were just loaded, and how many there are; by several threads on a CPU.
 
     Returns:
         The configuration, and the parameters with the structure of ``component.abstract(config)``.
@@ -50,31 +54,44 @@ def load_params(
     shardings = _spread(sharding, weights.abstract)
     dtypes = _choose_dtypes(weights, None if dtype is None else np.dtype(dtype))
     total = sum(leaf.size for leaf in leaves.values())
-    arrays: dict[str, jax.Array] = {}
-    pending: dict[str, np.ndarray] = {}
-    for key, target in _by_parameter(weights):
-        name, leaf = target.path, leaves[target.path]
-        if target.layer is not None and _is_written_in_place(shardings[name]):
-            values = weights.read(key, dtypes[name])
-            if target.layer == 0:
-                arrays[name] = jnp.empty(leaf.shape, values.dtype, device=shardings[name])
-            layer = _put(values, _of_layer(shardings[name]))
+    keys = _by_parameter(weights)
+
+    def read(name: str) -> np.ndarray:
+        """Put a parameter together in host memory."""
+        values = aligned_empty(leaves[name].shape, dtypes[name])
+        for key in keys[name]:
+            layer = weights.targets[key].layer
+            weights.read(key, dtypes[name], out=values[... if layer is None else (layer, ...)])
+            progress(values.size // len(keys[name]), total)
+        return values
+
+    arrays = {}
+    if all(map(_is_host, shardings.values())):
+        # What a CPU reads is the parameter: several at once take no more memory. They are placed by this thread, whose
+        # default device it may be.
+        with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as readers:
+            for name, values in zip(keys, readers.map(read, keys), strict=True):
+                arrays[name] = _put(values, shardings[name])
+        return weights.config, unflatten(weights.abstract, arrays)
+    for name in keys:
+        if len(keys[name]) == 1 or not _is_written_in_place(shardings[name]):
+            arrays[name] = _put(read(name), shardings[name])
+            continue
+        arrays[name] = jnp.empty(leaves[name].shape, dtypes[name], device=shardings[name])
+        for index, key in enumerate(keys[name]):
+            layer = _put(weights.read(key, dtypes[name]), _of_layer(shardings[name]))
             # Waits: else copies of many layers could queue up in host memory.
-            arrays[name] = jax.block_until_ready(_set_layer(arrays[name], layer, target.layer))
-        else:
-            if not target.layer:  # the first, or the only one
-                pending[name] = aligned_empty(leaf.shape, dtypes[name])
-            where = ... if target.layer is None else (target.layer, ...)
-            values = weights.read(key, dtypes[name], out=pending[name][where])
-            if target.layer is None or target.layer == leaf.shape[0] - 1:
-                arrays[name] = _put(pending.pop(name), shardings[name])
-        progress(values.size, total)
+            arrays[name] = jax.block_until_ready(_set_layer(arrays[name], layer, index))
+            progress(layer.size, total)
     return weights.config, unflatten(weights.abstract, arrays)
 
 
-def _by_parameter(weights: Weights) -> list:
-    """Return keys and targets so that the layers of a parameter follow each other, from the first on."""
-    return sorted(weights.targets.items(), key=lambda item: (item[1].path, item[1].layer or 0))
+def _by_parameter(weights: Weights) -> dict[str, list[str]]:
+    """Return the keys of each parameter, of its layers from the first on."""
+    keys: dict[str, list[str]] = {}
+    for key, target in sorted(weights.targets.items(), key=lambda item: (item[1].path, item[1].layer or 0)):
+        keys.setdefault(target.path, []).append(key)
+    return keys
 
 
 def _choose_dtypes(weights: Weights, wanted: np.dtype | None) -> dict[str, np.dtype]:
@@ -98,13 +115,20 @@ def _is_written_in_place(sharding: Any) -> bool:
 
     A CPU's memory is the host's; and XLA on a CPU would copy all of a bfloat16 array for each layer.
     """
-    if sharding is None:
-        return jax.default_backend() != "cpu"
-    device = next(iter(sharding.device_set))
-    if device.platform == "cpu":
+    if _is_host(sharding):
         return False
+    if sharding is None:
+        return True
+    device = next(iter(sharding.device_set))
     in_memory = sharding.memory_kind in (None, device.default_memory().kind)
     return in_memory and isinstance(sharding, NamedSharding | SingleDeviceSharding)
+
+
+def _is_host(sharding: Any) -> bool:
+    """Tell whether an array of this sharding lies in a CPU's memory."""
+    if sharding is None:
+        return jax.default_backend() == "cpu"
+    return next(iter(sharding.device_set)).platform == "cpu"
 
 
 def _of_layer(sharding: Any) -> Any:

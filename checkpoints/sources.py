@@ -122,8 +122,8 @@ def _choose(folder: Path) -> Path | list[Path]:
         *(f"*{suffix}" for suffix in SUFFIXES[1:]),
     ):
         found = [path for path in visible(folder, pattern) if path.is_file() or path.is_symlink()]
-        shards = [_SHARD.fullmatch(path.name) for path in found]
-        if found and all(shards) and len({(match[1], match[3], match[4]) for match in shards}) == 1:
+        shards = [match for path in found if (match := _SHARD.fullmatch(path.name))]
+        if found and len(shards) == len(found) and len({(match[1], match[3], match[4]) for match in shards}) == 1:
             _check_complete(folder, shards)
             return found
         if len(found) > 1:

@@ -13,7 +13,7 @@ import numpy as np
 
 _FLOATING = ("float32", "float16", ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)
 _OTHER = ("float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool", "complex64")
-DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in map(np.dtype, _FLOATING + _OTHER)}
+DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in (np.dtype(kind) for kind in _FLOATING + _OTHER)}
 """What a file may hold, by NumPy's name."""
 
 _STRIP = 32
@@ -87,10 +87,9 @@ def copy_as(
         ValueError: a finite number is too large for float16.
     """
     dtype = np.dtype(dtype or array.dtype)
-    if out is None and staging is None:
-        out = np.empty(array.shape, dtype)
-    elif out is None:
-        out = staging[: array.size * dtype.itemsize].view(dtype).reshape(array.shape)
+    if out is None:
+        room = np.empty(array.size * dtype.itemsize, np.uint8) if staging is None else staging
+        out = room[: array.size * dtype.itemsize].view(dtype).reshape(array.shape)
     with np.errstate(over="ignore"):  # what matters of it is found below
         if array.flags.c_contiguous or not array.size:
             out[...] = array
@@ -100,7 +99,7 @@ def copy_as(
             for start in range(0, array.shape[axis], _STRIP):
                 strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
                 out[strip] = array[strip].astype(out.dtype, copy=False)  # in its own order, which is twice as fast
-    if out.dtype == np.float16 != array.dtype and np.isinf(out).sum() > np.isinf(array).sum():
+    if out.dtype == np.float16 and array.dtype != np.float16 and np.isinf(out).sum() > np.isinf(array).sum():
         raise ValueError("it holds numbers above 65504, which float16 cannot; use bfloat16 or float32")
     return out
 
@@ -115,7 +114,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def is_floating(dtype: np.dtype) -> bool:
     """Tell whether a dtype is one that weights may have: floating and at most 32 bits wide."""
-    return dtype in map(np.dtype, _FLOATING)
+    return dtype in [np.dtype(kind) for kind in _FLOATING]
 
 
 def count_not_finite(array: np.ndarray) -> int:

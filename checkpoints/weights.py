@@ -30,6 +30,7 @@ class Weights(Protocol):
 
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype that a tensor has here."""
+        ...
 
     def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read what a tensor is as a parameter, or as one layer of it; the array belongs to the caller.
@@ -39,6 +40,7 @@ class Weights(Protocol):
         Raises:
             ValueError: the data is damaged.
         """
+        ...
 
 
 def open_weights(path: str | Path, component: Component) -> Weights:
@@ -92,7 +94,7 @@ class ConvertedWeights:
         leaves = flatten(self.abstract)
         _check(path, leaves, self.record)
         rows = component.tables[self.record.naming]
-        self.targets = expected_tensors(rows, {name: leaf.shape for name, leaf in leaves.items()})
+        self.targets: Mapping[str, Target] = expected_tensors(rows, {name: leaf.shape for name, leaf in leaves.items()})
 
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype of the array that holds a tensor."""
@@ -101,8 +103,8 @@ class ConvertedWeights:
     def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read a tensor as a parameter or as one layer of it."""
         target = self.targets[key]
-        if target.path not in self._open:  # the layers of a parameter are read in turn
-            self._open = {target.path: StoredArray(self._folder, target.path, self.record.arrays[target.path])}
+        if target.path not in self._open:
+            self._open[target.path] = StoredArray(self._folder, target.path, self.record.arrays[target.path])
         return self._open[target.path].read(target.layer, dtype, out=out)
 
 

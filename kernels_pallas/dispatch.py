@@ -3,7 +3,7 @@
 import difflib
 import functools
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ def call(
     interpret: bool,
     *args: Any,
     **static: Any,
-):
+) -> Any:
     """Run the first implementation of `kernel` that accepts these arguments.
 
     Raises ValueError for a name no kernel has, NotImplementedError with every reason if none can run.
@@ -36,7 +36,8 @@ def call(
         check_name(kernel, available, name)
     if not names:
         raise ValueError(f"implementation={implementation!r} names no version of {kernel}; None is the default")
-    reasons, cause = [], None
+    reasons: list[str] = []
+    cause = None
     for name in names:
         try:
             return load(kernel, available, name, interpret, **static)(*args)
@@ -55,7 +56,7 @@ def check_name(kernel: str, available: Sequence[str], name: str) -> None:
         raise ValueError(f"implementation={name!r} is unknown to {kernel}, which has {valid}{hint}")
 
 
-def load(kernel: str, available: Sequence[str], name: str, interpret: bool, **static: Any):
+def load(kernel: str, available: Sequence[str], name: str, interpret: bool, **static: Any) -> Callable[..., Any]:
     """Import implementation `name` of `kernel`, or raise NotImplementedError if it cannot run here."""
     if name not in available:
         raise NotImplementedError(f"there is no such version; use {' or '.join(map(repr, available))}")
@@ -79,7 +80,7 @@ def target_platform() -> str:
     return device.platform if device is not None else jax.default_backend()
 
 
-def vmap_as_leading_axis(function):
+def vmap_as_leading_axis(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make vmap give `function` one more leading axis.
 
     The kernels turn leading axes into grid dimensions themselves; a batching rule that added an axis to the
@@ -88,8 +89,8 @@ def vmap_as_leading_axis(function):
     batched = custom_vmap(function)
 
     @batched.def_vmap
-    def rule(axis_size, in_batched, *args):
-        def lead(is_batched, x):
+    def rule(axis_size: int, in_batched: Sequence[Any], *args: Any) -> tuple[Any, Any]:
+        def lead(is_batched: bool, x: jax.Array) -> jax.Array:
             return x if is_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
 
         out = batched(*jax.tree.map(lead, list(in_batched), list(args)))

@@ -12,6 +12,7 @@ def interpret_options(interpret: bool) -> dict[str, Any]:
         return {}
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
-    if not hasattr(plgpu, "InterpretGPUParams"):
+    params = getattr(plgpu, "InterpretGPUParams", None)
+    if params is None:
         raise NotImplementedError("the interpreter of Mosaic GPU kernels came with jax 0.11; use a newer jax")
-    return {"interpret": plgpu.InterpretGPUParams()}
+    return {"interpret": params()}

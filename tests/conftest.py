@@ -1,6 +1,7 @@
-"""Shared settings of all tests: eight CPU devices, strict dtypes, the place of the goldens."""
+"""Shared settings of all tests: eight CPU devices, strict dtypes and ranks, quick compilation, the goldens."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 # Workers share what they compile, and the next run finds it.
@@ -12,6 +13,18 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+STRICT_RANKS = ("cameras", "environments", "memory", "rollout")
+"""Folders whose tests broadcast no axis that is not there."""
+# Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
+QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+QUICK += ["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []
+
+
+def pytest_configure(config):
+    """Set how programs are compiled, before the first one is."""
+    if not config.getoption("--optimized"):
+        os.environ["XLA_FLAGS"] += " " + " ".join(QUICK)
 
 
 def pytest_addoption(parser):
@@ -28,10 +41,13 @@ def pytest_addoption(parser):
         help="folder with real inputs; tests marked assets are skipped where there is none",
     )
     parser.addoption("--slow", action="store_true", help="also run tests marked slow")
+    parser.addoption("--optimized", action="store_true", help="compile programs as users do, which takes twice as long")
 
 
 def pytest_collection_modifyitems(config, items):
     leave_out = {} if config.getoption("--slow") else {"slow": "slow: run with --slow"}
+    if not config.getoption("--optimized"):
+        leave_out["optimized"] = "compares bits of programs that are compiled as users do: run with --optimized"
     if not config.getoption("--assets").is_dir():
         leave_out["assets"] = "no real inputs here: give their folder with --assets"
     for item in items:
@@ -43,6 +59,14 @@ def pytest_collection_modifyitems(config, items):
 def assets(request) -> Path:
     """The folder of real inputs, for tests that are marked so."""
     return request.config.getoption("--assets")
+
+
+@pytest.fixture(autouse=True)
+def strict_ranks(request):
+    """Let implicit leading axes be errors, in the folders that are held to it."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    with jax.numpy_rank_promotion("raise" if folder in STRICT_RANKS else "allow"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -21,9 +21,12 @@ ALLOWED = {
 PACKAGES = {folder for folder in ALLOWED if "/" not in folder}
 # Other libraries, where a folder is held to a list.
 LIBRARIES = {
-    "kernels_pallas": {"jax", "jaxlib", "numpy"},
+    "kernels_pallas": {"jax", "jaxlib", "jaxtyping", "numpy"},
     "checkpoints": {"google_crc32c", "jax", "jaxlib", "ml_dtypes", "numpy", "orbax", "safetensors", "tensorstore"},
 }
+
+# What alone may run PyTorch: the comparison with it, which nothing imports but by its entry points.
+PEERS = ROOT / "ports" / "peers"
 
 # What whoever is opened from Python may not know: the command line is the shadow of these.
 WITHOUT_COMMAND_LINE = ("ports", "worldkv_jax/sessions", "worldkv_jax/rollout", "worldkv_jax/memory")
@@ -104,11 +107,16 @@ def test_no_modules_import_each_other():
 @each_file
 def test_libraries(path):
     names = imports(ast.parse(path.read_text()))
-    assert "torch" not in names
+    assert "torch" not in names or path.parent == PEERS
     libraries = rule(LIBRARIES, path)
     if libraries is not None:
         others = names - libraries - PACKAGES - sys.stdlib_module_names
         assert not others, f"{path} imports {others}"
+
+
+@each_file
+def test_nothing_imports_what_runs_pytorch(path):
+    assert not {name for name in modules(ast.parse(path.read_text())) if name.startswith("ports.peers")}
 
 
 @each_file

@@ -1,27 +1,48 @@
 """The examples run as they stand, and say something."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+OWN_PROCESS = ("mesh",)  # sets how many devices there are, before JAX knows
+SHARED_PROCESS = [path for path in EXAMPLES if path.stem not in OWN_PROCESS]
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) >= 4
+    assert len(EXAMPLES) >= 5
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs(path, tmp_path):
-    """In a process of its own, as a user runs it: one sets how many devices there are."""
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem not in OWN_PROCESS], ids=lambda path: path.stem
+)
+def test_example_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"):
+        runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out.count("\n") > 3
+
+
+@pytest.mark.parametrize("name", OWN_PROCESS)
+def test_example_runs_in_a_process_of_its_own(name, tmp_path):
     settings = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     # The folder alone, not the shell's: the package has to be found without it.
     settings["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, str(path)]
+    command = [sys.executable, str(ROOT / "examples" / f"{name}.py")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=settings, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") > 3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_is_a_notebook(path):
+    """A title, and cells that begin with what they show."""
+    cells = path.read_text().split("\n# %%")
+    assert cells[0].startswith('"""') and len(cells) > 1
+    assert all(cell.startswith(" ") and cell[1].isupper() for cell in cells[1:])

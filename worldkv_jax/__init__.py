@@ -5,7 +5,13 @@
 command ``worldkv``. Each is imported when it is first used.
 """
 
+from typing import TYPE_CHECKING
+
 from worldkv_jax.lazy import lazy
+
+if TYPE_CHECKING:
+    from worldkv_jax import cameras, cli, evaluation, media, memory, rollout, sessions
+    from worldkv_jax.sessions import open_model
 
 __all__ = ["cameras", "cli", "evaluation", "media", "memory", "open_model", "rollout", "sessions"]
 

@@ -1,7 +1,7 @@
 """Where callers enter the anchor similarity."""
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from kernels_pallas import dispatch
 from kernels_pallas.anchor_similarity.reference import Partials
@@ -10,8 +10,8 @@ AVAILABLE = ("xla", "mosaic_gpu", "triton")
 
 
 def anchor_similarity(
-    keys: jax.Array,
-    anchor: jax.Array,
+    keys: Float[Array, "*B T N H"],
+    anchor: Float[Array, "*B N H"],
     *,
     implementation: dispatch.Implementation = None,
     interpret: bool = False,

@@ -1,14 +1,16 @@
 """Similarity of keys to the anchor frame as a Pallas kernel for Mosaic GPU (Hopper and newer)."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, Float
 
-from kernels_pallas.anchor_similarity.accumulate import accumulate
+from kernels_pallas.anchor_similarity.accumulate import Sums, accumulate
 from kernels_pallas.anchor_similarity.reference import Partials, squared_norm
 from kernels_pallas.blocks import block_start
 from kernels_pallas.mosaic import interpret_options
@@ -18,7 +20,9 @@ SWIZZLE = 128  # bytes of a row per step: the widest span that shared memory can
 STAGES = 6  # copies in flight; 8 KB each
 
 
-def anchor_similarity(keys: jax.Array, anchor: jax.Array, *, interpret: bool = False) -> Partials:
+def anchor_similarity(
+    keys: Float[Array, "*B T N H"], anchor: Float[Array, "*B N H"], *, interpret: bool = False
+) -> Partials:
     """Sum ``keys [..., T, N, H]`` against ``anchor [..., N, H]``; see the reference.
 
     Raises NotImplementedError below 64 tokens, or unless a token is a multiple of 128 bytes of bfloat16 or
@@ -38,12 +42,12 @@ def anchor_similarity(keys: jax.Array, anchor: jax.Array, *, interpret: bool = F
     # multiples of 8.
     transforms = (plgpu.TilingTransform((1, columns)), plgpu.SwizzleTransform(SWIZZLE))
 
-    def step(_, key_ref, anchor_ref, sums):
+    def step(_: Any, key_ref: Any, anchor_ref: Any, sums: Sums) -> Sums:
         block = plgpu.layout_cast(key_ref[...], layout)
         vector = plgpu.layout_cast(anchor_ref[...], layout.reduce(0))
         return accumulate(sums, block, lax.broadcast_in_dim(vector, (ROWS, columns), [1]))
 
-    def kernel(key_ref, anchor_ref, dot_ref, key_sq_ref):
+    def kernel(key_ref: Any, anchor_ref: Any, dot_ref: Any, key_sq_ref: Any) -> None:
         group = lax.axis_index("group")
         rows = pl.ds(block_start(lax.axis_index("block"), ROWS, tokens), ROWS)
         zeros = plgpu.layout_cast(jnp.zeros((ROWS,), jnp.float32), layout.reduce(1))

@@ -2,14 +2,16 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plt
+from jaxtyping import Array, Float
 
-from kernels_pallas.anchor_similarity.accumulate import accumulate
+from kernels_pallas.anchor_similarity.accumulate import Sums, accumulate
 from kernels_pallas.anchor_similarity.reference import Partials, squared_norm
 from kernels_pallas.blocks import block_start, check_offsets, power_of_two_divisor
 
@@ -17,12 +19,12 @@ ROWS = 16  # tokens a program handles; larger blocks make Triton's compile time 
 COLUMNS = 128  # at most, of the N * H numbers of a token, per step
 
 
-def kernel(key_ref, anchor_ref, dot_ref, key_sq_ref, *, columns: int):
+def kernel(key_ref: Any, anchor_ref: Any, dot_ref: Any, key_sq_ref: Any, *, columns: int) -> None:
     """Sum one block of rows of ``[T, N * H]`` keys, a few columns at a time."""
     tokens, width = key_ref.shape
     rows = pl.ds(block_start(pl.program_id(1), ROWS, tokens), ROWS)
 
-    def step(index, sums):
+    def step(index: jax.Array, sums: Sums) -> Sums:
         at = pl.ds(index * columns, columns)
         return accumulate(sums, key_ref[rows, at], anchor_ref[at][None, :])
 
@@ -30,7 +32,9 @@ def kernel(key_ref, anchor_ref, dot_ref, key_sq_ref, *, columns: int):
     dot_ref[rows], key_sq_ref[rows] = lax.fori_loop(0, width // columns, step, (zeros, zeros))
 
 
-def anchor_similarity(keys: jax.Array, anchor: jax.Array, *, interpret: bool = False) -> Partials:
+def anchor_similarity(
+    keys: Float[Array, "*B T N H"], anchor: Float[Array, "*B N H"], *, interpret: bool = False
+) -> Partials:
     """Sum ``keys [..., T, N, H]`` against ``anchor [..., N, H]``; see the reference.
 
     Raises NotImplementedError below 16 tokens, or unless 16 divides ``N * H``.

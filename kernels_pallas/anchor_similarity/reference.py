@@ -2,8 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
 
 Kind = Literal["centroid", "per_key"]
 
@@ -11,12 +11,12 @@ Kind = Literal["centroid", "per_key"]
 class Partials(NamedTuple):
     """Sums over the heads at hand, in float32; `lax.psum` them over devices that hold other heads."""
 
-    dot: jax.Array  # [..., T] key times anchor
-    key_sq: jax.Array  # [..., T] squared norm of the key
-    anchor_sq: jax.Array  # [...] squared norm of the anchor
+    dot: Float32[Array, "*B T"]  # key times anchor
+    key_sq: Float32[Array, "*B T"]  # squared norm of the key
+    anchor_sq: Float32[Array, "*B"]  # squared norm of the anchor
 
 
-def anchor_similarity(keys: jax.Array, anchor: jax.Array) -> Partials:
+def anchor_similarity(keys: Float[Array, "*B T N H"], anchor: Float[Array, "*B N H"]) -> Partials:
     """Sum ``keys * anchor`` and both squares over heads and head dim, in float32."""
     keys, anchor = keys.astype(jnp.float32), anchor.astype(jnp.float32)
     # Products and sums, not einsum: XLA then reads the keys once for both sums, and no matrix unit rounds to
@@ -28,14 +28,18 @@ def anchor_similarity(keys: jax.Array, anchor: jax.Array) -> Partials:
     )
 
 
-def squared_norm(keys: jax.Array) -> jax.Array:
+def squared_norm(keys: Float[Array, "*B N H"]) -> Float32[Array, "*B"]:
     """Sum the squares of ``[..., N, H]`` over heads and head dim together, in float32: ``[...]``."""
     return jnp.sum(jnp.square(keys.astype(jnp.float32)), axis=(-2, -1))
 
 
 def anchor_vector(
-    anchor_keys: jax.Array, kind: Kind = "centroid", *, key_norms: jax.Array | None = None, eps: float = 1e-8
-) -> jax.Array:
+    anchor_keys: Float[Array, "*B S N H"],
+    kind: Kind = "centroid",
+    *,
+    key_norms: Float[Array, "*B S"] | None = None,
+    eps: float = 1e-8,
+) -> Float32[Array, "*B N H"]:
     """Reduce the keys of the anchor frame ``[..., S, N, H]`` to one vector ``[..., N, H]``, float32.
 
     "centroid" is their mean (WorldKV released code). "per_key" is the mean of the keys divided by their
@@ -51,7 +55,7 @@ def anchor_vector(
     return jnp.mean(keys, axis=-3)
 
 
-def cosine(partials: Partials, *, kind: Kind = "centroid", eps: float = 1e-8) -> jax.Array:
+def cosine(partials: Partials, *, kind: Kind = "centroid", eps: float = 1e-8) -> Float32[Array, "*B T"]:
     """Finish summed `Partials` to the similarity ``[..., T]``, float32.
 
     "centroid" is ``dot / (|key| |anchor| + eps)`` (WorldKV released code). "per_key" is ``dot / (|key| +

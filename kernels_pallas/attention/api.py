@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from kernels_pallas.attention import blocked, reference, splash
 
@@ -15,13 +16,13 @@ FEW_LOGITS = 2**17
 
 
 def attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B W G H"],
+    value: Float[Array, "B W G H"],
     *,
-    length: jax.Array | None = None,
+    length: Int32[Array, "*B"] | None = None,
     implementation: Implementation | None = None,
-) -> jax.Array:
+) -> Float[Array, "B T N H"]:
     """Attend ``query [B, T, N, H]`` to the first ``length`` rows of ``key`` and ``value [B, W, G, H]``.
 
     Softmax does not care about the order of rows once RoPE is in the keys, so a memory context is packed as a prefix
@@ -29,7 +30,8 @@ def attention(
 
     Args:
         query: of ``N`` heads.
-        key, value: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        key: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        value: of as many.
         length: int32 scalar or ``[B]``, valid rows, at least 1; ``None`` for all.
         implementation: static. ``None`` is "cudnn" for half precision on a GPU, "blocked" on a CPU unless a world's
             logits are few or a mesh is set, because a loop over heads would gather those that are split; "splash" on a
@@ -55,8 +57,8 @@ def attention(
             # By the platform of the lowering: a CPU also compiles for a TPU that is not there.
             return jax.lax.platform_dependent(
                 *(query, key, value),
-                cpu=lambda *arrays: blocked.attention(*arrays, valid),
-                default=lambda *arrays: reference.attention(*arrays, length),
+                cpu=lambda q, k, v: blocked.attention(q, k, v, valid),
+                default=lambda q, k, v: reference.attention(q, k, v, length),
             )
         case "splash":
             valid = jnp.full(worlds, key.shape[1], jnp.int32) if length is None else length

@@ -5,8 +5,12 @@ block's logits stay in cache, its rows are read where they lie, and blocks past 
 a half of the time, a fiftieth of the memory. A product of one head and one block is large enough to keep all cores.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from kernels_pallas.attention import reference
 
@@ -14,9 +18,17 @@ BLOCK = 512
 """Rows of a block; 384 and 768 are as fast at the queries of Matrix-Game and LingBot-World, 2048 is slower."""
 MASKED = -1e30  # not infinite: the difference of two infinities is no number
 
+# The highest logit so far, the sum of weights, and the weighted sum of values, each of every query.
+Running = tuple[jax.Array, jax.Array, jax.Array]
+
 
 @jax.custom_jvp
-def attention(query: jax.Array, key: jax.Array, value: jax.Array, length: jax.Array) -> jax.Array:
+def attention(
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B W G H"],
+    value: Float[Array, "B W G H"],
+    length: Int32[Array, " B"],
+) -> Float[Array, "B T N H"]:
     """Attend ``query [B, T, N, H]`` to the first ``length [B]`` rows of ``key`` and ``value [B, W, G, H]``.
 
     Products, softmax and sums are float32 whatever the inputs are. No row at all gives zeros.
@@ -25,16 +37,16 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, length: jax.Ar
     rows, group = key.shape[1], heads // key.shape[2]
     block = min(BLOCK, rows)
 
-    def cut(array, world, start, count, head):
+    def cut(array: jax.Array, world: jax.Array, start: int | jax.Array, count: int, head: jax.Array) -> jax.Array:
         taken = jax.lax.dynamic_slice(array, (world, start, head, 0), (1, count, 1, width))
         return taken[0, :, 0].astype(jnp.float32)
 
-    def attend_head(index):
+    def attend_head(index: jax.Array) -> jax.Array:
         world, head = index // heads, index % heads
         q = cut(query, world, 0, tokens, head) * width**-0.5
         valid = length[world]
 
-        def add_block(number, carry):
+        def add_block(number: jax.Array, carry: Running) -> Running:
             highest, total, mixed = carry
             first = number * block
             start = jnp.minimum(first, rows - block)  # the last block begins earlier, and masks what it repeats
@@ -54,7 +66,11 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, length: jax.Ar
 
 
 @attention.defjvp
-def _differentiate(primals, tangents):
+def _differentiate(primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     """Differentiate the reference: a loop whose length is only known when it runs has no gradient."""
     *arrays, length = primals
-    return jax.jvp(lambda *arrays: reference.attention(*arrays, length), arrays, list(tangents[:3]))
+
+    def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        return reference.attention(query, key, value, length)
+
+    return jax.jvp(attend, arrays, list(tangents[:3]))

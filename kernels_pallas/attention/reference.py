@@ -3,16 +3,17 @@
 from typing import Literal
 
 import jax
+from jaxtyping import Array, Float, Int32
 
 
 def attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    length: jax.Array | None,
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B W G H"],
+    value: Float[Array, "B W G H"],
+    length: Int32[Array, " B"] | None,
     *,
     implementation: Literal["xla", "cudnn"] = "xla",
-) -> jax.Array:
+) -> Float[Array, "B T N H"]:
     """Attend ``query [B, T, N, H]`` to the first ``length [B]`` rows of ``key`` and ``value [B, W, G, H]``."""
     with jax.numpy_dtype_promotion("standard"):  # jax's own function mixes dtypes
         return jax.nn.dot_product_attention(

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int32
 
 from kernels_pallas import dispatch
 
@@ -13,7 +14,7 @@ Tree = TypeVar("Tree")
 
 
 def compact(
-    x: Tree, indices: jax.Array, *, implementation: dispatch.Implementation = None, interpret: bool = False
+    x: Tree, indices: Int32[Array, "*B P"], *, implementation: dispatch.Implementation = None, interpret: bool = False
 ) -> Tree:
     """Take the tokens at ``indices [..., P]`` from every array ``[..., T, N, H]`` of a pytree.
 

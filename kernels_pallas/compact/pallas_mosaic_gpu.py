@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, Int32, Shaped
 
 from kernels_pallas.blocks import block_start
 from kernels_pallas.mosaic import interpret_options
@@ -16,7 +18,9 @@ ROWS = 16  # tokens a program moves, at most
 COPY_EXTENT = 256  # the most a bulk copy takes along one dimension
 
 
-def compact(arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False) -> tuple[jax.Array, ...]:
+def compact(
+    arrays: Sequence[Shaped[Array, "*B T N H"]], indices: Int32[Array, "*B P"], *, interpret: bool = False
+) -> tuple[Shaped[Array, "*B P N H"], ...]:
     """Take the tokens at ``indices [..., P]`` from each ``[..., T, N, H]``; see the reference.
 
     Raises NotImplementedError unless ``N`` and ``H`` are at most 256, a head is a multiple of 16 bytes and a
@@ -34,7 +38,7 @@ def compact(arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool 
             )
     rows = max(1, min(ROWS, picks, SHARED_BYTES // sum(token_bytes)))
 
-    def kernel(index_ref, *refs):
+    def kernel(index_ref: Any, *refs: Any) -> None:
         sources, targets, buffers = refs[:count], refs[count : 2 * count], refs[2 * count : 3 * count]
         arrived = refs[-1]
         group = lax.axis_index("group")

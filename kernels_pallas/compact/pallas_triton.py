@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plt
+from jaxtyping import Array, Int32, Shaped
 
 from kernels_pallas.blocks import block_start, check_offsets, power_of_two_below, power_of_two_divisor
 
@@ -16,7 +18,7 @@ ROWS = 16  # tokens a program moves, at most
 COLUMNS = 128  # at most, of the N * H numbers of a token, per step
 
 
-def kernel(index_ref, *refs, rows: int):
+def kernel(index_ref: Any, *refs: Any, rows: int) -> None:
     """Move one block of tokens of every array, a few columns at a time."""
     start = block_start(pl.program_id(1), rows, index_ref.shape[0])
     out_rows = pl.ds(start, rows)
@@ -26,7 +28,7 @@ def kernel(index_ref, *refs, rows: int):
         width = source.shape[1]
         columns = power_of_two_divisor(width, COLUMNS)
 
-        def step(index, _, source=source, target=target, columns=columns):
+        def step(index: jax.Array, _: None, source: Any = source, target: Any = target, columns: int = columns) -> None:
             # Whole index grids, because an index may not mix arrays with slices.
             at_row = jnp.broadcast_to(tokens, (rows, columns))
             at_column = lax.broadcasted_iota(jnp.int32, (rows, columns), 1) + index * columns
@@ -35,14 +37,16 @@ def kernel(index_ref, *refs, rows: int):
         lax.fori_loop(0, width // columns, step, None)
 
 
-def compact(arrays: Sequence[jax.Array], indices: jax.Array, *, interpret: bool = False) -> tuple[jax.Array, ...]:
+def compact(
+    arrays: Sequence[Shaped[Array, "*B T N H"]], indices: Int32[Array, "*B P"], *, interpret: bool = False
+) -> tuple[Shaped[Array, "*B P N H"], ...]:
     """Take the tokens at ``indices [..., P]`` from each ``[..., T, N, H]``; see the reference."""
     *leading, picks = indices.shape
     groups = math.prod(leading)
     for x in arrays:
         check_offsets(x)
 
-    def whole(*shape):
+    def whole(*shape: int) -> pl.BlockSpec:
         return pl.BlockSpec((None, *shape), lambda group, block: (group, *[0] * len(shape)))
 
     widths = [math.prod(x.shape[-2:]) for x in arrays]

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int32, Shaped
 
 
-def compact(arrays: Sequence[jax.Array], indices: jax.Array) -> tuple[jax.Array, ...]:
+def compact(
+    arrays: Sequence[Shaped[Array, "*B T N H"]], indices: Int32[Array, "*B P"]
+) -> tuple[Shaped[Array, "*B P N H"], ...]:
     """Take the tokens at `indices` from each array.
 
     With the bounds promised there is no clamp and no fill, and XLA fuses the gather into the write that

@@ -1,7 +1,7 @@
 """Where callers enter the selection of the lowest scores."""
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from kernels_pallas import dispatch
 
@@ -9,8 +9,8 @@ AVAILABLE = ("xla", "triton")
 
 
 def select_lowest(
-    scores: jax.Array, k: int, *, implementation: dispatch.Implementation = None, interpret: bool = False
-) -> jax.Array:
+    scores: Float[Array, "*B T"], k: int, *, implementation: dispatch.Implementation = None, interpret: bool = False
+) -> Int32[Array, "*B k"]:
     """Return the positions ``[..., k]`` of the `k` lowest of ``scores [..., T]``: int32, ascending.
 
     Of equal scores the lowest position wins; -0.0 equals +0.0; NaN is higher than all numbers.

@@ -2,12 +2,14 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plt
+from jaxtyping import Array, Float, Int32
 
 
 def ordered_bits(scores: jax.Array) -> jax.Array:
@@ -19,11 +21,11 @@ def ordered_bits(scores: jax.Array) -> jax.Array:
     return jnp.where(scores != scores, jnp.uint32(0xFFFFFFFF), bits)
 
 
-def kernel(score_ref, out_ref, *, k: int):
+def kernel(score_ref: Any, out_ref: Any, *, k: int) -> None:
     """Write the positions of the `k` lowest scores, ascending, before those of all others."""
     bits = ordered_bits(score_ref[...])
 
-    def refine(step, threshold):
+    def refine(step: jax.Array, threshold: jax.Array) -> jax.Array:
         # Bit by bit from the top: the largest value with fewer than k scores below it is the k-th lowest
         # score.
         candidate = threshold | (jnp.uint32(1) << (31 - step).astype(jnp.uint32))
@@ -40,7 +42,7 @@ def kernel(score_ref, out_ref, *, k: int):
     plt.store(out_ref.at[place], lax.broadcasted_iota(jnp.int32, bits.shape, 0))
 
 
-def select_lowest(scores: jax.Array, k: int, *, interpret: bool = False) -> jax.Array:
+def select_lowest(scores: Float[Array, "*B T"], k: int, *, interpret: bool = False) -> Int32[Array, "*B k"]:
     """Select from ``scores [..., T]``; see the reference."""
     *leading, tokens = scores.shape
     groups, size = math.prod(leading), pl.next_power_of_2(tokens)

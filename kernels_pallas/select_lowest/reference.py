@@ -1,11 +1,11 @@
 """Selecting the lowest scores in jax.numpy: the specification, and the version XLA compiles."""
 
-import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float, Int32
 
 
-def select_lowest(scores: jax.Array, k: int) -> jax.Array:
+def select_lowest(scores: Float[Array, "*B T"], k: int) -> Int32[Array, "*B k"]:
     """Sort (score, index) pairs and return the first `k` indices, ascending.
 
     The index as second key makes the order total, so the choice is the same on every backend. The sort itself

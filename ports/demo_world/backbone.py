@@ -1,7 +1,6 @@
 """The demo world as a Backbone: what the memory and the rollout see of it."""
 
 import dataclasses
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +9,6 @@ import jax.numpy as jnp
 
 from ports.demo_world import codec
 from ports.demo_world.model import (
-    CELLS,
-    CHUNK_FRAMES,
     GRID,
     TOKENS,
     Camera,
@@ -19,7 +16,8 @@ from ports.demo_world.model import (
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.weights import load_weights, read_config
+from ports.demo_world.weights import load_weights, read_config, shipped_weights
+from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify, unpatchify
 from ports.wan.nn.stack import attention_queries, keys_and_values
@@ -54,13 +52,13 @@ class DemoWorld:
     @classmethod
     def load(cls, path: Path | str | None = None) -> tuple["DemoWorld", DemoParams]:
         """Load the shipped weights, or others that the trainer wrote."""
-        config, weights, model = load_weights(_weights_file(path))
+        config, weights, model = load_weights(shipped_weights() if path is None else Path(path))
         return cls(config), DemoParams(model, weights)
 
     @classmethod
     def sized(cls, path: Path | str | None = None) -> "DemoWorld":
         """Return the model of the shipped weights, or of others, without reading them."""
-        return cls(read_config(_weights_file(path)))
+        return cls(read_config(shipped_weights() if path is None else Path(path)))
 
     @property
     def spec(self) -> KVSpec:
@@ -77,7 +75,7 @@ class DemoWorld:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Latents of a chunk: frames, rows, columns, channels."""
-        return CHUNK_FRAMES, *CELLS, codec.CHANNELS
+        return CHUNK_FRAMES, *CELLS, self.config.family.channels
 
     def init_carry(self, params: DemoParams, worlds: int) -> jax.Array:
         """Return a placeholder for the first camera, ``[B, 4, 4]``."""
@@ -113,18 +111,14 @@ class DemoWorld:
         """Return nothing: the codec keeps no state."""
 
     def decode(self, params: DemoParams, latents, decoder) -> tuple[jax.Array, None]:
-        """Decode latents to frames ``[B, 3, 32, 48, 3]``."""
+        """Decode latents to frames ``[B, 3, H, W, 3]``."""
         return codec.decode(params.codec, latents), None
 
     def encode(self, params: DemoParams, frames: jax.Array) -> jax.Array:
-        """Encode frames ``[B, 3, 32, 48, 3]`` in [0, 1] to latents, to observe them."""
+        """Encode frames ``[B, 3, H, W, 3]`` in [0, 1] to latents, to observe them."""
         return codec.encode(params.codec, frames)
 
     def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         times = jnp.broadcast_to(t, (x.shape[0], 1))
         model = bind(DemoDiT, self.config, params.model)
         return model(patchify(x), times, prepared.camera, prepared.rope, context=context, collect=collect)
-
-
-def _weights_file(path: Path | str | None) -> Path:
-    return Path(str(files("checkpoints") / "demo_world.safetensors")) if path is None else Path(path)

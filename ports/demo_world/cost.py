@@ -1,9 +1,11 @@
 """What the demo world needs besides its memory."""
 
+import math
+
 import jax
 
-from ports.demo_world import codec
 from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoDiT
 from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.quantized import quantized_shapes
@@ -14,7 +16,8 @@ def demo_cost(backbone: DemoWorld, worlds: int, weights: str | None = None) -> C
     """Count bytes and arithmetic of the demo model for a batch of worlds."""
     config, tokens = backbone.config, worlds * backbone.spec.chunk_tokens
     leaves = jax.tree.leaves(quantized_shapes(abstract_params(DemoDiT, config), weights))
-    weights_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) + 4 * codec.PARAMETERS
+    codec = Codec.shapes(config.family.cell, config.family.channels)
+    weights_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) + 4 * sum(map(math.prod, codec))
     block = 2 * tokens * (4 * config.dim**2 + 2 * config.dim * config.ffn_dim)
     film = 2 * tokens * 4 * config.dim**2
     stream = 4 * tokens * config.dim  # bytes of one float32 activation

@@ -10,6 +10,8 @@ import numpy as np
 
 from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.cost import demo_cost
+from ports.demo_world.steering import DemoSteering
+from ports.demo_world.weights import shipped_weights
 from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.weights import transformer_sharding, whole_sharding
 from worldkv_jax.cameras import trajectory
@@ -22,7 +24,7 @@ if typing.TYPE_CHECKING:
 
 FPS = 12.0
 """Frames a second of the video."""
-PIXEL_SCALE = 8
+_SHOWN_CELL = 32  # pixels of a latent cell in the video
 
 
 def open_session(
@@ -31,7 +33,8 @@ def open_session(
     """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     if options.worlds < 1:
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
-    backbone = DemoWorld.sized(options.checkpoint)
+    checkpoint = options.checkpoint or str(shipped_weights(options.family, options.past))
+    backbone = DemoWorld.sized(checkpoint)
     schedule = backbone.schedule.fewer_passes(options.steps, options.commit)
     backbone = dataclasses.replace(backbone, schedule=schedule)
     poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
@@ -44,20 +47,20 @@ def open_session(
         chunks=len(poses) // size,
         fps=FPS,
         cost=demo_cost(backbone, options.worlds, options.weights),
-        loader=functools.partial(_load, backbone, options, poses),
+        loader=functools.partial(_load, backbone, checkpoint, options.weights, poses),
         worlds=options.worlds,
-        pixel_scale=PIXEL_SCALE,
+        pixel_scale=_SHOWN_CELL // backbone.config.family.cell,
         decode=decode,
         summary={"trajectory": options.trajectory, "degrees_per_frame": options.degrees_per_frame},
     )
 
 
-def _load(backbone: DemoWorld, options: "DemoOptions", poses: np.ndarray, where: Placement) -> Loaded:
-    _, params = DemoWorld.load(options.checkpoint)
+def _load(backbone: DemoWorld, checkpoint: str, weights: str | None, poses: np.ndarray, where: Placement) -> Loaded:
+    _, params = DemoWorld.load(checkpoint)
     split, whole = transformer_sharding(where), whole_sharding(where)
     model = jax.device_put(params.model, split(params.model) if callable(split) else split)
     params = params._replace(
-        model=quantize_blocks(model, options.weights),
+        model=quantize_blocks(model, weights),
         codec=jax.device_put(params.codec, whole),
     )
 
@@ -66,4 +69,4 @@ def _load(backbone: DemoWorld, options: "DemoOptions", poses: np.ndarray, where:
             return live_chunks(path, backbone.spec, worlds=worlds)
         return chunk_inputs(np.broadcast_to(path, (worlds, *np.shape(path)[-3:])), backbone.spec)
 
-    return Loaded(params=params, inputs=inputs)
+    return Loaded(params=params, inputs=inputs, steering=DemoSteering(backbone, params))

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ports.demo_world import codec, renderer
+from ports.demo_world.worlds.families import Family, family
+from ports.demo_world.worlds.pinhole import pixel_rays
+from ports.demo_world.worlds.sizes import CELLS
 from ports.wan.nn.block import MLP, Conditions, DiTBlock, Head, TimeEmbedding
 from ports.wan.nn.layers import Linear
 from ports.wan.nn.parameters import stack_layers
@@ -16,21 +18,33 @@ from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.cameras import relative
 from worldkv_jax.rope import Rope
 
-CELLS = (renderer.HEIGHT // codec.PATCH, renderer.WIDTH // codec.PATCH)  # latent cells of a frame
 GRID = (CELLS[0] // PATCH, CELLS[1] // PATCH)  # tokens of a frame
-CHUNK_FRAMES = 3
 TOKENS = GRID[0] * GRID[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Size of the demo model."""
+    """Size of the demo model, and the worlds it is of."""
 
+    world: str = "rooms"
     dim: int = 160
     heads: int = 4
     layers: int = 5
     ffn_dim: int = 480
     frequency_dim: int = 64
+
+    def __post_init__(self):
+        family(self.world)  # raises for one that is not known
+
+    @property
+    def family(self) -> Family:
+        """The worlds it is of."""
+        return family(self.world)
+
+    @property
+    def token_channels(self) -> int:
+        """Numbers of a token, ``c``."""
+        return PATCH**2 * self.family.channels
 
     @property
     def rope(self) -> Rope:
@@ -50,7 +64,7 @@ class DemoDiT(nnx.Module):
 
     def __init__(self, config: DemoConfig, *, rngs: nnx.Rngs):
         dim = config.dim
-        self.patch_embedding = Linear(PATCH**2 * codec.CHANNELS, dim, rngs=rngs)
+        self.patch_embedding = Linear(config.token_channels, dim, rngs=rngs)
         self.ray_embedding = Linear(PATCH**2 * 6, dim, rngs=rngs)
         self.ray_mlp = MLP(dim, dim, dim, rngs=rngs)
         self.time_embedding = TimeEmbedding(dim, config.frequency_dim, rngs=rngs)
@@ -58,7 +72,7 @@ class DemoDiT(nnx.Module):
         self.blocks = stack_layers(
             lambda rngs: DiTBlock(dim, config.heads, config.ffn_dim, camera=True, rngs=rngs), config.layers, rngs
         )
-        self.head = Head(dim, PATCH**2 * codec.CHANNELS, rngs=rngs)
+        self.head = Head(dim, config.token_channels, rngs=rngs)
 
     def prepare_camera(self, rays: jax.Array) -> Camera:
         """Embed ray features ``[B, T, 24]`` and compute every block's camera scale and shift."""
@@ -70,7 +84,7 @@ class DemoDiT(nnx.Module):
         """Predict the flow (noise minus clean) of every token.
 
         Args:
-            tokens: ``[B, T, 80]`` noisy latent tokens.
+            tokens: ``[B, T, c]`` noisy latent tokens.
             t: ``[B, G]`` diffusion time of each of ``G`` equal groups of tokens, in [0, 1].
             camera: of `prepare_camera`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
@@ -79,7 +93,7 @@ class DemoDiT(nnx.Module):
             collect: what to gather of every layer's `QKV`, stacked over layers; a denoising pass gathers nothing.
 
         Returns:
-            Flow float32 ``[B, T, 80]``, and what was collected.
+            Flow float32 ``[B, T, c]``, and what was collected.
         """
         embedding, time_rows = self.time_embedding(1000.0 * t)
         x = (self.patch_embedding(tokens) + camera.embedding).astype(jnp.float32)
@@ -104,7 +118,7 @@ def ray_features(origin: jax.Array, poses: jax.Array) -> jax.Array:
         poses: ``[F, 4, 4]`` camera-to-world.
     """
     poses = relative(origin, poses)
-    rays = renderer.pixel_rays(*CELLS)
+    rays = pixel_rays(*CELLS)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
     direction = jnp.einsum("fij,hwj->fhwi", poses[:, :3, :3], rays)
     origin = jnp.broadcast_to(poses[:, None, None, :3, 3], direction.shape)

@@ -4,21 +4,48 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from ports.demo_world.codec import CHANNELS, PATCH, Codec
+from worldkv_jax.entry_points import hidden_by
+from worldkv_jax.extras import told
+
+with told():
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import save
+
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.wan.nn.parameters import abstract_params
 from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
+_SHIPPED = {("rooms", "gaps"): "demo_world.safetensors"}
+"""Released weights by family of worlds and by what the model saw of the past while it was trained."""
+
+
+def shipped_weights(world: str = "rooms", past: str = "gaps") -> Path:
+    """Return the file of the weights that are released with the package.
+
+    Raises:
+        ValueError: there are none of this kind.
+        FileNotFoundError: another package of the same name hides the one with the file.
+    """
+    if (world, past) not in _SHIPPED:
+        have = "; ".join(f"world {w}, past {p}" for w, p in _SHIPPED)
+        raise ValueError(
+            f"no weights of world {world}, past {past} are released (there are: {have}); train them with "
+            f"`worldkv train --world {world} --past {past}` and give the file as `checkpoint`"
+        )
+    path = Path(str(files("checkpoints") / _SHIPPED[world, past]))
+    if not path.is_file() and (hidden := hidden_by("checkpoints")):
+        raise FileNotFoundError(f"{path} is not there: {hidden}; start elsewhere, or rename it")
+    return path
 
 
 def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> None:
@@ -97,7 +124,6 @@ def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
     """Names and shapes of all tensors, and the abstract parameters, without allocating any."""
     abstract = abstract_params(DemoDiT, config)
     shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
-    pixels = 3 * PATCH**2
-    for name, shape in {"mean": (pixels,), "basis": (pixels, CHANNELS), "scale": (CHANNELS,)}.items():
-        shapes[_CODEC + name] = shape
+    codec = Codec.shapes(config.family.cell, config.family.channels)
+    shapes |= {_CODEC + name: shape for name, shape in codec._asdict().items()}
     return shapes, abstract

@@ -11,9 +11,10 @@ from ports.inspatio_world.backbone import InSpatioWorld
 from ports.inspatio_world.checkpoint import DIT, TAEHV, VAE
 from ports.inspatio_world.source.encode import encode_footage
 from ports.inspatio_world.source.footage import film
-from ports.inspatio_world.source.live import film_live
+from ports.inspatio_world.source.live import Camera, film_live
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.shot import Shot
+from ports.inspatio_world.steering import InSpatioSteering
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
@@ -35,6 +36,8 @@ class Program:
     """The VAE that encodes source and render."""
     scene: Scene
     shot: Shot
+    fps: float
+    """Frames a second of the result."""
     released: bool
     """See `film`."""
     live: bool
@@ -57,8 +60,13 @@ class Program:
             coder = jax.device_put(coder, whole_sharding(where))
         else:
             _, coder = load_whole(self.ckpt, VAE, precise, where)
+        steering = None
         if footage is None:
-            inputs = functools.partial(self._live, coder, text)
+            camera = Camera(vae=self.coder, coder=coder, scene=self.scene, text=text)
+            inputs = functools.partial(self._live, camera)
+            steering = InSpatioSteering(
+                camera=camera, most_chunks=self.shot.latents // backbone.spec.chunk_frames, fps=self.fps
+            )
         else:
             made = encode_footage(backbone, self.coder, coder, self.scene, self.shot, footage, text)
             inputs = functools.partial(_of_worlds, jax.block_until_ready(made))  # only then may the encoder go
@@ -70,14 +78,13 @@ class Program:
         if self.decodes:
             decoder = decoder_params(backbone.vae, where, ckpt=self.ckpt, coder=coder, component=TAEHV)
         params = WanParams(quantize_blocks(dit, config.weights), decoder)
-        return Loaded(params=params, inputs=inputs, notes=() if footage is None else footage.notes)
+        notes = () if footage is None else footage.notes
+        return Loaded(params=params, inputs=inputs, notes=notes, steering=steering)
 
-    def _live(
-        self, coder: dict, text: jax.Array, cameras: CameraSource | None = None, *, worlds: int
-    ) -> Iterable[ChunkInput]:
+    def _live(self, camera: Camera, cameras: CameraSource | None = None, *, worlds: int) -> Iterable[ChunkInput]:
         if cameras is None:
             raise ValueError("cameras come live: give who is asked for them, chunk by chunk")
-        return film_live(self.backbone, self.coder, coder, self.scene, text, cameras, worlds=worlds)
+        return film_live(self.backbone, camera, cameras, worlds=worlds)
 
 
 def _of_worlds(inputs: list[ChunkInput], *, worlds: int) -> list[ChunkInput]:

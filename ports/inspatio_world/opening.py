@@ -70,11 +70,13 @@ def open_session(
         chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
     schedule = backbone.schedule.fewer_passes(options.steps)
     backbone = dataclasses.replace(backbone, remembered_position=position, schedule=schedule)
+    fps = options.fps or scene.fps or FPS
     program = Program(
         backbone=backbone,
         coder=coder,
         scene=scene,
         shot=shot,
+        fps=fps,
         released=options.as_released,
         live=options.trajectory == LIVE,
         prompt=prompt,
@@ -87,7 +89,7 @@ def open_session(
         backbone=backbone,
         memory=chosen,
         chunks=chunks,
-        fps=options.fps or scene.fps or FPS,
+        fps=fps,
         cost=inspatio_cost(backbone, coder, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
         loader=program.load,
         pixel_frames=shot.frames,

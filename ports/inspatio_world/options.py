@@ -1,7 +1,9 @@
 """What InSpatio-World is asked for."""
 
+import dataclasses
 from typing import ClassVar
 
+from ports.wan.latents import CHUNK_FRAMES, frames_of
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
 from worldkv_jax.sessions.speed_options import steps_option, weights_option
@@ -57,3 +59,10 @@ class InSpatioOptions(ModelOptions):
     weights: str | None = weights_option()
     random_weights: bool = option(False, "draw the weights; no checkpoint is needed", group=_UNTRAINED)
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
+
+    def played(self, chunks: int) -> "InSpatioOptions":
+        """Let cameras come live, for so many chunks; a tiny model films the scene that is built in."""
+        scene = "builtin" if self.scene is None and self.tiny else self.scene
+        return dataclasses.replace(
+            self, trajectory="-", scene=scene, frames=self.frames or frames_of(CHUNK_FRAMES * chunks)
+        )

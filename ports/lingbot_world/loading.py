@@ -14,6 +14,7 @@ from ports.lingbot_world.camera_folder import CameraPath, latent_actions
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.model import LingBotDiT
 from ports.lingbot_world.size import Length, rollout_length
+from ports.lingbot_world.steering import LingBotSteering
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
@@ -68,8 +69,34 @@ class Program:
             dtype = jnp.dtype(config.dtype)
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
-        params = WanParams(quantize_blocks(dit, config.weights), decoder)
-        return Loaded(params=params, inputs=functools.partial(self.inputs, cells, prompt))
+        return Loaded(
+            params=WanParams(quantize_blocks(dit, config.weights), decoder),
+            inputs=functools.partial(self.inputs, cells, prompt),
+            steering=self._steering(cells, prompt, where),
+        )
+
+    def _steering(self, cells: jax.Array, prompt: jax.Array, where: Placement) -> LingBotSteering | None:
+        if self.scale is None:
+            return None
+        lens = self._lens(self.scale, DEFAULT_INTRINSICS)
+
+        def given(cells: jax.Array, chunk: int, keys: np.ndarray | None) -> Given:
+            return self._given(cells, prompt, lens, chunk, keys, 1)
+
+        def encode(picture: np.ndarray) -> jax.Array:
+            if self.ckpt is None:
+                coder = jax.device_put(wan_vae.init_params(self.coder, 0), whole_sharding(where))
+            else:
+                _, coder = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
+            return self._encoded(picture, coder)
+
+        return LingBotSteering(
+            given=given,
+            cells=cells,
+            encode=encode,
+            by_keys=self.backbone.config.control == "act",
+            most_chunks=self.length.chunks,
+        )
 
     def inputs(
         self,
@@ -138,8 +165,12 @@ class Program:
         backbone, latents = self.backbone, self.length.latents
         if self.image is None:
             return draw_first_frame(self.coder, jax.random.key(0), (backbone.rows, backbone.columns), latents=latents)
-        frame = _stretch(self.image, backbone.rows * CELL, backbone.columns * CELL)
-        return jax.block_until_ready(encode_first_frame(self.coder, coder, frame[None], latents=latents))
+        return self._encoded(self.image, coder)
+
+    def _encoded(self, image: np.ndarray, coder: dict) -> jax.Array:
+        frame = _stretch(image, self.backbone.rows * CELL, self.backbone.columns * CELL)
+        made = encode_first_frame(self.coder, coder, frame[None], latents=self.length.latents)
+        return jax.block_until_ready(made)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

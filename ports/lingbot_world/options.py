@@ -1,14 +1,18 @@
 """What LingBot-World-Fast is asked for."""
 
+import dataclasses
 from typing import ClassVar
 
 from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
+from ports.wan.latents import CHUNK_FRAMES, frames_of
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
 from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
 
 _DTYPES = ("bfloat16", "float32")
 _UNTRAINED = "without a checkpoint"
+_LATENT_STEP = 0.2
+"""Scene units that somebody walks between latent frames: 0.05 a video frame."""
 
 
 @options_class
@@ -69,3 +73,12 @@ class LingBotOptions(ModelOptions):
     released: ReleasedMemory | None = option(
         None, "the memory that the released program's flags describe", group=RELEASED.heading
     )
+
+    def played(self, chunks: int) -> "LingBotOptions":
+        """Let cameras come live, for so many chunks; the scale of motion is that of a walk unless it is given."""
+        return dataclasses.replace(
+            self,
+            trajectory="-",
+            frames=self.frames or frames_of(CHUNK_FRAMES * chunks),
+            translation_scale=self.translation_scale or _LATENT_STEP,
+        )

@@ -5,7 +5,7 @@ import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -70,9 +70,15 @@ def read_actions(
     return rows if chunks is None else _fit(variant, rows, chunks, tell)
 
 
-def typed(variant: Variant, chunks: int) -> Callable[[int], str | None]:
-    """Return a source of actions that asks whoever sits at the keyboard; an empty line repeats, its end ends."""
-    held = variant.rest
+def typed(variant: Variant, chunks: int, before: Sequence[str] = ()) -> Callable[[int], str | None]:
+    """Return a source of actions that asks whoever sits at the keyboard; an empty line repeats, its end ends.
+
+    Args:
+        variant: whose actions they are.
+        chunks: how many there may be.
+        before: what was typed for the chunks before.
+    """
+    held = before[-1] if before else variant.rest
 
     def source(chunk: int) -> str | None:
         nonlocal held

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,13 @@ from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.play import Source, cut_rows, follow, play
-from ports.matrix_game2.scene import Scene, SceneEncoder
+from ports.matrix_game2.scene import Scene, SceneEncoder, fit_picture
+from ports.matrix_game2.steering import MatrixGameSteering
 from ports.matrix_game2.variants import Variant
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
-from ports.wan.latents import CHUNK_FRAMES
+from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
 from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
@@ -29,7 +30,7 @@ from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
 
-Actions = Sequence[Rows] | Source
+Actions = Sequence[Rows] | Callable[..., Source]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,11 @@ class Program:
     pictures: np.ndarray | None
     """``[n, height, width, 3]`` of one or all worlds; ``None`` for noise in their place, with random weights."""
     actions: Actions
-    """Of one or all worlds; or who is asked for them."""
+    """Of one or all worlds; or what makes a source of them, given what it answered before."""
     worlds: int
     chunks: int
     units: MotionUnits
+    fps: float
     ckpt: str | None
     """``None`` for random weights."""
     decodes: bool
@@ -61,8 +63,19 @@ class Program:
         else:
             scene, decoder = self._load_scene(where)
             dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
-        params = WanParams(quantize_blocks(dit, config.weights), decoder)
-        return Loaded(params=params, inputs=functools.partial(self.inputs, scene))
+        return Loaded(
+            params=WanParams(quantize_blocks(dit, config.weights), decoder),
+            inputs=functools.partial(self.inputs, scene),
+            live=self.actions if callable(self.actions) else None,
+            steering=MatrixGameSteering(
+                variant=self.variant,
+                scene=jax.tree.map(lambda part: part[:1], scene),
+                encode=functools.partial(self._encode_picture, where),
+                units=self.units,
+                most_chunks=self.chunks,
+                fps=self.fps,
+            ),
+        )
 
     def inputs(
         self, scene: Scene, actions: Source | Rows | str | Sequence[Rows | str] | None = None, *, worlds: int
@@ -74,7 +87,9 @@ class Program:
             actions: of all worlds, or of each; or who is asked for them. Those of the options by default.
             worlds: worlds in the batch.
         """
-        given = self.actions if actions is None else actions
+        given = actions
+        if given is None:
+            given = self.actions() if callable(self.actions) else self.actions
         scene = scene.of_worlds(worlds)
         if callable(given):
             return play(scene, self.variant, given, units=self.units)
@@ -83,6 +98,19 @@ class Program:
         if worlds % len(rows):
             raise ValueError(f"got {len(rows)} actions for {worlds} worlds; give as many, or one for all")
         return list(follow(scene, self.variant, cut_rows(rows * (worlds // len(rows))), units=self.units))
+
+    def _encode_picture(self, where: Placement, picture: np.ndarray) -> Scene:
+        """Encode another first image; with random weights by networks that are drawn anew."""
+        backbone = self.backbone
+        fitted = fit_picture(picture, backbone.rows * CELL, backbone.columns * CELL)[None]
+        if self.ckpt is None:
+            coder, coder_params = self.coder, wan_vae.init_params(self.coder, 0)
+            tower, tower_params = self.tower, init_params(clip.VisionTower, self.tower, 0)
+        else:
+            tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, backbone.config.dtype, where)
+            coder, coder_params = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
+        encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
+        return jax.block_until_ready(encoder(jnp.asarray(fitted), chunks=self.chunks))
 
     def _load_scene(self, where: Placement) -> tuple[Scene, dict | None]:
         """Encode the first images; the decoder stays, everything else goes."""

@@ -1,6 +1,7 @@
 """From options to a session of Matrix-Game 2.0: every input checked, no weight read."""
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable, Sequence
 
@@ -76,6 +77,7 @@ def open_session(
         worlds=worlds,
         chunks=chunks,
         units=units,
+        fps=options.fps,
         ckpt=options.ckpt,
         decodes=decode,
     )
@@ -124,7 +126,7 @@ def _actions(options: "MatrixGameOptions", variant: Variant, tell: Callable[[str
             raise ValueError(f"`actions` {LIVE} types the actions of all worlds; leave the other `actions` out")
         if options.chunks is None:
             raise ValueError(f"`actions` {LIVE} needs `chunks`: how many there may be, for which there is room")
-        return typed(variant, options.chunks), options.chunks
+        return functools.partial(typed, variant, options.chunks), options.chunks
     worlds = [read_actions(variant, text, chunks=options.chunks, tell=tell) for text in given]
     lengths = sorted({chunks_of_rows(len(rows.keyboard)) for rows in worlds})
     if len(lengths) > 1:

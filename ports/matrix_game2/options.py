@@ -1,5 +1,6 @@
 """What Matrix-Game 2.0 is asked for."""
 
+import dataclasses
 from typing import ClassVar
 
 from worldkv_jax.sessions.model_options import ModelOptions
@@ -62,3 +63,7 @@ class MatrixGameOptions(ModelOptions):
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
     )
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
+
+    def played(self, chunks: int) -> "MatrixGameOptions":
+        """Let actions come live, for so many chunks."""
+        return dataclasses.replace(self, actions="-", chunks=self.chunks or chunks)

@@ -101,9 +101,13 @@ def follow(
     for worlds in actions:
         chunk = tracks[0].chunk
         tracks, seen = zip(*(advance(track, rows, variant, units) for track, rows in zip(tracks, worlds, strict=True)))
-        poses, keyboard, mouse = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts), jnp.float32), *seen)
-        yield ChunkInput(poses, Given(keyboard, mouse, scene.chunk_cells(chunk), scene.tokens))
+        yield given(scene, chunk, jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts), jnp.float32), *seen))
     return list(tracks)
+
+
+def given(scene: Scene, chunk: int, seen: Seen) -> ChunkInput:
+    """Put together what a chunk is given, of all worlds together."""
+    return ChunkInput(seen.poses, Given(seen.keyboard, seen.mouse, scene.chunk_cells(chunk), scene.tokens))
 
 
 def cut_rows(worlds: Sequence[Rows]) -> list[list[Rows]]:

@@ -33,7 +33,9 @@ def evaluate(tmp_path, *arguments):
 
 def test_two_worlds_with_truth(files, tmp_path, capsys):
     report = tmp_path / "report.json"
-    chunks = [{"frames": 12, "kv_bytes": {"device": 1000, "host": 500 * i}} for i in range(6)]
+    chunks = [
+        {"frames": 12, "kv_bytes": {"device": 1000, "host": 500 * i}, "attended_tokens": 100 * i} for i in range(6)
+    ]
     report.write_text(json.dumps({"chunks": chunks}))
     worlds = [files[name] for name in ("video0", "poses0", "video1", "poses1")]
     code, data = evaluate(
@@ -44,6 +46,7 @@ def test_two_worlds_with_truth(files, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "2 worlds, 95 % intervals" in out and "psnr (dB)" in out and "truth: late revisits" in out
     assert "the memory grows by 500 B in a second of video" in out
+    assert "a frame of the last chunk attends to 500 stored tokens" in out and "memory ratio" in out
     assert "lpips is left out: no weights were given" in out
     scores = data["over_worlds"]["psnr"]
     assert scores["first"]["count"] == 2 and scores["first"]["low"] < scores["first"]["mean"]
@@ -51,6 +54,25 @@ def test_two_worlds_with_truth(files, tmp_path, capsys):
     assert len(data["worlds"]) == 2 and data["worlds"][0]["revisits"]["visits"]
     assert (tmp_path / "mind/worldkv/1st_data/mem_test/world-2/video.mp4").exists()
     assert (tmp_path / "mind/MIND-Data/1st_data/test/mem_test/world-1/action.json").exists()
+
+
+def test_tasks_of_memory_tax(files, tmp_path, capsys):
+    code, data = evaluate(tmp_path, files["video0"], files["poses0"], "--task", "A")
+    last = len(np.load(files["poses0"])) - 1
+    assert code == 0 and data["worlds"][0]["revisits"] == {"frames": [last], "earlier": [0], "visits": [1]}
+    worlds = [files[name] for name in ("video0", "poses0", "video1", "poses1")]
+    code, data = evaluate(tmp_path / "replay", *worlds, "--task", "D", "--truth", files["truth0"], files["truth1"])
+    assert code == 0 and "all frames" in capsys.readouterr().out
+    psnr = [world["psnr"] for world in data["worlds"]]
+    assert data["over_worlds"]["psnr"]["mean"] == pytest.approx(np.mean(psnr)) and 15 < psnr[0] < 35
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [(["--task", "D"], "give --truth"), (["--task", "A", "--pairs", "0:9"], "leave --pairs out")]
+)
+def test_tasks_that_cannot_be_scored(words, message, files, tmp_path, capsys):
+    assert evaluate(tmp_path, files["video0"], files["poses0"], *words)[0] == 2
+    assert message in capsys.readouterr().err
 
 
 def test_one_world_has_no_intervals(files, tmp_path, capsys):

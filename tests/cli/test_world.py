@@ -1,5 +1,6 @@
 """`worldkv rollout --world` and `worldkv world`: worlds that last, with the shipped demo world."""
 
+import io
 import json
 import os
 import subprocess
@@ -35,6 +36,7 @@ def latents(folder):
     return np.load(folder / "latents.npy")
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_and_the_videos_join(made, tmp_path):
     whole = latents(made / "whole")
     np.testing.assert_array_equal(latents(made / "first"), whole[:, :9])
@@ -120,3 +122,32 @@ def test_a_disk_that_is_full_stops_the_saving_alone(made, tmp_path, capsys, monk
     assert rollout(tmp_path / "out", "--world", tmp_path / "world", "--save-every", 1, "--seed", 2) == 0
     assert capsys.readouterr().err.count("the rollout goes on, but the world in") == 1
     np.testing.assert_array_equal(latents(tmp_path / "out"), latents(made / "whole"))
+
+
+LIVE = ["matrix-game-2", "--tiny", "--size", "32x48", "--actions", "-", "--chunks", "5", "--no-decode", "--latents"]
+TYPED = ("W", "WL", "D", "", "J")
+
+
+def play(monkeypatch, out, typed, *flags) -> int:
+    """Roll out, with somebody at the keyboard."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(line + "\n" for line in typed)))
+    return main(["rollout", *LIVE, "--out", str(out), *map(str, flags)])
+
+
+def test_what_is_typed_live_goes_on_and_is_replayed(tmp_path, monkeypatch, capsys):
+    session = tmp_path / "session.json"
+    assert play(monkeypatch, tmp_path / "whole", TYPED, "--session", session) == 0
+    whole = np.load(tmp_path / "whole/random_weights_latents.npy")
+    world = tmp_path / "world"
+    assert play(monkeypatch, tmp_path / "a", TYPED[:3], "--world", world, "--until", 3) == 0
+    assert play(monkeypatch, tmp_path / "b", TYPED[3:], "--from-world", world, "--world", world) == 0
+    parts = [np.load(tmp_path / name / "random_weights_latents.npy") for name in "ab"]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+    assert [answer["given"] for answer in WorldFolder(world).manifest.answers] == ["w", "wl", "d", "d", "j"]
+    assert main(["replay", str(session), "--no-decode", "--out", str(tmp_path / "again")]) == 0
+    assert "5 chunks: the same world, bit for bit" in capsys.readouterr().out
+    script = LIVE.index("-")
+    other = ["rollout", *LIVE[:script], "W WL D J J", *LIVE[script + 1 :], "--world", str(tmp_path / "other")]
+    assert main([*other, "--until", "2", "--out", str(tmp_path / "c")]) == 0
+    assert play(monkeypatch, tmp_path / "d", TYPED, "--from-world", tmp_path / "other") == 2
+    assert "says what was answered up to chunk 0, and not up to 2" in capsys.readouterr().err

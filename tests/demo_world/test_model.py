@@ -1,23 +1,26 @@
 """The demo model generates with a memory exactly as it was trained without one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import codec, renderer
+from ports.demo_world import codec
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.model import (
-    CELLS,
-    CHUNK_FRAMES,
-    GRID,
     TOKENS,
     DemoConfig,
     DemoDiT,
     ray_features,
 )
-from ports.demo_world.training.training_data import level_poses, sample_batch
-from ports.wan.nn.parameters import bind, init_params
+from ports.demo_world.training.objective import predict_flow
+from ports.demo_world.training.training_data import sample_batch, side_by_side
+from ports.demo_world.worlds.families import FAMILIES, ROOMS
+from ports.demo_world.worlds.pinhole import level_poses
+from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
+from ports.wan.nn.parameters import init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
@@ -27,8 +30,9 @@ CONFIG = DemoConfig(dim=32, heads=2, layers=2, ffn_dim=48, frequency_dim=16)
 
 @pytest.fixture(scope="module")
 def world():
-    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(3, 2))
-    weights = codec.fit_codec(np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32))
+    rooms = jax.tree.map(jnp.asarray, ROOMS.make(3, 2))
+    noise = np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32)
+    weights = codec.fit_codec(noise, cell=4, channels=20)
     weights = jax.tree.map(jnp.asarray, weights)
     params = init_params(DemoDiT, CONFIG, 0)
     return DemoWorld(CONFIG), DemoParams(params, weights), rooms
@@ -45,7 +49,7 @@ def test_patchify_is_undone():
 def test_codec_keeps_what_it_keeps(world):
     _, params, _ = world
     basis = params.codec.basis
-    np.testing.assert_allclose(basis.T @ basis, np.eye(codec.CHANNELS), atol=1e-5)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(ROOMS.channels), atol=1e-5)
     latents = jax.random.normal(jax.random.key(1), (1, 8, 12, 20)) * 0.05
     pixels = codec.decode(params.codec, latents)
     assert pixels.shape == (1, 32, 48, 3)
@@ -54,37 +58,46 @@ def test_codec_keeps_what_it_keeps(world):
     np.testing.assert_allclose(codec.encode(params.codec, pixels), latents, atol=2e-3)
 
 
-def test_memory_gives_what_masked_training_gives(world):
+@pytest.mark.parametrize("past", ["gaps", "clips"])
+def test_memory_gives_what_masked_training_gives(world, past):
     """A noisy chunk sees the same flow from cached clean chunks as in one masked forward over all chunks."""
     backbone, params, rooms = world
-    chunks = 4
-    batch = sample_batch(jax.random.key(4), rooms, params.codec, size=2, chunks=chunks)
-    order = jnp.arange(chunks)
-    clean = order < chunks - 1
-    tokens = chunks * CHUNK_FRAMES * TOKENS
-    t = jnp.broadcast_to(jnp.where(clean, 0.0, 0.7), (2, chunks))
-    visible = (order[None] < order[:, None]) & clean[None] | (order[None] == order[:, None])
-    own = CHUNK_FRAMES * TOKENS
-    mask = jnp.broadcast_to(jnp.repeat(jnp.repeat(visible, own, 0), own, 1), (2, tokens, tokens))
+    chunks, own = 4, CHUNK_FRAMES * TOKENS
+    key = jax.random.key(4)
+    drawn = sample_batch(key, rooms, params.codec, family=ROOMS, size=2, chunks=chunks)
     poses = _poses(chunks)
-    model = bind(DemoDiT, CONFIG, params.model)
-    rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, tokens, 24))
-    frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (2, chunks * CHUNK_FRAMES))
-    rope = CONFIG.rope.grid(frames, *GRID)
-    want, _ = model(batch.latents, t, model.prepare_camera(rays), rope, mask=mask)
+    rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, chunks * own, 24))
+    batch = side_by_side(key, drawn.latents, rays, chunks)
+    if past == "gaps":  # the last chunk alone is noisy, and nothing before it happens to be hidden
+        order = jnp.arange(chunks)
+        visible = jnp.broadcast_to(order[None] <= order[:, None], (2, chunks, chunks))
+        batch = drawn._replace(rays=rays, frames=batch.frames[:, -chunks * CHUNK_FRAMES :], visible=visible)
+    noisy = batch.t.shape[1] - chunks + jnp.arange(chunks) if past == "clips" else jnp.array([chunks - 1])
+    t = jnp.zeros_like(batch.t).at[:, noisy].set(0.7)
+    want = predict_flow(CONFIG, params.model, batch._replace(t=t), batch.latents).reshape(2, t.shape[1], own, 80)
 
-    latents = unpatchify(batch.latents, *CELLS)
-    world_state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
+    latents = unpatchify(drawn.latents, *CELLS)
+    state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
     for i in range(chunks):
         cut = slice(i * CHUNK_FRAMES, (i + 1) * CHUNK_FRAMES)
         cameras = jnp.broadcast_to(poses[cut], (2, CHUNK_FRAMES, 4, 4))
-        if i < chunks - 1:
-            world_state = observe_chunk(backbone, params, world_state, ChunkInput(cameras), latents[:, cut])
-            continue
-        context, _ = recall(world_state.memory, cameras)
-        prepared = backbone.prepare_chunk(params, world_state.carry, ChunkInput(cameras), world_state.memory.chunk)
-        got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
-    np.testing.assert_allclose(patchify(got), want[:, -own:], atol=2e-5)
+        if past == "clips" or i == chunks - 1:
+            context, _ = recall(state.memory, cameras)
+            prepared = backbone.prepare_chunk(params, state.carry, ChunkInput(cameras), state.memory.chunk)
+            got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
+            np.testing.assert_allclose(patchify(got), want[:, noisy[i - chunks]], atol=2e-5)
+        state = observe_chunk(backbone, params, state, ChunkInput(cameras), latents[:, cut])
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_one_model_fits_every_family(family):
+    backbone = DemoWorld(dataclasses.replace(CONFIG, world=family.name))
+    noise = np.random.default_rng(0).uniform(size=(2, *family.size, 3)).astype(np.float32)
+    params = DemoParams({}, codec.fit_codec(noise, cell=family.cell, channels=family.channels))
+    latents = backbone.encode(params, jnp.asarray(noise)[None, :1].repeat(3, axis=1))
+    assert latents.shape == (1, *backbone.latent_shape)
+    assert backbone.decode(params, latents, None)[0].shape == (1, 3, *family.size, 3)
+    assert patchify(latents).shape == (1, 3 * TOKENS, backbone.config.token_channels)
 
 
 def _poses(chunks):

@@ -11,16 +11,22 @@ from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.demo.scenario import FIRST, LATE, make_phases, make_scenario
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import groups as study_groups
+from ports.demo_world.study import lengths as study_lengths
 from ports.demo_world.study import runs as study_runs
 from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, analyse
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
+from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
+from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.report import Plan, run_study
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant, whole
+from ports.demo_world.weights import shipped_weights
+from ports.demo_world.worlds.families import APARTMENTS, FAMILIES, ROOMS
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.figures import save_figure
+from worldkv_jax.memory.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +133,68 @@ def test_recommendation_prefers_little_storage_among_equals():
 
 def test_names_are_unique_and_references_exist():
     seen = {}
-    for group in GROUPS:
+    for group in (*GROUPS, *map(lengths, FAMILIES.values())):
         names = [variant.name for variant in group.variants]
         assert len(set(names)) == len(names) and group.reference in names
         for variant in group.variants:
-            assert seen.setdefault(variant.name, variant) == variant
+            assert group.title == LENGTHS_TITLE or seen.setdefault(variant.name, variant) == variant
     assert len({variant.name for variant in study_groups.FINAL}) == len(study_groups.FINAL)
     quick = [variant for group in GROUPS for variant in group.variants if variant.quick]
     assert 10 <= len({variant.name for variant in quick}) <= 20
+
+
+def test_lengths_are_those_of_the_title_in_every_family():
+    for family, chunks in ((ROOMS, [7, 21, 36, 84]), (APARTMENTS, [7, 20, 36, 84])):
+        group = lengths(family)
+        for variant in group.variants:
+            path = study_runs._path(variant, family)
+            made = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
+            assert variant.name.endswith(f", {len(made)} chunks") and FIRST in made
+            Layout(config=variant.memory, spec=DemoWorld().spec, chunks=len(made))  # raises for what does not fit
+        full = [v for v in group.variants if v.memory.mode == "full" and not v.true_past]
+        assert [int(v.name.split()[-2]) for v in full] == chunks
+    results = {v.name: made_up(v.name, 20.0) for v in full[:2]}
+    table = study_lengths.length_table(full, results)
+    assert table.splitlines()[0] == "| memory | attends | 7 chunks | 20 chunks |"
+    assert table.splitlines()[2].startswith("| full KV | 100 | 20.")
+    short = made_up(full[0].name, 20.0, first=22.0)
+    short = dataclasses.replace(short, phases=(FIRST,) * 24, psnr=np.full((8, 24), 22.0))
+    assert short.latest == FIRST and "| 22.00 ± 0.00 |" in study_lengths.length_table(full[:1], {short.name: short})
+
+
+def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):
+    """Then it does not matter what the earlier chunks were made from: only each chunk's own noise does."""
+    one = Variant(name="true", memory=SINK.memory, laps=2, lap=3, arc=90.0, true_past=True)
+    seen = []
+    for changed in (False, True):
+        draw = study_runs.noise_of_worlds(shipped[0], 31, range(1))
+        noise = (lambda index, draw=draw: draw(index) * (0.5 if index == 3 else 1)) if changed else draw
+        monkeypatch.setattr(study_runs, "noise_of_worlds", lambda *_, noise=noise: noise)
+        study = runner(shipped, tmp_path / str(changed), worlds=1)
+        seen.append(study._measure_batch(one, study.scenario(one), range(1))[0])
+    assert seen[0].shape[:2] == (1, 3)
+    assert np.abs(seen[0][:, 0] - seen[1][:, 0]).max() > 1e-3
+    np.testing.assert_array_equal(seen[0][:, 1:], seen[1][:, 1:])
+
+
+def test_picks_from_behind_walls_are_counted():
+    """One world of four chunks: two look at room 0, the third mostly at room 1, the last at both."""
+    rooms = np.array([[[1.0, 0.0], [1.0, 0.0], [0.02, 0.98], [0.5, 0.5]]])
+    shares = behind_walls(rooms, [np.array([[0, 1]]), np.array([[0, 2]]), np.zeros((1, 0), int)], first=2)
+    np.testing.assert_array_equal(shares, [[1.0, 0.0, np.nan]])
+    walled = dataclasses.replace(made_up("walled", 20.0), behind=0.25)
+    rows = study_tables.table([Variant(name="walled", memory=whole())], {"walled": walled}, "walled")
+    assert study_tables.markdown(rows, "walled").splitlines()[2].endswith("| 25 % |")
+    assert "behind" not in study_tables.markdown([rows[0] | {"behind": None}], "walled")
+
+
+def test_rooms_of_chunks_are_those_the_cameras_stand_in():
+    scenario = make_scenario(5, 1, family=APARTMENTS, laps=3, lap=2, arc=60.0)
+    rooms = rooms_of_chunks(APARTMENTS, 5, scenario.poses)
+    assert rooms.shape == (1, 6, 4)
+    np.testing.assert_allclose(rooms.sum(axis=-1), 1, atol=1e-5)
+    ground = scenario.poses[0, ::3, :3:2, 3] > 2
+    assert rooms[0, 0].argmax() == int(ground[0] @ [2, 1]) and rooms[0, 3].argmax() == int(ground[3] @ [2, 1])
 
 
 def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys):
@@ -143,7 +203,7 @@ def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys
         groups=(tiny,), final=(SLIDING,), quick=False, validation_seed=31, test_seed=31, worlds=2, test_worlds=2,
         long_worlds=2, attention_worlds=0, always=(SINK,),
     )  # fmt: skip
-    written = run_study(plan, tmp_path, None)
+    written = run_study(plan, tmp_path, shipped_weights())
     assert {"modes.png", "study.md", "study.json"} <= {path.name for path in written}
     assert all(path.stat().st_size > 100 for path in written)
     text = (tmp_path / "study.md").read_text()
@@ -151,7 +211,7 @@ def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys
     data = json.loads((tmp_path / "study.json").read_text())
     assert len(data["checkpoint_sha256"]) == 64 and len(data["test"]["sliding window"]["late_psnr"]) == 2
     capsys.readouterr()
-    run_study(plan, tmp_path, None)
+    run_study(plan, tmp_path, shipped_weights())
     assert capsys.readouterr().out.count("measured before") == 3
 
 

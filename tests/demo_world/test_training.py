@@ -1,8 +1,10 @@
 """Training learns, can be interrupted, and its weights come back as they were saved."""
 
 import csv
+import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -11,7 +13,9 @@ from safetensors.numpy import save_file
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training.train import TrainConfig, train
+from ports.demo_world.training.training_data import side_by_side
 from ports.demo_world.weights import load_weights, save_weights
+from ports.demo_world.worlds.room_walks import room_walk
 from ports.wan.nn.parameters import init_params
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
@@ -24,20 +28,54 @@ def standard_promotion():
         yield
 
 
-def run(out, steps, **changes):
-    config = TrainConfig(steps=10, batch=2, chunks=3, rooms=4, report_every=5, **changes)
-    train(config, TINY, out, log=lambda text: None, stop_at=steps)
+def run(out, steps, model=TINY, **changes):
+    config = TrainConfig(steps=10, batch=2, chunks=3, worlds=4, report_every=5, **changes)
+    train(config, model, out, log=lambda text: None, stop_at=steps)
     return load_weights(out / "demo_world.safetensors")
 
 
-def test_interrupted_training_goes_on_bit_for_bit(tmp_path):
-    whole = run(tmp_path / "whole", 10)
-    run(tmp_path / "parts", 5)
-    parts = run(tmp_path / "parts", 10)
+@pytest.mark.parametrize(
+    ("world", "past"), [pytest.param("rooms", "gaps", marks=pytest.mark.slow), ("apartments", "clips")]
+)
+def test_interrupted_training_goes_on_bit_for_bit(tmp_path, world, past):
+    model = dataclasses.replace(TINY, world=world)
+    whole = run(tmp_path / "whole", 10, model, past=past)
+    run(tmp_path / "parts", 5, model, past=past)
+    parts = run(tmp_path / "parts", 10, model, past=past)
+    assert parts[0] == model
+    with pytest.raises(ValueError, match="holds another run") as error:
+        run(tmp_path / "parts", 10, dataclasses.replace(model, layers=2), past=past)
+    assert "layers=1, now 2" in str(error.value)
     jax.tree.map(np.testing.assert_array_equal, whole[1:], parts[1:])
     rows = list(csv.DictReader((tmp_path / "parts" / "curve.csv").open()))
     assert [row["step"] for row in rows] == ["5", "10"]
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_clips_are_whole_and_every_chunk_is_denoised_given_all_before_it():
+    chunks, tokens = 3, 4
+    latents = jnp.arange(2 * chunks * tokens, dtype=jnp.float32).reshape(2, chunks * tokens, 1)
+    batch = side_by_side(jax.random.key(0), latents, -latents, chunks)
+    # Two clean chunks, then three noisy ones: the rows are who looks.
+    visible = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [1, 0, 0, 1, 0], [1, 1, 0, 0, 1]]
+    np.testing.assert_array_equal(batch.visible, np.array([visible, visible], bool))
+    np.testing.assert_array_equal(batch.frames[0], [*range(6), *range(9)])
+    assert (batch.t[:, :2] == 0).all() and (batch.t[:, 2:] > 0).all()
+    np.testing.assert_array_equal(batch.latents, jnp.concatenate([latents[:, : 2 * tokens], latents], axis=1))
+    np.testing.assert_array_equal(batch.rays, -batch.latents)
+
+
+def test_clips_never_jump():
+    poses = jax.vmap(lambda key: room_walk(key, 7, jumps=False))(jax.random.split(jax.random.key(0), 64))
+    turn = poses[:, 1:, :3, :3] @ jnp.swapaxes(poses[:, :-1, :3, :3], -1, -2)
+    angle = jnp.rad2deg(jnp.arccos(jnp.clip((jnp.trace(turn, axis1=-2, axis2=-1) - 1) / 2, -1, 1)))
+    assert float(angle.max()) < 25 and float(angle.min()) > 3
+    assert float(jnp.abs(jnp.diff(poses[..., :3, 3], axis=1)).max()) < 0.15
+
+
+def test_an_unknown_past_is_refused():
+    with pytest.raises(ValueError, match="gaps, clips"):
+        TrainConfig(past="holes")
 
 
 @pytest.fixture

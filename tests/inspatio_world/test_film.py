@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import renderer
+from ports.demo_world.worlds import rooms
 from ports.inspatio_world.source.builtin_scene import OUT_AND_BACK, builtin_scene, photograph
 from ports.inspatio_world.source.coverage import known_shares
 from ports.inspatio_world.source.encode import moments
@@ -28,7 +28,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def room():
-    return jax.tree.map(lambda a: jnp.asarray(a[0]), renderer.make_rooms(SEED, 1))
+    return jax.tree.map(lambda a: jnp.asarray(a[0]), rooms.make_rooms(SEED, 1))
 
 
 def all_frames(scene, path=OUT_AND_BACK, **options):

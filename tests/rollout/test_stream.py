@@ -13,7 +13,7 @@ from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.memory.report import bytes_by_tier
-from worldkv_jax.rollout.stream import _normal
+from worldkv_jax.rollout.stream import draw_noise
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 
@@ -26,11 +26,11 @@ def test_the_same_key_gives_the_same_world():
 
 
 def test_noise_of_a_world_is_the_same_alone_in_a_batch_and_under_x64():
-    alone, three = (_normal(jax.random.key(7), np.int32(1), worlds, (2, 4)) for worlds in (1, 3))
+    alone, three = (draw_noise(jax.random.key(7), np.int32(1), worlds, (2, 4)) for worlds in (1, 3))
     np.testing.assert_array_equal(alone[:, 0], three[:, 0])
     assert np.abs(three[:, 0] - three[:, 1]).max() > 0.1
     with jax.enable_x64(True):
-        wide = _normal(jax.random.key(7), np.int32(1), 1, (2, 4))
+        wide = draw_noise(jax.random.key(7), np.int32(1), 1, (2, 4))
     assert wide.dtype == np.float32
     np.testing.assert_array_equal(wide, alone)
 

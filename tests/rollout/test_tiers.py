@@ -44,6 +44,7 @@ def prefetches(monkeypatch):
     return seen
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_tier_makes_the_same_world(name, prefetches):
     options = {"compression": PRUNED, **CONFIGS[name]}

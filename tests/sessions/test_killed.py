@@ -13,6 +13,7 @@ import pytest
 from tests.memory.walks import worldkv
 from tests.sessions.tiny import assert_same, roll, tiny_session
 from worldkv_jax.sessions import WorldFolder
+from worldkv_jax.sessions.world_files import open_files
 from worldkv_jax.sessions.world_manifest import has_world
 
 LENGTH = 40
@@ -22,7 +23,7 @@ MEMORY = worldkv(capacity=LENGTH, tier="host")
 def save_until_killed(folder: str) -> None:
     """Roll out into a folder, slowly, again and again from where it is."""
     session = tiny_session(MEMORY, LENGTH)
-    world = session.restore(folder) if has_world(Path(folder)) else session.start()
+    world = session.restore(folder) if has_world(open_files(folder)) else session.start()
     with session.saving(folder, every=1) as saver:
         for chunk in session.stream(world, seed=1, keeper=saver):
             print(chunk.index, flush=True)
@@ -51,7 +52,7 @@ def check_goes_on(folder: Path, want: list, done: int) -> None:
     The writer has one moment in hand, one waits, and one waits for that: no earlier one may be lost.
     """
     session = tiny_session(MEMORY, LENGTH)
-    end = WorldFolder(folder).manifest.end if has_world(folder) else 0
+    end = WorldFolder(folder).manifest.end if has_world(open_files(folder)) else 0
     assert end >= done - 2, f"chunk {done} was done with, and the folder ends at {end}"
     if not end:
         return
@@ -74,7 +75,7 @@ def test_a_killed_rollout_goes_on(times, want, tmp_path):
     rng = random.Random(times)
     folder = tmp_path / "world"
     for attempt in range(times):
-        if has_world(folder) and WorldFolder(folder).manifest.end > LENGTH - 8:
+        if has_world(open_files(folder)) and WorldFolder(folder).manifest.end > LENGTH - 8:
             folder = tmp_path / f"world{attempt}"
         done = killed_after(folder, rng.randint(2, 8), rng.uniform(0, 0.05))
         check_goes_on(folder, want, done)

@@ -6,7 +6,11 @@ import pytest
 
 from tests.sessions.tiny import assert_same, roll
 from worldkv_jax import open_model
+from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions import MemoryOptions, TimeLine
+from worldkv_jax.sessions.continuing import check_before_loading
+from worldkv_jax.sessions.identity import world_identity
+from worldkv_jax.sessions.world_manifest import WorldManifest
 
 LENGTH, PAUSE = 12, 5
 MODELS = {
@@ -26,8 +30,14 @@ PORTS = [name for name in MODELS if name != "demo-world"]
 TIERS = ("device", "device_slots", "pinned_host", "host")
 CASES = [("demo-world", tier, storage) for tier in TIERS for storage in ("model", "int8")]
 CASES += [(name, "device_slots", "int8") for name in PORTS]
-OTHER_TIERS = zip(PORTS, ("device", "pinned_host", "host", "device"))
-CASES += [pytest.param(name, tier, "model", marks=pytest.mark.slow) for name, tier in OTHER_TIERS]
+CASES += [(*case, "model") for case in zip(PORTS, ("device", "pinned_host", "host", "device"))]
+QUICK = {
+    ("demo-world", "device", "model"),
+    ("demo-world", "device_slots", "int8"),
+    ("demo-world", "host", "model"),
+    ("lingbot-world-fast", "device_slots", "int8"),
+}
+CASES = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
 
 
 def opened(name: str, tier: str, storage: str):
@@ -81,3 +91,21 @@ def test_a_fresh_process_goes_on_bit_for_bit(name, tmp_path):
     assert [index for index, _, _ in made] == list(range(PAUSE, LENGTH))
     for (_, latents, frames), theirs in zip(made, want[PAUSE:]):
         assert (latents == theirs.latents).all() and (frames == theirs.frames).all()
+
+
+SIZES = {"matrix-game-2": "size", "lingbot-world-fast": "resolution", "inspatio-world": "size"}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_world_of_another_resolution_is_refused_before_anything_is_loaded(name):
+    model, options = MODELS[name]
+
+    def checked(size: tuple[int, int]):
+        return open_model(model, **options | {"tiny": True, SIZES[name]: size}).check()
+
+    small, large = checked((32, 48)), checked((32, 64))
+    layout = Layout(config=small.memory, spec=small.backbone.spec, chunks=LENGTH)
+    saved = WorldManifest(identity=world_identity(model, small.backbone, None, layout), made_with={}, key=None)
+    check_before_loading(small, saved, "room")
+    with pytest.raises(ValueError, match=r"room is a world of something else.*\n  backbone.columns: 6 there, 8 here"):
+        check_before_loading(large, saved, "room")

@@ -6,7 +6,7 @@ import gc
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -88,7 +88,7 @@ def measure(step: Callable[[], Any], effort: Effort) -> Timing:
 
 
 @contextlib.contextmanager
-def count_compilations() -> Iterator[Counter]:
+def count_compilations() -> Generator[Counter]:
     """Count the programs that jax compiles inside the ``with`` block, by function name."""
     compiled: Counter = Counter()
 
@@ -101,7 +101,7 @@ def count_compilations() -> Iterator[Counter]:
 
 
 @contextlib.contextmanager
-def time_compilations() -> Iterator[list[float]]:
+def time_compilations() -> Generator[list[float]]:
     """Collect the seconds that jax spends on lowering and compiling inside the ``with`` block."""
     seconds: list[float] = []
 
@@ -114,7 +114,7 @@ def time_compilations() -> Iterator[list[float]]:
 
 
 @contextlib.contextmanager
-def _listening(listen: Callable) -> Iterator[None]:
+def _listening(listen: Callable) -> Generator[None]:
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         yield

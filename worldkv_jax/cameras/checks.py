@@ -1,6 +1,8 @@
 """Checks of camera poses that say which frame is wrong, and the repair for nearly rigid ones."""
 
 import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras.rotations import nearest_rotation
 
@@ -9,7 +11,7 @@ RIGID_TOLERANCE = 1e-3  # of max |R^T R - I|; float16 matrices pass, a scaled or
 MAX_FRAMES = 1_000_000  # ten hours of video; a longer path is a mistake and would fill the memory
 
 
-def _check_layout(poses, name: str) -> np.ndarray:
+def _check_layout(poses: ArrayLike, name: str) -> Float64[np.ndarray, "n 4 4"]:
     try:
         array = np.asarray(poses, np.float64)
     except (TypeError, ValueError) as error:
@@ -37,14 +39,14 @@ def _advice(shape: tuple[int, ...]) -> str:
         return "; take the first axis off: poses[0]" if set(axes) == {1} else f"; choose one of {axes} paths: poses[0]"
     if shape[-2:] == (3, 4):
         return "; append the row (0, 0, 0, 1) to every matrix"
-    if shape[-1:] in ((16,), (12,)):
+    if shape and shape[-1] in (16, 12):
         return f"; make matrices of the rows: poses.reshape(-1, {shape[-1] // 4}, 4)"
     if shape[-1:] == (7,):
         return "; these look like positions and quaternions, as TUM trajectories have: worldkv cameras converts them"
     return ""
 
 
-def validate_poses(poses, *, name: str = "poses") -> np.ndarray:
+def validate_poses(poses: ArrayLike, *, name: str = "poses") -> Float64[np.ndarray, "n 4 4"]:
     """Check that poses are rigid, right-handed camera-to-world matrices.
 
     Args:
@@ -89,7 +91,7 @@ def _check_handedness(rotation: np.ndarray, name: str) -> None:
         )
 
 
-def nearest_rigid(poses, *, name: str = "poses") -> np.ndarray:
+def nearest_rigid(poses: ArrayLike, *, name: str = "poses") -> Float64[np.ndarray, "n 4 4"]:
     """Project poses on rigid motions: nearest rotation, last row (0, 0, 0, 1), translation as it is.
 
     Args:

@@ -46,7 +46,7 @@ class CameraTrack:
         return len(self.poses)
 
 
-def read_track(folder: str | os.PathLike, *, max_frames: int = MAX_FRAMES) -> CameraTrack:
+def read_track(folder: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) -> CameraTrack:
     """Read a camera folder.
 
     Args:
@@ -81,7 +81,7 @@ def _read(folder: Path, name: str, max_frames: int) -> np.ndarray:
     )
 
 
-def write_track(folder: str | os.PathLike, track: CameraTrack, *, overwrite: bool = False) -> Path:
+def write_track(folder: str | os.PathLike[str], track: CameraTrack, *, overwrite: bool = False) -> Path:
     """Write a camera folder, whole or not at all.
 
     A new folder appears under its name only when both files are complete. In a folder that exists, each file

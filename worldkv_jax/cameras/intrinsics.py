@@ -4,12 +4,14 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 
 DEFAULT_SIZE = (480, 832)  # height, width at which the intrinsics of LingBot-World are given
 DEFAULT_INTRINSICS = (415.5298, 415.6922, 415.77786, 239.77779)  # of WorldKV's generate_traj.py
 
 
-def validate_intrinsics(intrinsics, *, name: str = "intrinsics") -> np.ndarray:
+def validate_intrinsics(intrinsics: ArrayLike, *, name: str = "intrinsics") -> Float64[np.ndarray, "*n 4"]:
     """Check pinhole intrinsics.
 
     Args:
@@ -41,8 +43,12 @@ def validate_intrinsics(intrinsics, *, name: str = "intrinsics") -> np.ndarray:
 
 
 def check_lens(
-    intrinsics, size: tuple[int, int], *, name: str = "intrinsics", tell: Callable[[str], object] = warnings.warn
-) -> np.ndarray:
+    intrinsics: ArrayLike,
+    size: tuple[int, int],
+    *,
+    name: str = "intrinsics",
+    tell: Callable[[str], object] = warnings.warn,
+) -> Float64[np.ndarray, "*n 4"]:
     """Hold intrinsics against the picture they are of.
 
     Args:
@@ -85,12 +91,12 @@ def check_lens(
 
 
 def rescale_intrinsics(
-    intrinsics,
+    intrinsics: ArrayLike,
     size: tuple[int, int],
     *,
     original: tuple[int, int] = DEFAULT_SIZE,
     crop: tuple[int, int] | None = None,
-) -> np.ndarray:
+) -> Float64[np.ndarray, "*n 4"]:
     """Follow an image through a resize and, if given, a centre crop.
 
     Args:
@@ -117,7 +123,7 @@ def rescale_intrinsics(
     return array * (zoom_x, zoom_y, zoom_x, zoom_y) - shift
 
 
-def field_of_view(intrinsics, size: tuple[int, int]) -> tuple[float, float]:
+def field_of_view(intrinsics: ArrayLike, size: tuple[int, int]) -> tuple[float, float]:
     """Compute the full opening angles of a camera, as ``view_overlap`` takes them.
 
     Args:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from worldkv_jax.cameras._namespace import as_float, namespace, product
+from worldkv_jax.cameras._namespace import A, as_float, namespace, product
 
 
-def ray_directions(poses, intrinsics, size: tuple[int, int]):
+def ray_directions(poses: A, intrinsics: A, size: tuple[int, int]) -> A:
     """Compute the unit viewing direction of every pixel centre.
 
     Args:
@@ -33,7 +33,7 @@ def ray_directions(poses, intrinsics, size: tuple[int, int]):
     return world.astype(np.float32)
 
 
-def rays(poses, intrinsics, size: tuple[int, int]):
+def rays(poses: A, intrinsics: A, size: tuple[int, int]) -> A:
     """Compute origin and direction of the ray through every pixel centre.
 
     LingBot-World calls this its Plücker embedding although it holds ``[o, d]``, not the moment ``o x d``.
@@ -52,7 +52,7 @@ def rays(poses, intrinsics, size: tuple[int, int]):
     return xp.concatenate([xp.broadcast_to(origin, direction.shape), direction], axis=-1)
 
 
-def pack_cells(maps, cell: int = 8):
+def pack_cells(maps: A, cell: int = 8) -> A:
     """Move the pixels of every square cell to channels, so that a map has the size of the latents.
 
     Args:
@@ -73,7 +73,7 @@ def pack_cells(maps, cell: int = 8):
     return split.transpose(5, 2, 4, 0, 1, 3).reshape(-1, frames, height // cell, width // cell)
 
 
-def camera_channels(poses, intrinsics, size: tuple[int, int], *, actions=None, cell: int = 8):
+def camera_channels(poses: A, intrinsics: A, size: tuple[int, int], *, actions: A | None = None, cell: int = 8) -> A:
     """Make the camera conditioning of LingBot-World for some latent frames.
 
     Args:

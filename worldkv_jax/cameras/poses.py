@@ -5,16 +5,20 @@ camera stands, column 2 where it looks. Everything here prepares cameras on the 
 """
 
 import numpy as np
+from jaxtyping import Float, Float64
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.spatial.transform import Rotation, Slerp
 
-from worldkv_jax.cameras._namespace import as_float, namespace, product
+from worldkv_jax.cameras._namespace import A, as_float, namespace, product, same_rank
 from worldkv_jax.cameras.checks import validate_poses
 from worldkv_jax.cameras.rotations import rotation_angle
 
 STILL = 1e-6  # scene units; a path whose longest translation is below this does not move
 
 
-def pose_from_angles(yaw=0.0, pitch=0.0, position=(0.0, 0.0, 0.0)) -> np.ndarray:
+def pose_from_angles(
+    yaw: ArrayLike = 0.0, pitch: ArrayLike = 0.0, position: ArrayLike = (0.0, 0.0, 0.0)
+) -> Float64[np.ndarray, "*B 4 4"]:
     """Make poses from heading, elevation and place, without roll.
 
     Args:
@@ -38,7 +42,7 @@ def pose_from_angles(yaw=0.0, pitch=0.0, position=(0.0, 0.0, 0.0)) -> np.ndarray
     return pose
 
 
-def look_at(position, target, up=(0.0, -1.0, 0.0)) -> np.ndarray:
+def look_at(position: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, -1.0, 0.0)) -> Float64[np.ndarray, "4 4"]:
     """Make the pose of a camera that stands at one point and looks at another.
 
     Args:
@@ -67,7 +71,7 @@ def look_at(position, target, up=(0.0, -1.0, 0.0)) -> np.ndarray:
     return pose
 
 
-def inverse(poses) -> np.ndarray:
+def inverse(poses: ArrayLike) -> Float64[np.ndarray, "*B 4 4"]:
     """Invert rigid poses by the transposed rotation.
 
     Args:
@@ -84,7 +88,7 @@ def inverse(poses) -> np.ndarray:
     return result
 
 
-def relative(origin, poses):
+def relative(origin: A, poses: A) -> A:
     """Express poses in the camera frame of another one.
 
     Paths in geographic coordinates lie millions of units away, where float32 knows half metres. Only differences of
@@ -98,7 +102,7 @@ def relative(origin, poses):
         ``inverse(origin) @ poses``; float64 for NumPy input, float32 for JAX, where it works under jit.
     """
     xp = namespace(origin, poses)
-    origin, poses = as_float(xp, origin, poses)
+    origin, poses = same_rank(*as_float(xp, origin, poses))
     to_origin = xp.swapaxes(origin[..., :3, :3], -1, -2)
     turn = product(to_origin, poses[..., :3, :3])
     shift = product(to_origin, poses[..., :3, 3:] - origin[..., :3, 3:])
@@ -107,8 +111,8 @@ def relative(origin, poses):
 
 
 def relative_to_first(
-    poses, framewise: bool = False, normalize: bool = False, scale: float | None = None
-) -> np.ndarray:
+    poses: ArrayLike, framewise: bool = False, normalize: bool = False, scale: float | None = None
+) -> Float64[np.ndarray, "n 4 4"]:
     """Express poses in the camera frame of the first pose, as LingBot-World conditions on them.
 
     LingBot-World-Fast is conditioned with both ``framewise`` and ``normalize``.
@@ -140,7 +144,7 @@ def relative_to_first(
     return moved
 
 
-def translation_scale(relative) -> float:
+def translation_scale(relative: ArrayLike) -> float:
     """Measure the longest translation of relative poses.
 
     Args:
@@ -153,7 +157,9 @@ def translation_scale(relative) -> float:
     return longest if longest > STILL else 1.0
 
 
-def interpolate(poses, times, target_times, *, dtype=np.float32) -> np.ndarray:
+def interpolate(
+    poses: ArrayLike, times: ArrayLike, target_times: ArrayLike, *, dtype: DTypeLike = np.float32
+) -> Float[np.ndarray, "m 4 4"]:
     """Resample a camera path: translations linearly, rotations by slerp along the shorter arc.
 
     Args:
@@ -193,7 +199,7 @@ def interpolate(poses, times, target_times, *, dtype=np.float32) -> np.ndarray:
     return result.astype(dtype)
 
 
-def latent_poses(poses, latent_frames: int) -> np.ndarray:
+def latent_poses(poses: ArrayLike, latent_frames: int) -> Float64[np.ndarray, "latent_frames 4 4"]:
     """Sample one pose for every latent frame, evenly over the whole path.
 
     The path is stretched, never cut: the last latent frame gets the last pose also where the number of latent
@@ -211,11 +217,12 @@ def latent_poses(poses, latent_frames: int) -> np.ndarray:
     """
     if latent_frames < 1:
         raise ValueError(f"latent_frames={latent_frames}, expected at least 1")
+    poses = np.asarray(poses)
     last = len(poses) - 1
     return interpolate(poses, np.arange(last + 1), np.linspace(0, last, latent_frames), dtype=np.float64)
 
 
-def pose_distance(a, b):
+def pose_distance(a: A, b: A) -> tuple[A, A]:
     """Measure how far cameras stand apart and how far they are turned from each other.
 
     Args:

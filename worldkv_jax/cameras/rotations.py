@@ -1,15 +1,19 @@
 """Rotation matrices: nearest, mean, and the angle between two; NumPy on the host, JAX under jit and vmap."""
 
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.cameras._namespace import as_float, namespace, product, root
+from worldkv_jax.cameras._namespace import A, as_float, namespace, product, root
 
 _FLAT = 1e-6  # a sum of singular values below this is rounding noise of matrices near 1
 
 
-def nearest_rotation(matrices):
+def nearest_rotation(matrices: A) -> A:
     """Project matrices on the rotations SO(3), nearest in the Frobenius norm.
 
     Args:
@@ -20,11 +24,12 @@ def nearest_rotation(matrices):
         Rotations ``[..., 3, 3]`` with determinant +1; float64 for NumPy input, float32 for JAX.
     """
     xp = namespace(matrices)
-    (matrices,) = as_float(xp, matrices)
-    return _project(xp, matrices)[0] if xp is np else _nearest_rotation(matrices)
+    (values,) = as_float(xp, matrices)
+    nearest: Any = _project(xp, values)[0] if xp is np else _nearest_rotation(values)
+    return nearest
 
 
-def _project(xp, matrices):
+def _project(xp: ModuleType, matrices: Any) -> tuple[Any, Any, Any]:
     """Return the nearest rotation, and ``s [..., 3]``, ``V^T`` of ``matrices = rotation V diag(s) V^T``."""
     u, s, vt = xp.linalg.svd(matrices)
     # U V^T may be a reflection; turning the axis of the smallest singular value makes the nearest rotation.
@@ -39,7 +44,7 @@ def _nearest_rotation(matrices: jax.Array) -> jax.Array:
 
 
 @_nearest_rotation.defjvp
-def _differentiate(primals, tangents):
+def _differentiate(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     """Differentiate the polar decomposition: finite where singular values are equal, as those of a rotation are.
 
     The gradient of the singular vectors themselves is not. Where two values add up to nothing the nearest rotation
@@ -54,7 +59,7 @@ def _differentiate(primals, tangents):
     return rotation, product(rotation, product(product(v, turn), vt))
 
 
-def mean_rotation(rotations, axis: int = 0):
+def mean_rotation(rotations: A, axis: int = 0) -> A:
     """Average rotations: the rotation nearest to their element-wise mean (the chordal L2 mean).
 
     The published WorldKV code stops at the element-wise mean, which is no rotation, so that a chunk that
@@ -67,11 +72,11 @@ def mean_rotation(rotations, axis: int = 0):
     Returns:
         Rotations without that axis, ``[..., 3, 3]``.
     """
-    (rotations,) = as_float(namespace(rotations), rotations)
-    return nearest_rotation(rotations.mean(axis))
+    (values,) = as_float(namespace(rotations), rotations)
+    return nearest_rotation(values.mean(axis))
 
 
-def rotation_angle(a, b):
+def rotation_angle(a: A, b: A) -> A:
     """Measure the angle that turns rotation ``a`` into rotation ``b``.
 
     From both sine and cosine, so it is as exact near 0 and pi as in between (an arc cosine alone loses half

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 
 from worldkv_jax.cameras.checks import MAX_FRAMES
 from worldkv_jax.cameras.poses import pose_from_angles
@@ -79,7 +80,7 @@ def parse(text: str) -> tuple[Move, ...]:
             that is not positive (holds: a whole number); shows the place with a caret.
     """
     moves: list[Move] = []
-    at = _GAP.match(text).end()
+    at = _after_gap(text, 0)
     while at < len(text):
         word = _WORD.match(text, at)
         if word is None:
@@ -92,13 +93,18 @@ def parse(text: str) -> tuple[Move, ...]:
                 moves.append(Move(letter, amount if letter in owner else None))
             except ValueError as error:
                 raise _error(text, place if amount is None else word.start(2), str(error)) from None
-        at = _GAP.match(text, word.end()).end()
+        at = _after_gap(text, word.end())
     if not moves:
         raise ValueError(f"trajectory script {text!r} is empty; give moves such as 'R_L_R_L90' or 'R90 hold16 L90'")
     return tuple(moves)
 
 
-def _letters(text: str, word: re.Match) -> str:
+def _after_gap(text: str, at: int) -> int:
+    gap = _GAP.match(text, at)
+    return at if gap is None else gap.end()
+
+
+def _letters(text: str, word: re.Match[str]) -> str:
     if word[1] in _NAMES:
         return _NAMES[word[1]]
     if len(word[1]) > 1 and word[1].islower():
@@ -123,7 +129,7 @@ def trajectory(
     distance: float = 1.0,
     walk_frames: int = 24,
     hold_frames: int | Sequence[int] = 16,
-) -> np.ndarray:
+) -> Float32[np.ndarray, "n 4 4"]:
     """Turn a trajectory script into camera poses, one a video frame.
 
     The defaults are those of WorldKV's generate_traj.py. An amount that is not a whole number of steps is
@@ -174,22 +180,30 @@ def trajectory(
     return pose_from_angles(path[:, 0], path[:, 1], path[:, 2:]).astype(np.float32)
 
 
-def _lengths(moves, degrees_per_frame, distance, walk_frames, hold_frames) -> list[int]:
+def _lengths(
+    moves: Sequence[Move],
+    degrees_per_frame: float,
+    distance: float,
+    walk_frames: int,
+    hold_frames: int | Sequence[int],
+) -> list[int]:
     open_holds = sum(move.letter == _HOLD and move.amount is None for move in moves)
-    holds = [hold_frames] * open_holds if np.ndim(hold_frames) == 0 else list(hold_frames)
+    holds = list(hold_frames) if isinstance(hold_frames, Iterable) else [hold_frames] * open_holds
     if len(holds) != open_holds or any(hold != int(hold) or hold < 1 for hold in holds):
         raise ValueError(
             f"hold_frames={hold_frames}: expected one positive number of frames, or {open_holds} of them, "
             "one for each hold without its own"
         )
-    remaining, lengths = iter(holds), []
+    remaining = iter(holds)
+    lengths: list[int] = []
     for move in moves:
+        length: float
         if move.letter == _HOLD:
             length = next(remaining) if move.amount is None else move.amount
-        elif move.letter in _TURNS:
-            length = move.amount / degrees_per_frame
         elif move.amount is None:
             length = walk_frames
+        elif move.letter in _TURNS:
+            length = move.amount / degrees_per_frame
         elif distance > 0:
             length = walk_frames * move.amount / distance
         else:

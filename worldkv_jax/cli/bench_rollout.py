@@ -18,17 +18,23 @@ def add_rollout(benchmarks) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     # The defaults are those of RolloutBenchmark: an option that is not given is not in the namespace.
     add = parser.add_argument_group("benchmark").add_argument
-    many = {"nargs": "+", "default": argparse.SUPPRESS}
-    one = {"default": argparse.SUPPRESS}
+    unset = argparse.SUPPRESS
     modes = "full, sliding, sink-recent, worldkv, sliding-official, worldkv-official (default: all)"
-    add("--modes", **many, metavar="MODE", help=modes)
-    add("--lengths", **many, type=int, metavar="N", help="chunks of the rollouts (default: 10 30 60 90)")
-    add("--tiers", **many, metavar="TIER", help="memories of the bank (default: device pinned_host)")
-    add("--rounds", **one, type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
-    add("--timed", **one, type=int, metavar="N", help="chunks timed each time (default: 3)")
-    add("--no-decode", dest="decode", action="store_false", **one, help="measure without decoding only")
+    add("--modes", nargs="+", default=unset, metavar="MODE", help=modes)
+    add(
+        "--lengths",
+        nargs="+",
+        default=unset,
+        type=int,
+        metavar="N",
+        help="chunks of the rollouts (default: 10 30 60 90)",
+    )
+    add("--tiers", nargs="+", default=unset, metavar="TIER", help="memories of the bank (default: device pinned_host)")
+    add("--rounds", default=unset, type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
+    add("--timed", default=unset, type=int, metavar="N", help="chunks timed each time (default: 3)")
+    add("--no-decode", dest="decode", action="store_false", default=unset, help="measure without decoding only")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", **one, action="store_true", help="show the traceback of an error")
+    add("--debug", default=unset, action="store_true", help="show the traceback of an error")
     add_trace_flag(parser)
     add_cache_flag(parser)
 

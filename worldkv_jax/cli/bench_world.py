@@ -18,12 +18,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
     # The defaults are those of WorldBenchmark: an option that is not given is not in the namespace.
     add = parser.add_argument_group("benchmark").add_argument
-    one = {"default": argparse.SUPPRESS}
-    add("--forks", **one, type=int, metavar="N", help="forks made at once (default: 1000)")
-    add("--repeats", **one, type=int, metavar="N", help="steps and rollouts timed (default: 5)")
-    add("--every", **one, type=int, metavar="N", help="chunks from one kept moment to the next (default: 1)")
+    unset = argparse.SUPPRESS
+    add("--forks", default=unset, type=int, metavar="N", help="forks made at once (default: 1000)")
+    add("--repeats", default=unset, type=int, metavar="N", help="steps and rollouts timed (default: 5)")
+    add("--every", default=unset, type=int, metavar="N", help="chunks from one kept moment to the next (default: 1)")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", **one, action="store_true", help="show the traceback of an error")
+    add("--debug", default=unset, action="store_true", help="show the traceback of an error")
     add_cache_flag(parser)
 
 

@@ -32,6 +32,7 @@ BUILT_IN: Mapping[str, str] = {
     "export": "worldkv_jax.cli.export",
     "inspect": "worldkv_jax.cli.inspect_checkpoint",
     "plan": "worldkv_jax.cli.plan",
+    "play": "worldkv_jax.cli.play",
     "replay": "worldkv_jax.cli.replay",
     "rollout": "worldkv_jax.cli.rollout",
     "world": "worldkv_jax.cli.world",

@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from worldkv_jax.entry_points import hidden_by
+from worldkv_jax.extras import advice
 
 _USERS = (ValueError, OSError, ModuleNotFoundError, MemoryError, OverflowError, RecursionError)
 _BY_JAX = {
@@ -25,7 +26,7 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def signals_as_exceptions() -> Iterator[None]:
+def signals_as_exceptions() -> Generator[None]:
     """Raise `Terminated` where SIGTERM or SIGHUP arrive, so that what was made so far is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what signals do
@@ -62,6 +63,8 @@ def user_message(error: Exception) -> str | None:
         return None
     if isinstance(error, ModuleNotFoundError) and error.name and (hidden := hidden_by(error.name)):
         return f"{error}: {hidden}; start elsewhere, or rename it"
+    if isinstance(error, ModuleNotFoundError) and "pip install" not in str(error) and (how := advice(error)):
+        return f"{error}: {how}"
     if isinstance(error, OSError) and error.strerror:
         places = [str(place) for place in (error.filename, error.filename2) if place is not None]
         return ": ".join([" -> ".join(places), error.strerror.lower()]) if places else error.strerror.lower()

@@ -16,6 +16,8 @@ _COLUMNS = {
     "truth_first": "truth: first revisit",
     "truth_late": "truth: late revisits",
     "same_truth": "true revisits",
+    "memory_gain": "MemoryGain",
+    "memory_ratio": "memory ratio",
 }
 _UNITS = {"psnr": "dB"}
 
@@ -33,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs", nargs="+", default=None, metavar="A:B", help="frame B revisits frame A, instead of searching poses"
     )
+    parser.add_argument(
+        "--task",
+        default=None,
+        choices=("A", "OV", "D"),
+        help="task of MemoryTax: A and OV compare the last frame with the first, D all frames with --truth",
+    )
     search = parser.add_argument_group("what is a revisit")
     search.add_argument("--max-angle", type=float, default=10.0, metavar="DEG", help="largest angle (default: 10)")
     search.add_argument(
@@ -44,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights = parser.add_argument_group("metrics that need weights, from local files")
     weights.add_argument("--lpips", default=None, metavar="FILE", help="weights of LPIPS (AlexNet), safetensors")
     weights.add_argument("--dino", default=None, metavar="DIR", help="folder of a DINOv3 ViT")
-    parser.add_argument("--report", default=None, metavar="FILE", help="report.json of the rollout, for bytes a second")
+    parser.add_argument(
+        "--report", default=None, metavar="FILE", help="report.json of the rollout, for bytes a second and tokens"
+    )
     parser.add_argument(
         "--seed", type=seed_number, default=0, metavar="N", help="of the random control frames (default: 0)"
     )
@@ -58,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure every world, print the table and write evaluation.json."""
     from worldkv_jax.evaluation import RevisitCriteria, kv_bytes_per_second, load_metrics, over_worlds, score_world
+    from worldkv_jax.evaluation.memory_tax import pairs_of_turn, score_replay
     from worldkv_jax.sessions.results import prepare_output, write_json
 
     worlds = _pair_up(args.inputs)
@@ -69,33 +80,66 @@ def run(args: argparse.Namespace) -> None:
     criteria = RevisitCriteria(
         max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
     )
+    if args.task is not None and pairs is not None:
+        raise ValueError(f"--task {args.task} says which frames are compared; leave --pairs out")
+    if args.task == "D" and args.truth is None:
+        raise ValueError("--task D compares all frames with the true ones; give --truth")
     grown = None if args.report is None else _read_report(args.report)
     folder = prepare_output(args.out, writes=["evaluation.json"])
     if args.mind is not None:
         prepare_output(args.mind)
-    scores, exported, fps = [], [], None
+    scores, replays, exported, fps = [], [], [], None
     for (video, poses), truth in zip(worlds, truths):
         frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)
+        if args.task == "D":
+            replays.append(score_replay(frames, true, metrics=metrics))
+            continue
+        named = pairs if args.task is None else pairs_of_turn(len(frames))
         try:
             scored = score_world(
-                frames, path, truth=true, pairs=pairs, criteria=criteria, metrics=metrics, seed=args.seed
+                frames, path, truth=true, pairs=named, criteria=criteria, metrics=metrics, seed=args.seed
             )
         except ValueError as error:
             raise ValueError(f"{video}: {error}") from error
         scores.append(scored)
         if args.mind is not None:
             exported += _export(args, f"world-{len(scores)}", frames, true, fps)
+    if args.task == "D":
+        print(_write_replays(folder, worlds, replays, left_out))
+        return
     table = over_worlds(scores)
-    speed = None if grown is None else kv_bytes_per_second(*grown, fps)
-    _print(table, scores, left_out, speed)
+    speed = None if grown is None else kv_bytes_per_second(grown["kv_bytes"], grown["frames"], fps)
+    attended = None if grown is None else grown["attended_tokens"]
+    _print(table, scores, left_out, speed, attended)
     data = {
         "worlds": [{"video": video, "poses": poses, **_plain(s)} for (video, poses), s in zip(worlds, scores)],
         "over_worlds": {name: {key: _plain_interval(v) for key, v in row.items()} for name, row in table.items()},
         "left_out": left_out,
         "kv_bytes_per_second": speed,
+        "attended_tokens": attended,
         "criteria": vars(criteria),
     }
     print(*exported, write_json(folder / "evaluation.json", data), sep="\n")
+
+
+def _write_replays(folder, worlds, replays, left_out):
+    """Print and write what replayed paths (task D) scored."""
+    from worldkv_jax.evaluation import mean_interval
+    from worldkv_jax.sessions.results import print_table, write_json
+
+    defined = {name: [r[name] for r in replays if r[name] is not None] for name in replays[0]}
+    table = {name: mean_interval(values) for name, values in defined.items() if values}
+    print_table(
+        [{"metric": name, "all frames": i.text(2 if name in _UNITS else 3)} for name, i in table.items()],
+        ["metric", "all frames"],
+    )
+    print(*left_out, sep="\n")
+    data = {
+        "worlds": [{"video": video, "poses": poses, **r} for (video, poses), r in zip(worlds, replays)],
+        "over_worlds": {name: _plain_interval(interval) for name, interval in table.items()},
+        "left_out": left_out,
+    }
+    return write_json(folder / "evaluation.json", data)
 
 
 def _pair_up(inputs: list[str]) -> list[tuple[str, str]]:
@@ -149,18 +193,22 @@ def _export(args, name: str, frames, truth, fps: float) -> list:
     return export_memory_test(args.mind, args.mind_model, name, frames, fps=fps, mark=args.mark, truth=truth)
 
 
-def _read_report(report: str) -> tuple[list[int], list[int]]:
-    """Read the bytes in memory after each chunk, and its video frames."""
+def _read_report(report: str) -> dict:
+    """Read the bytes in memory after each chunk, its video frames, and the stored tokens that the last attends to."""
     from worldkv_jax.readers import read_json
 
     try:
         chunks = read_json(report)["chunks"]
-        return [sum(chunk["kv_bytes"].values()) for chunk in chunks], [chunk["frames"] for chunk in chunks]
-    except (KeyError, TypeError, ValueError) as error:
+        return {
+            "kv_bytes": [sum(chunk["kv_bytes"].values()) for chunk in chunks],
+            "frames": [chunk["frames"] for chunk in chunks],
+            "attended_tokens": chunks[-1].get("attended_tokens"),
+        }
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{report} is no report.json of worldkv rollout: {error}") from error
 
 
-def _print(table, scores, left_out, speed) -> None:
+def _print(table, scores, left_out, speed, attended) -> None:
     from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.results import print_table
 
@@ -184,6 +232,8 @@ def _print(table, scores, left_out, speed) -> None:
             print(f"drift, {name}: {table['drift'][key].text()} dB in 100 frames")
     if speed is not None:
         print(f"the memory grows by {format_bytes(speed)} in a second of video")
+    if attended is not None:
+        print(f"a frame of the last chunk attends to {attended:,} stored tokens")
     notes = dict.fromkeys(note for score in scores for note in score.notes)
     print(*left_out, *notes, sep="\n")
 

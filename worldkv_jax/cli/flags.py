@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from worldkv_jax.sessions.options import ReleasedCommand, described_fields, field_types
@@ -21,7 +21,7 @@ def add_flags(parser: Any, cls: type, *, heading: str | None = None) -> None:
         cls: see `worldkv_jax.sessions.options.options_class`.
         heading: group of the fields that name none.
     """
-    groups = {None: parser if heading is None else parser.add_argument_group(heading)}
+    groups: dict[str | None, Any] = {None: parser if heading is None else parser.add_argument_group(heading)}
     types = field_types(cls)
     for field, described in described_fields(cls):
         if described.group not in groups:
@@ -89,7 +89,7 @@ def from_flags(cls: type, args: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def errors_in_flags(parser: argparse.ArgumentParser) -> Iterator[None]:
+def errors_in_flags(parser: argparse.ArgumentParser) -> Generator[None]:
     """Reword errors that name options in backticks into the flags of a command line."""
     try:
         yield
@@ -107,13 +107,13 @@ def in_flags(text: str, parser: argparse.ArgumentParser) -> str:
         for flag in action.option_strings[:1]:
             flags.setdefault(action.dest, flag)
 
-    def flag(found: re.Match) -> str:
+    def reword(found: re.Match[str]) -> str:
         off = "--no-" + found["name"].replace("_", "-")
         if found["value"] == "False" and off in parser._option_string_actions:
             return off
         return flags.get(found["name"], found[0])
 
-    return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", flag, text)
+    return re.sub(r"`(?P<name>[a-z]\w*)(=(?P<value>True|False))?`", reword, text)
 
 
 def seed_number(word: str) -> int:

@@ -14,8 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
+    devices = "h200 (default), h100, l40s, rtx4090, v5e-8, ..."
+    parser.add_argument("--device", default="h200", metavar="NAME", help=devices)
     parser.add_argument(
-        "--device", default="h200", metavar="NAME", help="h200 (default), h100, l40s, rtx4090, v5e-8, ..."
+        "--save-every", type=int, default=5, metavar="N", help="chunks from one kept moment to the next (default: 5)"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
 
@@ -28,10 +30,12 @@ def run(args: argparse.Namespace) -> None:
     from worldkv_jax.sessions.results import print_table, write_json
 
     device = device_named(args.device)
+    if args.save_every < 1:
+        raise ValueError(f"--save-every {args.save_every}: give at least 1")
     session = open_session(args, weights=False)
     what = (session.backbone, session.memory, session.cost)
     sizes = {"chunks": session.chunks, "worlds": session.worlds, "chips": device.chips}
-    plans = placements(*what, **sizes)
+    plans = placements(*what, **sizes, save_every=args.save_every)
     print(f"{args.model}: {session.chunks} chunks, {describe_memory(session.memory)}, on {device.name}")
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
     columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
@@ -48,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
     plan = next(iter(plans.values()))
     if device.chips > 1:
         print(f"\nper chip, with heads split over {plan.chips} of {device.chips}; a kept moment and moves are of all")
-    print(f"\nlast chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
+    print(f"\n{describe_saving(plan.saving)}")
+    print(f"last chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
     floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
     print(f"time floor at the data sheet's speed: {floors}")
     if not any(plan.fits(device.memory_bytes) for plan in plans.values()):
@@ -65,6 +70,18 @@ def describe_memory(memory) -> str:
     if memory.mode != "worldkv":
         return f"{memory.mode} memory"
     return f"worldkv memory ({memory.retrieval.chunks} chunks retrieved, keep ratio {memory.compression.keep_ratio:g})"
+
+
+def describe_saving(saving) -> str:
+    """Say what it takes to keep a rollout in a folder."""
+    from worldkv_jax.memory.report import format_bytes
+
+    chunk = f"{format_bytes(saving.chunk_bytes)} a stored chunk and " if saving.chunk_bytes else ""
+    return (
+        f"kept with --world, a moment every {saving.every} chunks: {chunk}{format_bytes(saving.point_bytes)} a moment, "
+        f"{format_bytes(saving.disk_bytes)} on disk at the end; {format_bytes(saving.device_bytes)} more on the device "
+        f"and {format_bytes(saving.host_bytes)} in host memory while it is written"
+    )
 
 
 def plan_report(session, plans: dict) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def row_bar(rows: Iterable, total: int) -> Iterable[Any]:
+def row_bar(rows: Iterable[Any], total: int) -> Iterable[Any]:
     """Show a bar while the rows of a benchmark are measured."""
     from tqdm import tqdm
 
@@ -15,7 +15,8 @@ class ByteBars:
     """A bar for each kind of work that is counted in bytes."""
 
     def __init__(self):
-        self._bar, self._what = None, None
+        self._bar: Any = None
+        self._what: str | None = None
 
     def __enter__(self) -> "ByteBars":
         return self
@@ -30,12 +31,12 @@ class ByteBars:
 
         if what != self._what:
             self.__exit__()
-            options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
-            self._bar, self._what = tqdm(desc=what, total=total, **options), what
+            self._bar = tqdm(desc=what, total=total, unit="B", unit_scale=True, leave=False, disable=None)
+            self._what = what
         self._bar.update(done)
 
 
-def in_units(size: int) -> str:
+def in_units(size: float) -> str:
     """Write a number of bytes as people read it."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:

@@ -79,11 +79,11 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
     about = {"model": args.model, "seed": seed_of(key)}
     if past is not None:
         about["goes_on"] = {"world": args.from_world, "chunk": first}
-    inputs = inputs_to_come(args, session, past, first)
+    inputs, answers = inputs_to_come(args, session, past, first)
     record, said, sums = None, [], []
     try:
         with (
-            kept_world(args, session, first) as saver,
+            kept_world(args, session, first, answers) as saver,
             recording(session, folder, about, latents=args.latents, first=first) as record,
         ):
             for chunk in session.stream(world, inputs, key=key, keeper=saver, progress=True):
@@ -98,7 +98,7 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
             print(*record.files, sep="\n", file=sys.stderr)
         raise
     if args.session is not None:
-        record.files.append(write_session_file(args, session, sums))
+        record.files.append(write_session_file(args, session, sums, answers))
     return record.report, record.files
 
 

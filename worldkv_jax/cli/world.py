@@ -53,7 +53,7 @@ def _show(folder) -> None:
     manifest = folder.manifest
     identity, made = manifest.identity, manifest.made_with
     worlds = f", {identity['worlds']} worlds" if identity["worlds"] > 1 else ""
-    print(f"{folder.path}: {manifest.end} chunks of {identity['model']}{worlds}, {identity['memory']['mode']} memory")
+    print(f"{folder.files}: {manifest.end} chunks of {identity['model']}{worlds}, {identity['memory']['mode']} memory")
     seed = seed_of(key_from_json(manifest.key))
     noise = "given" if seed is None else f"of seed {seed}"
     print(f"noise {noise}; made with jax {made['jax']} on {made['platform']} ({made['device']})")

@@ -2,9 +2,10 @@
 
 import argparse
 import contextlib
+import itertools
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from worldkv_jax.cli.flags import from_flags
@@ -13,6 +14,7 @@ from worldkv_jax.sessions.memory_options import MemoryOptions
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
     from worldkv_jax.sessions.saving import WorldSaver
+    from worldkv_jax.sessions.session_file import Answers
 
 SAVE_EVERY = 5
 
@@ -20,7 +22,7 @@ SAVE_EVERY = 5
 def add_world_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     group = parser.add_argument_group("worlds that last")
-    group.add_argument("--world", metavar="DIR", help="keep the world in this folder while it grows")
+    group.add_argument("--world", metavar="DIR", help="keep the world in this folder, or at this URL, while it grows")
     group.add_argument(
         "--save-every", type=int, metavar="N", help=f"chunks from one kept moment to the next (default: {SAVE_EVERY})"
     )
@@ -43,6 +45,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
     """
     from worldkv_jax.sessions import WorldFolder
     from worldkv_jax.sessions.continuing import check_before_loading
+    from worldkv_jax.sessions.world_files import open_files
     from worldkv_jax.sessions.world_manifest import has_world
 
     if args.at is not None and args.from_world is None:
@@ -53,7 +56,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
         raise ValueError("--session says how a world is made from the beginning, and --from-world goes on with one")
     if args.until is not None and not 1 <= args.until <= session.chunks:
         raise ValueError(f"--until {args.until}: the whole path has {session.chunks} chunks")
-    if args.world is not None and has_world(Path(args.world)) and not _same(args.world, args.from_world):
+    if args.world is not None and not _same(args.world, args.from_world) and has_world(open_files(args.world)):
         raise ValueError(f"{args.world} holds a world: go on by --from-world {args.world}, or name a new folder")
     if args.from_world is None:
         return None
@@ -71,7 +74,9 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
 
 
 @contextlib.contextmanager
-def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Iterator["WorldSaver | None"]:
+def kept_world(
+    args: argparse.Namespace, session: "Session", at: int, answers: "Answers | None"
+) -> Generator["WorldSaver | None"]:
     """Offer what keeps the world in the folder of ``--world``; ``None`` without that flag."""
     from worldkv_jax.sessions.world_folder import branch
 
@@ -80,13 +85,16 @@ def kept_world(args: argparse.Namespace, session: "Session", at: int) -> Iterato
         return
     if args.from_world is not None and not _same(args.world, args.from_world):
         branch(args.from_world, args.world, at)
-    with session.saving(args.world, every=SAVE_EVERY if args.save_every is None else args.save_every) as saver:
+    every = SAVE_EVERY if args.save_every is None else args.save_every
+    with session.saving(args.world, every=every, answers=answers) as saver:
         yield saver
     if saver.failed is None:
         print(f"the world is kept in {args.world}: {saver.folder.manifest.end} chunks")
 
 
-def write_session_file(args: argparse.Namespace, session: "Session", latents: list[str]) -> Path:
+def write_session_file(
+    args: argparse.Namespace, session: "Session", latents: list[str], answers: "Answers | None"
+) -> Path:
     """Write the file of ``--session``; ``latents`` are the checksums of all chunks."""
     from worldkv_jax.sessions.identity import fingerprint, made_with
     from worldkv_jax.sessions.session_file import SessionFile, options_given, write_session
@@ -99,6 +107,7 @@ def write_session_file(args: argparse.Namespace, session: "Session", latents: li
         made_with=made_with(),
         weights=fingerprint(session.params),
         latents=tuple(latents),
+        answers=None if answers is None else tuple(answers.given[: len(latents)]),
     )
     return write_session(args.session, file)
 
@@ -111,26 +120,40 @@ def tell_if_stopped(saver: "WorldSaver | None", told: list[str], args: argparse.
         print(f"the rollout goes on, but the world in {args.world} stays as it is: {reason}", file=sys.stderr)
 
 
-def inputs_to_come(args: argparse.Namespace, session: "Session", folder: "WorldFolder | None", at: int) -> list | None:
-    """Return what the chunks to come are given; ``None`` where it comes live.
+def inputs_to_come(
+    args: argparse.Namespace, session: "Session", folder: "WorldFolder | None", at: int
+) -> tuple[Iterable, "Answers | None"]:
+    """Return what the chunks to come are given, and who notes it where it comes live.
 
     Raises:
-        ValueError: the path begins otherwise than the world did.
+        ValueError: the path begins otherwise than the world did, or nothing says what was answered live before.
     """
-    inputs = session.inputs()
-    if not isinstance(inputs, list):
-        if folder is not None or args.until is not None or args.session is not None:
+    answers = None
+    if session.live is None:
+        whole = session.inputs()
+        past, inputs = whole[:at], whole[at : args.until]
+    else:
+        from worldkv_jax.sessions.session_file import Answers
+
+        known = [] if folder is None else folder.manifest.answers[:at]
+        if len(known) < at:
             raise ValueError(
-                "--from-world, --until and --session need a path that is known, and not one that comes live"
+                f"{args.from_world} says what was answered up to chunk {len(known)}, and not up to {at}: only a world "
+                "that was kept of live inputs goes on with them"
             )
-        return inputs
-    if folder is not None and (found := folder.first_difference(inputs[:at])) is not None:
+        answers = Answers(session.live([answer["given"] for answer in known]), known)
+        whole = session.inputs(answers)
+        past = list(itertools.islice(whole, at))
+        inputs = itertools.islice(whole, None if args.until is None else args.until - at)
+    if folder is not None and (found := folder.first_difference(past)) is not None:
         raise ValueError(
             f"chunk {found[0]} of the world was given other {found[1]} than the path says: give the whole path, of "
             "which the world's past is the beginning"
         )
-    return inputs[at : args.until]
+    return inputs, answers
 
 
 def _same(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and Path(one).resolve() == Path(other).resolve()
+    from worldkv_jax.sessions.world_files import open_files
+
+    return one is not None and other is not None and open_files(one).place == open_files(other).place

@@ -17,7 +17,7 @@ from worldkv_jax.evaluation.weight_files import read_weights
 from worldkv_jax.media.frames import as_float, check_frames
 
 _SIDE = 224  # pixels to which frames are resized
-_MEAN, _DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 _BLOCK = 8  # frames at once
 
 

@@ -2,7 +2,9 @@
 
 import dm_pix
 import jax
+import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.media.frames import as_float, check_frames
 
@@ -12,7 +14,7 @@ SSIM_WINDOW = 11  # pixels; side of the Gaussian window (sigma 1.5) of Wang et a
 _BLOCK_VALUES = 2**22  # numbers of one block of frames; SSIM holds about a dozen arrays of this size
 
 
-def psnr(a, b) -> np.ndarray:
+def psnr(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Compute the peak signal-to-noise ratio of every frame.
 
     Args:
@@ -28,7 +30,7 @@ def psnr(a, b) -> np.ndarray:
     return np.minimum(_per_frame(_psnr, *_check_pair(a, b)), np.float32(PSNR_CAP))
 
 
-def ssim(a, b) -> np.ndarray:
+def ssim(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Compute the structural similarity of every frame, averaged over colour channels.
 
     The window is a Gaussian of 11 x 11 pixels (Wang et al. 2004); borders where it does not fit are left out.
@@ -54,18 +56,18 @@ def ssim(a, b) -> np.ndarray:
 
 # dm_pix mixes integers and floats, which JAX refuses under strict promotion.
 @jax.jit
-def _psnr(a, b):
+def _psnr(a: jax.Array, b: jax.Array) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):
-        return dm_pix.psnr(a, b)
+        return jnp.asarray(dm_pix.psnr(a, b))
 
 
 @jax.jit
-def _ssim(a, b):
+def _ssim(a: jax.Array, b: jax.Array) -> jax.Array:
     with jax.numpy_dtype_promotion("standard"):
-        return dm_pix.ssim(a, b)
+        return jnp.asarray(dm_pix.ssim(a, b))
 
 
-def _check_pair(a, b) -> tuple[np.ndarray, np.ndarray]:
+def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = check_frames(a, name="a"), check_frames(b, name="b")
     if a.shape != b.shape:
         raise ValueError(f"a has shape {a.shape}, b has {b.shape}; compare frames of the same shape")

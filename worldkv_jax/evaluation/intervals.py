@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
@@ -13,22 +14,22 @@ class Interval(NamedTuple):
     low: float | None
     """``None`` where the interval is undefined: a single value has none."""
     high: float | None
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] (of tuple: nobody counts in an interval)
     """Independent values, such as worlds."""
 
     def text(self, digits: int = 2) -> str:
         """Write mean and interval with so many decimals."""
-        if self.low is None:
+        if self.low is None or self.high is None:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
     @property
     def half_width(self) -> float | None:
         """Half the length of the interval."""
-        return None if self.low is None else (self.high - self.low) / 2
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
-def mean_interval(values, *, confidence: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Estimate a mean with Student's t interval.
 
     Args:
@@ -53,7 +54,7 @@ def mean_interval(values, *, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - reach, mean + reach, count)
 
 
-def paired_interval(values, others, *, confidence: float = 0.95) -> Interval:
+def paired_interval(values: ArrayLike, others: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Estimate the mean of ``values - others``, which were measured on the same worlds in the same order.
 
     What differs between worlds cancels, so this is far narrower than the two intervals suggest.

@@ -21,7 +21,10 @@ from worldkv_jax.media.frames import as_float, check_frames
 
 SMALLEST_SIDE = 31  # pixels: below that nothing is left after the second pooling
 
-_SHIFT, _SCALE = np.float32([-0.030, -0.088, -0.188]), np.float32([0.458, 0.448, 0.450])  # for frames in [-1, 1]
+_SHIFT, _SCALE = (
+    np.array([-0.030, -0.088, -0.188], np.float32),
+    np.array([0.458, 0.448, 0.450], np.float32),
+)  # for frames in [-1, 1]
 _BLOCK = 16  # frames at once
 
 # Each stage's convolution: name, output channels, input channels, window, stride, padding, and pooling before it.

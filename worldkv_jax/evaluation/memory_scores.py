@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_distance, validate_poses
+from worldkv_jax.evaluation.memory_gain import draw_pairs, memory_gain
 from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric, is_constant
 from worldkv_jax.evaluation.revisits import Revisits, closest_approach, find_revisits, given_revisits
 from worldkv_jax.media.frames import as_float, check_frames
@@ -59,6 +61,10 @@ class MetricScores:
     """Against the truth, on late ones."""
     same_truth: float | None
     """What the true video scores between revisits and first visits: the most that the poses allow."""
+    memory_gain: float | None
+    """How much more alike revisits are than frames as far apart in time that see other places, see `MemoryGain`."""
+    memory_ratio: float | None
+    """The same as a share of how much more alike neighbouring frames are: the Normalised Memory Ratio."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,10 +82,10 @@ class WorldScores:
 
 
 def score_world(
-    frames,
-    poses,
+    frames: ArrayLike,
+    poses: ArrayLike,
     *,
-    truth=None,
+    truth: ArrayLike | None = None,
     pairs: Sequence[tuple[int, int]] | None = None,
     criteria: RevisitCriteria | None = None,
     metrics: Sequence[Metric] = (PSNR, SSIM),
@@ -112,9 +118,11 @@ def score_world(
     if is_constant(frames).all():
         notes.append("headroom is undefined: every frame is one plain colour")
         elsewhere = np.full_like(elsewhere, -1)
+    limits = {name: search[name] for name in ("max_angle_degrees", "max_distance")}
+    drawn = draw_pairs(poses, revisits, **limits, seed=seed)
     scores = {}
     for metric in metrics:
-        scores[metric.name] = _score(metric, frames, truth, revisits, elsewhere, notes)
+        scores[metric.name] = _score(metric, frames, truth, revisits, elsewhere, drawn, notes)
     return WorldScores(
         frames=len(frames),
         revisits=revisits,
@@ -185,7 +193,7 @@ def _random_elsewhere(poses: np.ndarray, revisits: Revisits, search: dict, seed:
     return drawn
 
 
-def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, notes: list[str]) -> MetricScores:
+def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, drawn_pairs, notes) -> MetricScores:
     now, then, first = revisits.frames, revisits.earlier, revisits.visits == 1
     same = metric(frames[now], frames[then])
     drawn = elsewhere >= 0
@@ -205,12 +213,15 @@ def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, notes: 
             "truth_late": _mean(against[now[~first]]),
             "same_truth": _mean(metric(truth[now], truth[then])),
         }
+    against_time = memory_gain(metric, frames, drawn_pairs)
     return MetricScores(
         first=_mean(same[first]),
         late=_mean(same[~first]),
         random=_mean(other),
         headroom=_mean(metric.gain(same, other)),
         **true,
+        memory_gain=against_time.gain,
+        memory_ratio=against_time.ratio,
     )
 
 

@@ -51,7 +51,7 @@ def is_constant(frames) -> np.ndarray:
 
 
 def load_metrics(
-    *, lpips: str | os.PathLike | None = None, dino: str | os.PathLike | None = None
+    *, lpips: str | os.PathLike[str] | None = None, dino: str | os.PathLike[str] | None = None
 ) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Load the metrics that can be had.
 

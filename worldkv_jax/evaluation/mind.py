@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,14 @@ PERSPECTIVES = ("1st_data", "3rd_data")
 
 
 def export_memory_test(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     model: str,
     name: str,
-    frames,
+    frames: np.ndarray,
     *,
     fps: float,
     mark: int,
-    truth=None,
+    truth: np.ndarray | None = None,
     perspective: str = "1st_data",
 ) -> list[Path]:
     """Write one video for MIND's memory metrics.
@@ -67,7 +68,14 @@ def export_memory_test(
 
 
 def export_mirror_test(
-    root: str | os.PathLike, model: str, name: str, videos, poses, *, fps: float, perspective: str = "1st_data"
+    root: str | os.PathLike[str],
+    model: str,
+    name: str,
+    videos: Sequence[np.ndarray],
+    poses: Sequence[np.ndarray],
+    *,
+    fps: float,
+    perspective: str = "1st_data",
 ) -> list[Path]:
     """Write videos of a path and its way back for MIND's scene consistency (``gsc``).
 

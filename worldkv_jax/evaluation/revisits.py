@@ -1,9 +1,10 @@
 """Revisits of a camera path: which earlier frame saw the same view, and how often it was visited before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 
@@ -30,7 +31,7 @@ class ClosestApproach(NamedTuple):
     distance: float
 
 
-def revisit_pairs(poses, *, max_angle_degrees: float, max_distance: float, min_gap: int) -> np.ndarray:
+def revisit_pairs(poses: ArrayLike, *, max_angle_degrees: float, max_distance: float, min_gap: int) -> np.ndarray:
     """Find for every frame the nearest view among the frames well before it.
 
     A frame is a candidate if it lies at least ``min_gap`` frames before, is turned by at most
@@ -63,7 +64,7 @@ def revisit_pairs(poses, *, max_angle_degrees: float, max_distance: float, min_g
     return np.concatenate(pairs)
 
 
-def visit_numbers(poses, *, max_angle_degrees: float, max_distance: float, min_away: int = 1) -> np.ndarray:
+def visit_numbers(poses: ArrayLike, *, max_angle_degrees: float, max_distance: float, min_away: int = 1) -> np.ndarray:
     """Count for every frame how many earlier visits its view has had.
 
     A frame is *near* frame i if it is turned by at most ``max_angle_degrees`` and stands at most
@@ -94,7 +95,7 @@ def visit_numbers(poses, *, max_angle_degrees: float, max_distance: float, min_a
 
 
 def find_revisits(
-    poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1, min_away: int = 1
+    poses: ArrayLike, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1, min_away: int = 1
 ) -> Revisits:
     """Find every frame whose view was left and is seen again, and its nearest view of the first visit.
 
@@ -125,7 +126,7 @@ def find_revisits(
     return Revisits(*np.concatenate(found).T)
 
 
-def given_revisits(pairs, frames: int) -> Revisits:
+def given_revisits(pairs: Iterable[tuple[int, int]], frames: int) -> Revisits:
     """Take revisits that are given by hand, as for the trajectories of the released code.
 
     Args:
@@ -135,22 +136,22 @@ def given_revisits(pairs, frames: int) -> Revisits:
     Raises:
         ValueError: no pairs, a frame outside the video, or a revisit that is not after its first visit.
     """
-    pairs = sorted((int(later), int(earlier)) for earlier, later in pairs)
-    if not pairs:
+    ordered = sorted((int(later), int(earlier)) for earlier, later in pairs)
+    if not ordered:
         raise ValueError("no pairs were given; give (first visit, revisit) frame numbers")
-    for later, earlier in pairs:
+    for later, earlier in ordered:
         if not 0 <= earlier < later < frames:
             raise ValueError(
                 f"pair {earlier}:{later} does not fit a video of {frames} frames: expected "
                 f"0 <= first visit < revisit <= {frames - 1}"
             )
-    found, earlier = np.array(pairs, np.int64).T
-    visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(pairs))]
+    found, earlier = np.array(ordered, np.int64).T
+    visits = [1 + int((earlier[:i] == earlier[i]).sum()) for i in range(len(ordered))]
     return Revisits(found, earlier, np.array(visits, np.int64))
 
 
 def closest_approach(
-    poses, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1
+    poses: ArrayLike, *, max_angle_degrees: float, max_distance: float, min_gap: int = 1
 ) -> ClosestApproach | None:
     """Find the two frames that come closest to a revisit: nearest to each other, after the camera was farther away.
 
@@ -184,7 +185,9 @@ def _visit_starts(closeness: np.ndarray, min_away: int) -> np.ndarray:
     return near & ((previous < 0) | (columns - previous - 1 >= min_away))
 
 
-def _closeness(poses, max_angle_degrees, max_distance) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _closeness(
+    poses: np.ndarray, max_angle_degrees: float, max_distance: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield blocks of frames ``[r]`` and their closeness ``[r, c]`` to frames 0..c-1; inf beyond the limits."""
     for name, limit in (("max_angle_degrees", max_angle_degrees), ("max_distance", max_distance)):
         if not 0 < limit < np.inf:

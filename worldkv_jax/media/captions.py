@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from worldkv_jax.media.frames import as_bytes, check_frames, enlarge
@@ -15,7 +16,7 @@ _PAPER, _INK, _QUIET_INK = (18, 20, 24), (245, 245, 245), (165, 172, 182)
 _SMALLEST, _LARGEST = 9, 30  # pixels of type; below 9 nothing is legible
 
 
-def label(frames, text: str, *, detail: str | Sequence[str] | None = None, scale: int = 1) -> np.ndarray:
+def label(frames: ArrayLike, text: str, *, detail: str | Sequence[str] | None = None, scale: int = 1) -> np.ndarray:
     """Put a caption strip above frames.
 
     Type is sized to the width of the frame; a line that is still too long is set smaller, then cut short.
@@ -33,7 +34,7 @@ def label(frames, text: str, *, detail: str | Sequence[str] | None = None, scale
         ValueError: invalid frames or scale, or another number of details than frames.
     """
     frames = _check_panel(frames, "frames")
-    text, details = _one_line(text), [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
+    text, details = _one_line(text) or "", [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
     images = enlarge(as_bytes(frames), scale)
     # One size for all frames: type that grows and shrinks as its text changes is hard to read.
     width = images.shape[2]
@@ -128,7 +129,7 @@ def _strip(width: int, text: str, detail: str | None, longest: str | None) -> np
     title_font = _fitting_font(text, True, size, room)
     draw.text(place, _cut(text, title_font, room), fill=_INK, font=title_font)
     if detail is not None:
-        font = _fitting_font(longest, False, max(_SMALLEST, round(size * 0.85)), room)
+        font = _fitting_font(longest or detail, False, max(_SMALLEST, round(size * 0.85)), room)
         below = (place[0], place[1] + leading)
         draw.text(below, _cut(detail, font, room), fill=_QUIET_INK, font=font)
     return np.asarray(image)

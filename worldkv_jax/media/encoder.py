@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -31,10 +32,11 @@ class Encoder:
 
     def __init__(self, path: Path, fps: float, scale: int):
         self.path, self.fps, self.scale = path, fps, scale
-        self.process, self.size = None, None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.size: str | None = None
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (`kill` closes it)
 
-    def append(self, frame) -> None:
+    def append(self, frame: np.ndarray) -> None:
         """Encode one frame.
 
         Raises:
@@ -43,12 +45,11 @@ class Encoder:
         """
         pixels = _pad_to_even(enlarge(as_bytes(frame), self.scale))
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        if self.process is None:
-            self._start(size)
+        process = self.process or self._start(size)
         if size != self.size:
             raise ValueError(f"frames of {size} in a video of {self.size}")
         try:
-            self.process.stdin.write(pixels.tobytes())
+            _pipe(process).write(pixels.tobytes())
         except OSError:  # a broken pipe: the encoder stopped early; its exit status and message say why
             self.close()
 
@@ -61,7 +62,7 @@ class Encoder:
         if self.process is None:
             return
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            _pipe(self.process).close()
         if self.process.wait() and check:
             raise OSError(
                 f"encoding {self.size} video failed (ffmpeg status {self.process.returncode}): "
@@ -75,7 +76,7 @@ class Encoder:
             self.process.communicate()
         self.log.close()
 
-    def _start(self, size: str) -> None:
+    def _start(self, size: str) -> subprocess.Popen[bytes]:
         self.size = size
         command = [program(), *_QUIET, "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", as_rate(self.fps)]
         command += ["-i", "-", *_ENCODER, *_IN_PIECES, as_url(self.path)]
@@ -90,6 +91,12 @@ class Encoder:
             start_new_session=True,
             restore_signals=False,
         )
+        return self.process
+
+
+def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdin is not None, "the encoder was started without a pipe"
+    return process.stdin
 
 
 def remux(path: Path) -> None:

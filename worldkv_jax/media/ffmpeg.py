@@ -23,7 +23,7 @@ def program() -> str:
         raise OSError(f"no ffmpeg for videos: {error}; set IMAGEIO_FFMPEG_EXE to one") from None
 
 
-def as_url(path: str | os.PathLike) -> str:
+def as_url(path: str | os.PathLike[str]) -> str:
     """Return a path so that ffmpeg takes it for nothing else: ``a:b`` is a protocol to it, ``-a`` an option."""
     return "file:" + os.path.abspath(path)
 

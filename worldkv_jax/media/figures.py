@@ -3,11 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import validate_poses
 from worldkv_jax.media.files import replacing
@@ -15,7 +17,7 @@ from worldkv_jax.media.panels import INK, draw_lines, draw_map, draw_timeline
 from worldkv_jax.media.traces import MemoryTrace, pick_highlights
 from worldkv_jax.names import unknown_name
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 11,
@@ -40,7 +42,7 @@ STYLE = {
 def memory_figure(
     traces: Sequence[MemoryTrace],
     *,
-    poses,
+    poses: ArrayLike,
     phases: Sequence[str],
     focus: str | None = None,
     highlights: Sequence[int] | None = None,
@@ -129,7 +131,7 @@ def _unit(largest: float) -> tuple[int, str]:
     return 1024**power, ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
 
 
-def save_figure(path: str | os.PathLike, figure: Figure) -> Path:
+def save_figure(path: str | os.PathLike[str], figure: Figure) -> Path:
     """Write a figure to a PNG file, whole or not at all.
 
     Raises:

@@ -3,13 +3,13 @@
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
     """Offer a draft beside ``path`` that takes its name when the block ends well.
 
     If the block raises, the draft is removed and an older file at ``path`` stays as it was.
@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def make_folder(folder: str | os.PathLike) -> Path:
+def make_folder(folder: str | os.PathLike[str]) -> Path:
     """Make a folder and its parents if they are missing.
 
     Raises:
@@ -62,7 +62,7 @@ def make_folder(folder: str | os.PathLike) -> Path:
     return folder
 
 
-def free_name(path: str | os.PathLike) -> Path:
+def free_name(path: str | os.PathLike[str]) -> Path:
     """Return a path where nothing is: the one that is given, or with the first free number, ``NAME_2.mp4``."""
     path = Path(path)
     names = itertools.chain([path], (path.with_stem(f"{path.stem}_{number}") for number in itertools.count(2)))

@@ -74,13 +74,14 @@ def _name_phases(axes: Axes, phases: Sequence[str]) -> None:
         longest = max(other_stop - other_start for other_start, other_stop, other in runs if other == phase)
         if len(phase) * 8.5 * 0.6 <= (stop - start) * chunk_points or stop - start == longest:
             place = ((start + stop - 1) / 2, 1.025)
-            kwargs = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "color": _QUIET}
-            axes.text(*place, phase, fontsize=8.5, **kwargs)
+            above = axes.get_xaxis_transform()
+            axes.text(*place, phase, fontsize=8.5, transform=above, ha="center", va="bottom", color=_QUIET)
 
 
 def _size_in_points(axes: Axes) -> tuple[float, float]:
-    box, figure = axes.get_position(), axes.figure
-    return box.width * figure.get_figwidth() * 72, box.height * figure.get_figheight() * 72
+    box, figure = axes.get_position(), axes.get_figure(root=True)
+    width, height = (0.0, 0.0) if figure is None else figure.get_size_inches()
+    return box.width * width * 72, box.height * height * 72
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str, bool]]) -> None:
@@ -99,8 +100,9 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str, bool]]) -> None:
         end = (value - low) / (high - low)
         axes.plot([1.0, 1.025], [end, place], transform=axes.transAxes, color=colour, lw=0.9, clip_on=False)
         weight = "bold" if bold else "normal"
-        kwargs = {"transform": axes.transAxes, "va": "center", "color": colour, "fontweight": weight}
-        axes.text(1.032, place, name, fontsize=9, **kwargs)
+        axes.text(
+            1.032, place, name, fontsize=9, transform=axes.transAxes, va="center", color=colour, fontweight=weight
+        )
 
 
 def draw_timeline(axes: Axes, trace: MemoryTrace, phases: Sequence[str], highlights: Sequence[int]) -> None:
@@ -199,14 +201,23 @@ def _fit_right(axes: Axes, points: np.ndarray, share: float = 0.64) -> None:
     axes.set_ylim(middle[1] - height * scale / 2, middle[1] + height * scale / 2)
 
 
-def _link(axes: Axes, tips, chunk: int, sources: Sequence[int], colour: str) -> None:
+def _link(axes: Axes, tips: np.ndarray, chunk: int, sources: Sequence[int], colour: str) -> None:
     for source in sources:
         bend = 0.25 if np.linalg.norm(tips[source] - tips[chunk]) > 0 else 0
-        style = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 5, "shrinkB": 3}
         link = FancyArrowPatch(
-            tips[source], tips[chunk], connectionstyle=f"arc3,rad={bend}", color=colour, lw=1.3, zorder=5, **style
+            tips[source],
+            tips[chunk],
+            arrowstyle="-|>",
+            mutation_scale=9,
+            shrinkA=5,
+            shrinkB=3,
+            connectionstyle=f"arc3,rad={bend}",
+            color=colour,
+            lw=1.3,
+            zorder=5,
         )
         axes.add_patch(link)
         axes.plot(*tips[source], marker="o", ms=6, mfc="white", mec=colour, mew=1.6, zorder=6)
     axes.plot(*tips[chunk], marker="o", ms=15, color=colour, zorder=7)
-    axes.text(*tips[chunk], str(chunk), color="white", ha="center", va="center", fontsize=8, weight="bold", zorder=8)
+    x, y = tips[chunk]
+    axes.text(x, y, str(chunk), color="white", ha="center", va="center", fontsize=8, weight="bold", zorder=8)

@@ -19,7 +19,7 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def read_picture(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     upright: bool = True,
     background: tuple[int, int, int] = WHITE,
@@ -81,7 +81,7 @@ def _read(path, upright: bool, background: tuple[int, int, int]) -> tuple[np.nda
     with Image.open(path, formats=formats) as image:
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         if count > 1:
-            notes.append(f" has {count} {_MOVING[image.format]}; the first one is used")
+            notes.append(f" has {count} {_MOVING[image.format or '']}; the first one is used")
         image.load()
         if upright:
             image = ImageOps.exif_transpose(image)

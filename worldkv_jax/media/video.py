@@ -2,9 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from numpy.typing import ArrayLike
 
 from worldkv_jax.media.encoder import Encoder, remux
 from worldkv_jax.media.ffmpeg import program
@@ -15,7 +17,7 @@ from worldkv_jax.media.video_reading import read_video
 __all__ = ["VideoWriter", "read_video", "write_video", "writing_video"]
 
 
-def write_video(path: str | os.PathLike, frames, *, fps: float, scale: int = 1) -> Path:
+def write_video(path: str | os.PathLike[str], frames: ArrayLike, *, fps: float, scale: int = 1) -> Path:
     """Write frames to an mp4 file, whole or not at all.
 
     H.264 needs even sides: an odd one is extended by repeating its last row or column.
@@ -48,10 +50,12 @@ class VideoWriter:
     """
 
     def __init__(self, encoder: Encoder):
-        self.frames, self.path, self.cut = 0, None, False
+        self.frames = 0
+        self.path: Path | None = None
+        self.cut = False
         self._encoder = encoder
 
-    def __call__(self, frames) -> None:
+    def __call__(self, frames: ArrayLike) -> None:
         frames = check_frames(frames)
         if frames.ndim != 4:
             raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
@@ -62,8 +66,8 @@ class VideoWriter:
 
 @contextmanager
 def writing_video(
-    path: str | os.PathLike, *, fps: float, scale: int = 1, keep_cut: bool = False
-) -> Iterator[VideoWriter]:
+    path: str | os.PathLike[str], *, fps: float, scale: int = 1, keep_cut: bool = False
+) -> Generator[VideoWriter]:
     """Offer a function that appends frames ``[n, h, w, 3]`` to an mp4 file, which appears when the block ends well.
 
     For rollouts of any length: frames go to the encoder as they come. Path, rate and encoder are checked before the

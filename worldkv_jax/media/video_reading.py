@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _TIME = re.compile(r"Parsed_showinfo.* n: *\d+ pts: *(-?\d+) ")
 
 
 def read_video(
-    path: str | os.PathLike, *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn
+    path: str | os.PathLike[str], *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn
 ) -> tuple[np.ndarray, float]:
     """Read a video file: every frame that is in it, once, whatever their time stamps say.
 
@@ -72,6 +72,7 @@ def _decode(path: Path, limit: int | None, log: BinaryIO) -> tuple[np.ndarray, b
     command += ["-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]
     pixels, shape, count, more = bytearray(), None, 0, False
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
+        assert process.stdout is not None
         try:
             for size in _heads(process.stdout):
                 if shape not in (None, size):
@@ -108,7 +109,7 @@ def _missing_end(path: Path) -> list[str]:
     return [f"its last {place - size:,} bytes are missing"] if place > size else []
 
 
-def _heads(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+def _heads(stream: IO[bytes]) -> Iterator[tuple[int, int]]:
     """Yield height and width of one frame after the other; its pixels must be read in between."""
     while stream.readline() == b"P6\n":
         width, height = map(int, stream.readline().split())

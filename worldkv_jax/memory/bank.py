@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import jax
 import jax.numpy as jnp
 
+from worldkv_jax.memory.digest import Finished
 from worldkv_jax.memory.index import Index, Picks
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.spans import KVSpan
@@ -29,7 +30,7 @@ class Fetched(NamedTuple):
         if isinstance(self.spans, KVSpan):
             return self.spans
 
-        def stack(*parts):
+        def stack(*parts: jax.Array) -> jax.Array:
             ranks = len(parts) // worlds
             by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
             return jnp.stack(by_world, axis=1)
@@ -60,10 +61,8 @@ class Bank(Protocol):
         """Bring picked chunks to where the window is, but for those that ``known`` has brought already."""
         ...
 
-    def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, Self]:
-        """Take chunk number ``chunk``: roll the window, and store what `digest` makes of ``own [L, B, T, N, H]``.
+    def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, Self]:
+        """Take a chunk: roll the window, and store what `digest` makes of it.
 
         A bank that is not `jittable` consumes the window and itself.
         """
@@ -86,6 +85,14 @@ class Bank(Protocol):
         """Return the chunk of a slot that the index names: one span ``[L, P, N, H]`` for each world, as stored."""
         ...
 
+    def newest(self) -> tuple[int | jax.Array, tuple[KVSpan, ...]] | None:
+        """Return the chunk that was stored last, its number and what `read` returns, without waiting for it.
+
+        What is returned stays when the bank is consumed. ``None``, or number -1, where none was stored; where the last
+        one offered found no place, a bank may return one before it.
+        """
+        ...
+
     def filled(self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int) -> Self:
         """Return a bank with these chunks in these slots, where the window is; consumes an empty one.
 
@@ -93,6 +100,6 @@ class Bank(Protocol):
             index: that names them.
             chunks: by slot what `read` returned, of any tier; also as NumPy arrays.
             window: whose device, or split of heads, they belong to.
-            offered: chunks that were given to the bank so far.
+            offered: chunks that the model made so far.
         """
         ...

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.memory.digest import digest
+from worldkv_jax.memory.digest import Finished, digest
 from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
@@ -38,27 +38,28 @@ class DeviceBank(flax.struct.PyTreeNode):
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Gather the picked chunks as they are stored."""
 
-        def gather(slots):
-            def one_world(world, picked):
+        def gather(slots: jax.Array) -> jax.Array:
+            def one_world(world: jax.Array, picked: jax.Array) -> jax.Array:
                 return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
 
             return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
 
         return Fetched(picks, jax.tree.map(gather, self.slots))
 
-    def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, "DeviceBank"]:
+    def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "DeviceBank"]:
         """Roll the window and write the chunk over its slot."""
-        window, span, description = digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
-        slot, stored = place(self.index, chunk, description, self.layout)
+        window, made, complete = digest(window, finished, window_layout=layout, bank_layout=self.layout)
+        number = finished.chunk // self.layout.spec.store_every
+        slot, stored = place(self.index, number, made.description, self.layout, finished.rules)
+        stored &= complete
 
-        def write(slots, new):
+        def write(slots: jax.Array, new: jax.Array) -> jax.Array:
             zero = jnp.zeros_like(slot)
             return overwrite(slots, new[None], (slot, *[zero] * new.ndim), stored)
 
-        slots = jax.tree.map(write, self.slots, span)
-        return window, self.replace(index=write_index(self.index, slot, stored, chunk, description), slots=slots)
+        slots = jax.tree.map(write, self.slots, made.span)
+        index = write_index(self.index, slot, stored, number, made.description)
+        return window, self.replace(index=index, slots=slots)
 
     def padded(self) -> "DeviceBank":
         """Return the bank itself: its buffers have their full size from the start."""
@@ -77,6 +78,10 @@ class DeviceBank(flax.struct.PyTreeNode):
         worlds = range(self.layout.worlds)
         return tuple(jax.tree.map(lambda slots: slots[slot, :, b], self.slots) for b in worlds)  # noqa: B023
 
+    def newest(self) -> tuple[jax.Array, tuple[KVSpan, ...]]:
+        """Return number and content of the chunk that was stored last; content is copied."""
+        return _newest(self.index.chunks, self.slots)
+
     def filled(
         self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int
     ) -> "DeviceBank":
@@ -85,6 +90,14 @@ class DeviceBank(flax.struct.PyTreeNode):
         for slot, spans in chunks.items():
             slots = _write_slot(slots, jnp.int32(slot), spans)
         return self.replace(index=index, slots=slots)
+
+
+@jax.jit
+def _newest(chunks: jax.Array, slots: KVSpan) -> tuple[jax.Array, tuple[KVSpan, ...]]:
+    slot = jnp.argmax(chunks)
+    span = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, slot, keepdims=False), slots)
+    worlds = range(jax.tree.leaves(span)[0].shape[1])
+    return chunks[slot], tuple(jax.tree.map(lambda a: a[:, b], span) for b in worlds)  # noqa: B023
 
 
 @functools.partial(jax.jit, donate_argnames="slots")

@@ -8,7 +8,7 @@ from worldkv_jax.readers.foreign import check_file, what_it_is
 
 
 def read_array(
-    path: str | os.PathLike, *, what: str = "numbers", kinds: str = "fiu", most: tuple[int, str] | None = None
+    path: str | os.PathLike[str], *, what: str = "numbers", kinds: str = "fiu", most: tuple[int, str] | None = None
 ) -> np.ndarray:
     """Read a ``.npy`` file; its header is checked before memory is taken.
 

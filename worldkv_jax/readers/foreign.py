@@ -36,7 +36,7 @@ _BRANDS = {b"heic": "a HEIC picture", b"heix": "a HEIC picture", b"mif1": "a HEI
 _LONGEST = 4096
 
 
-def what_it_is(path: str | os.PathLike) -> str | None:
+def what_it_is(path: str | os.PathLike[str]) -> str | None:
     """Name the kind of a file by its first bytes.
 
     Returns:
@@ -63,7 +63,7 @@ def what_it_is(path: str | os.PathLike) -> str | None:
     return None
 
 
-def check_file(path: str | os.PathLike, what: str) -> Path:
+def check_file(path: str | os.PathLike[str], what: str) -> Path:
     """Return a path if a regular file is there.
 
     Args:

@@ -12,7 +12,9 @@ _DIGITS = re.compile(r"(\d+)")
 _DECIMAL = re.compile(r"(\d+(?:\.\d+)?)")
 
 
-def find_series(folder: str | os.PathLike, *patterns: str, tell: Callable[[str], object] = warnings.warn) -> list[Path]:
+def find_series(
+    folder: str | os.PathLike[str], *patterns: str, tell: Callable[[str], object] = warnings.warn
+) -> list[Path]:
     """Find the files of a folder whose names fit one of some patterns, in the order of their numbers.
 
     Names that begin with a dot are passed over: macOS leaves ``._NAME`` beside every file on a foreign disk.
@@ -36,7 +38,7 @@ def find_series(folder: str | os.PathLike, *patterns: str, tell: Callable[[str],
     return in_order([folder / entry.name for entry in shown if fits(entry.name)], tell=tell)
 
 
-def in_order(paths: Iterable[str | os.PathLike], *, tell: Callable[[str], object] = warnings.warn) -> list[Path]:
+def in_order(paths: Iterable[str | os.PathLike[str]], *, tell: Callable[[str], object] = warnings.warn) -> list[Path]:
     """Sort files by the numbers in their names, compared as numbers, then by the text around them.
 
     Args:

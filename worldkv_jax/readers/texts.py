@@ -28,7 +28,7 @@ _LOCAL = re.compile(r"(?:\.{0,2}|~\w*|[A-Za-z]:)[/\\]")  # /a, ./a, ../a, ~/a, C
 _SUFFIX = re.compile(r"\.[A-Za-z]\w{0,10}$")
 
 
-def read_text(path: str | os.PathLike, *, limit: int = MAX_TEXT) -> str:
+def read_text(path: str | os.PathLike[str], *, limit: int = MAX_TEXT) -> str:
     """Read a text file: a byte order mark decides how (UTF-8, UTF-16 or UTF-32), without one it is UTF-8.
 
     Args:
@@ -60,7 +60,7 @@ def read_text(path: str | os.PathLike, *, limit: int = MAX_TEXT) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: str | os.PathLike, *, limit: int = MAX_DATA) -> Any:
+def read_json(path: str | os.PathLike[str], *, limit: int = MAX_DATA) -> Any:
     """Read a JSON file in any encoding that `read_text` knows.
 
     Raises:

@@ -8,6 +8,7 @@ from worldkv_jax.rollout.backbone import (
     CommitsLastPass,
     CommittedSpan,
 )
+from worldkv_jax.rollout.checking import check_backbone
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.live import CameraSource, live_chunks
@@ -30,6 +31,7 @@ __all__ = [
     "Schedule",
     "Watch",
     "World",
+    "check_backbone",
     "chunk_inputs",
     "denoise",
     "fork",

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
+from jaxtyping import Array, Float, Int32
 
 from worldkv_jax.memory import Context, KVSpan, KVSpec
 from worldkv_jax.rollout.sampler import Schedule
@@ -12,13 +12,15 @@ class CommittedSpan(NamedTuple):
     """Keys and values of an earlier chunk, to be remembered under the cameras that saw them."""
 
     span: KVSpan
-    cameras: jax.Array  # [B, F, 4, 4]
+    cameras: Float[Array, "B F 4 4"]
+    scores: Float[Array, "L B T"] | None = None
+    """For compression rules that want them, see `remember`."""
 
 
 class ChunkInput(NamedTuple):
     """What is given for one chunk."""
 
-    cameras: jax.Array  # [B, F, 4, 4] camera-to-world poses, the memory's index
+    cameras: Float[Array, "B F 4 4"]  # camera-to-world poses, the memory's index
     conditions: Any = None  # whatever else the backbone conditions on, a pytree
 
 
@@ -43,16 +45,18 @@ class Backbone(Protocol):
         """Return the carry before the first chunk."""
         ...
 
-    def prepare_chunk(self, params: Any, carry: Any, chunk: ChunkInput, position: jax.Array) -> Any:
+    def prepare_chunk(self, params: Any, carry: Any, chunk: ChunkInput, position: Int32[Array, ""]) -> Any:
         """Compute what is constant over the passes of the chunk; ``position`` is its id, traced int32."""
         ...
 
-    def flow(self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context) -> jax.Array:
+    def flow(
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
+    ) -> Float[Array, "B ..."]:
         """Predict the flow (noise minus clean) of latents ``[B, *latent_shape]`` at time ``t``, a scalar."""
         ...
 
     def commit(
-        self, params: Any, x0: jax.Array, prepared: Any, context: Context
+        self, params: Any, x0: Float[Array, "B ..."], prepared: Any, context: Context
     ) -> tuple[KVSpan | CommittedSpan | None, Any]:
         """Run the clean pass: the chunk's own keys and values ``[L, B, T, N, H]``, and the new carry."""
         ...
@@ -61,18 +65,20 @@ class Backbone(Protocol):
         """Return the decoder's state before the first chunk."""
         ...
 
-    def decode(self, params: Any, latents: jax.Array, decoder: Any) -> tuple[jax.Array, Any]:
+    def decode(
+        self, params: Any, latents: Float[Array, "B ..."], decoder: Any
+    ) -> tuple[Float[Array, "B n height width 3"], Any]:
         """Decode latents to frames ``[B, n, height, width, 3]`` in [0, 1], and the decoder's new state."""
         ...
 
 
 @runtime_checkable
-class CommitsLastPass(Protocol):
+class CommitsLastPass(Backbone, Protocol):
     """What a backbone also offers if a denoising pass can yield what is remembered, see `Schedule.commit`."""
 
     def flow_and_commit(
-        self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context
-    ) -> tuple[jax.Array, KVSpan, Any]:
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
+    ) -> tuple[Float[Array, "B ..."], KVSpan, Any]:
         """Run one pass for its flow, the keys and values of its tokens ``[L, B, T, N, H]``, and the new carry."""
         ...
 
@@ -83,18 +89,18 @@ class AttentionQueries(NamedTuple):
     Under jit, what is not used of it is not computed: retrieval takes the mean alone.
     """
 
-    mean: jax.Array  # [L, B, N, H] over the tokens
-    query: jax.Array  # [L, B, T, N, H]
-    keys: jax.Array  # [L, B, n, N, H] own keys, and others that are always seen
-    length: jax.Array | None = None  # int32, rows of the context that are seen, where not all that are valid
+    mean: Float[Array, "L B N H"]  # over the tokens
+    query: Float[Array, "L B T N H"]
+    keys: Float[Array, "L B n N H"]  # own keys, and others that are always seen
+    length: Int32[Array, ""] | None = None  # rows of the context that are seen, where not all that are valid
 
 
 @runtime_checkable
-class AttentionProbe(Protocol):
+class AttentionProbe(Backbone, Protocol):
     """What a backbone also offers if chunks are to be retrieved by attention, or its attention is to be analysed."""
 
     def attention_queries(
-        self, params: Any, x: jax.Array, t: jax.Array, prepared: Any, context: Context
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
     ) -> AttentionQueries:
         """Run one pass over noisy latents for what its attention asks with."""
         ...

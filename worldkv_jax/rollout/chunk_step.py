@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from worldkv_jax.memory import Context, KVSpan, Picks, WorldMemory, recall, remember
 from worldkv_jax.memory.bank import Fetched
@@ -20,7 +21,7 @@ from worldkv_jax.rollout.world import World, unshare
 class GeneratedChunk(NamedTuple):
     """What generating one chunk gives besides the new world."""
 
-    latents: jax.Array  # [B, *latent_shape]
+    latents: Float[Array, "B ..."]
     picks: Picks | None  # the chunks that were recalled
 
 
@@ -29,7 +30,7 @@ def generate_chunk(
     params: Any,
     world: World,
     chunk: ChunkInput,
-    noise: jax.Array,
+    noise: Float[Array, "steps B ..."],
     *,
     fetched: Fetched | None = None,
     while_running: Callable[[WorldMemory], None] | None = None,
@@ -69,7 +70,9 @@ def generate_chunk(
     return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
 
 
-def observe_chunk(backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: jax.Array) -> World:
+def observe_chunk(
+    backbone: Backbone, params: Any, world: World, chunk: ChunkInput, latents: Float[Array, "B ..."]
+) -> World:
     """Remember given latents ``[B, *latent_shape]``: the clean pass alone, no denoising; consumes the world.
 
     Raises:
@@ -93,7 +96,9 @@ def needs_queries(memory: WorldMemory) -> bool:
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
-def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: Backbone):
+def _step(
+    params: Any, world: World, chunk: ChunkInput, noise: jax.Array, fetched: Fetched | None, *, backbone: Backbone
+) -> tuple[GeneratedChunk, World]:
     prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
@@ -101,16 +106,18 @@ def _step(params, world: World, chunk: ChunkInput, noise, fetched, *, backbone: 
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
-def _observe(params, world: World, chunk: ChunkInput, latents, *, backbone: Backbone):
+def _observe(params: Any, world: World, chunk: ChunkInput, latents: jax.Array, *, backbone: Backbone) -> World:
     prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
     own, carry = _commit(backbone, params, latents, prepared, context)
     return _next(world, own, carry, chunk)
 
 
-def _generate(params, prepared, context: Context, noise, backbone: Backbone):
+def _generate(
+    params: Any, prepared: Any, context: Context, noise: jax.Array, backbone: Backbone
+) -> tuple[jax.Array, KVSpan | CommittedSpan | None, Any]:
     @jax.named_scope("pass")
-    def flow(x, t):
+    def flow(x: jax.Array, t: jax.Array) -> jax.Array:
         return backbone.flow(params, x, t, prepared, context)
 
     if backbone.schedule.commit == "clean_pass":
@@ -123,32 +130,42 @@ def _generate(params, prepared, context: Context, noise, backbone: Backbone):
         )
 
     @jax.named_scope("commit")
-    def last(x, t):
+    def last(x: jax.Array, t: jax.Array) -> tuple[jax.Array, KVSpan, Any]:
         return backbone.flow_and_commit(params, x, t, prepared, context)
 
     return denoise(flow, noise, backbone.schedule, last=last)
 
 
 @jax.named_scope("prepare")
-def _prepare(backbone: Backbone, params, carry, chunk: ChunkInput, position):
+def _prepare(backbone: Backbone, params: Any, carry: Any, chunk: ChunkInput, position: jax.Array) -> Any:
     return backbone.prepare_chunk(params, carry, chunk, position)
 
 
 @jax.named_scope("commit")
-def _commit(backbone: Backbone, params, latents, prepared, context: Context):
+def _commit(
+    backbone: Backbone, params: Any, latents: jax.Array, prepared: Any, context: Context
+) -> tuple[KVSpan | CommittedSpan | None, Any]:
     return backbone.commit(params, latents, prepared, context)
 
 
-def _next(world: World, own: KVSpan | CommittedSpan | None, carry, chunk: ChunkInput) -> World:
+def _next(world: World, own: KVSpan | CommittedSpan | None, carry: Any, chunk: ChunkInput) -> World:
     memory = world.memory
     if isinstance(own, CommittedSpan):
-        memory = remember(memory, own.span, own.cameras)
+        memory = remember(memory, own.span, own.cameras, scores=own.scores)
     elif own is not None:
         memory = remember(memory, own, chunk.cameras)
     return World(memory, carry, world.position + 1, world.decoder)
 
 
-def _recall(backbone, params, memory: WorldMemory, chunk: ChunkInput, prepared, x, fetched):
+def _recall(
+    backbone: Backbone,
+    params: Any,
+    memory: WorldMemory,
+    chunk: ChunkInput,
+    prepared: Any,
+    x: jax.Array,
+    fetched: Fetched | None,
+) -> tuple[Context, Picks | None]:
     query = None
     if fetched is None and needs_queries(memory):
         if not isinstance(backbone, AttentionProbe):
@@ -179,5 +196,7 @@ _generate_jit = jax.jit(_generate, static_argnames="backbone")
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
-def _commit_jit(params, latents, prepared, context: Context, *, backbone: Backbone):
+def _commit_jit(
+    params: Any, latents: jax.Array, prepared: Any, context: Context, *, backbone: Backbone
+) -> tuple[KVSpan | CommittedSpan | None, Any]:
     return _commit(backbone, params, latents, prepared, context)

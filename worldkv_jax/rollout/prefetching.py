@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from worldkv_jax.memory import WorldMemory
 from worldkv_jax.memory.bank import Fetched
@@ -60,7 +61,8 @@ class SpeculativePrefetcher:
 
     def fetch(self, memory: WorldMemory) -> None:
         """Begin to fetch for a guess of the chunk after it."""
-        self._guess = prefetch(memory, continue_motion(self._cameras))
+        if self._cameras is not None:
+            self._guess = prefetch(memory, continue_motion(self._cameras))
 
     def pick(self, memory: WorldMemory) -> None:
         """Do nothing: whatever was picked now, the real cameras would have to confirm."""
@@ -75,12 +77,12 @@ def choose_prefetcher(
     return SpeculativePrefetcher() if cameras is None else KnownPathPrefetcher(cameras)
 
 
-def continue_motion(cameras: jax.Array) -> jax.Array:
+def continue_motion(cameras: Float[Array, "B F 4 4"]) -> Float[Array, "B F 4 4"]:
     """Predict the next chunk's cameras ``[B, F, 4, 4]``: the motion between this chunk's last two, again and again."""
     poses = np.asarray(cameras, np.float64)
     last, before = poses[:, -1], poses[:, max(0, poses.shape[1] - 2)]
     step = np.linalg.inv(before) @ last
-    coming = []
+    coming: list[np.ndarray] = []
     for _ in range(poses.shape[1]):
         last = last @ step
         coming.append(last)

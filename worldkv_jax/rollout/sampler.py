@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from worldkv_jax.names import check_name
 
@@ -98,10 +99,10 @@ def shifted_schedule(steps: int, *, shift: float) -> Schedule:
 
 def denoise(
     flow: Callable[[jax.Array, jax.Array], jax.Array],
-    noise: jax.Array,
+    noise: Float[Array, "steps ..."],
     schedule: Schedule,
     *,
-    last: Callable[[jax.Array, jax.Array], tuple] | None = None,
+    last: Callable[[jax.Array, jax.Array], tuple[Any, ...]] | None = None,
 ) -> Any:
     """Turn noise into clean latents.
 
@@ -120,7 +121,7 @@ def denoise(
     if noise.shape[0] != schedule.steps:
         raise ValueError(f"got noise for {noise.shape[0]} steps, but the schedule has {schedule.steps}")
 
-    def step(x, inputs):
+    def step(x: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         t, clean_sigma, next_sigma, next_noise = inputs
         clean = x - clean_sigma * flow(x, t).astype(jnp.float32)
         return (1 - next_sigma) * clean + next_sigma * next_noise, None

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from worldkv_jax.memory import MemoryConfig, WorldMemory
+from worldkv_jax.memory import MemoryConfig, Picks, WorldMemory
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
@@ -162,7 +162,8 @@ def stream(
     if decode and decoder is None:
         decoder = place_like(params, backbone.init_decoder(params, layout.worlds))
     bar = tqdm(total=None if ahead is None else len(ahead), unit="chunk", disable=not progress)
-    in_flight, latest = collections.deque(), -np.inf
+    in_flight: collections.deque[_InFlight] = collections.deque()
+    latest = -np.inf
 
     def finish() -> Chunk:
         nonlocal latest
@@ -207,7 +208,8 @@ def rollout(
     backbone: Backbone, params: Any, world: World, chunks: Iterable[ChunkInput], **options: Any
 ) -> tuple[list[Chunk], World]:
     """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
-    made, generation = [], stream(backbone, params, world, chunks, **options)
+    made: list[Chunk] = []
+    generation = stream(backbone, params, world, chunks, **options)
     while True:
         try:
             made.append(next(generation))
@@ -237,12 +239,16 @@ def _checked_noise(key: jax.Array | None, noise: Noise | None, backbone: Backbon
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or key.ndim:
         raise ValueError(f"key is {key!r}; give one typed key, such as jax.random.key(0)")
     shape = (backbone.schedule.steps, *backbone.latent_shape)
-    return lambda index: _normal(key, np.int32(index), worlds, shape)
+    return lambda index: draw_noise(key, np.int32(index), worlds, shape)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _normal(key, index, worlds: int, shape):
-    """Draw each world's noise from its own key, so that it is the same alone and in a batch."""
+def draw_noise(key: jax.Array, index: jax.Array, worlds: int, shape: tuple[int, ...]) -> jax.Array:
+    """Draw the noise of chunk ``index``, each world's from a key of its own: the same alone and in a batch.
+
+    Returns:
+        float32 ``[steps, B, *latent_shape]``, where ``shape`` is ``(steps, *latent_shape)``.
+    """
     keys = jax.vmap(lambda world: jax.random.fold_in(jax.random.fold_in(key, world), index))(jnp.arange(worlds))
     # float32 by name: under x64 the default would be another world.
     return jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32), out_axes=1)(keys)
@@ -250,7 +256,7 @@ def _normal(key, index, worlds: int, shape):
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")
 @jax.named_scope("decode")
-def _decode(params, latents, decoder, *, backbone: Backbone):
+def _decode(params: Any, latents: jax.Array, decoder: Any, *, backbone: Backbone) -> tuple[jax.Array, Any]:
     return backbone.decode(params, latents, decoder)
 
 
@@ -270,7 +276,7 @@ def _wait(chunk: _InFlight, layout: Layout, *, lag: int, earliest: float) -> Chu
     )
 
 
-def _retrieved(picks, worlds: int) -> np.ndarray:
+def _retrieved(picks: Picks | None, worlds: int) -> np.ndarray:
     if picks is None:
         return np.zeros((worlds, 0), np.int32)
     chunks, count = jax.device_get((picks.chunks, picks.count))

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import flax.struct
 import jax
+from jax.core import Tracer
+from jaxtyping import Array, Int32
 
 from worldkv_jax.memory import WorldMemory
 
@@ -18,7 +20,7 @@ class World(NamedTuple):
 
     memory: WorldMemory
     carry: Any  # the backbone's own state
-    position: jax.Array  # int32, chunks made: the id of the chunk that comes next
+    position: Int32[Array, ""]  # chunks made: the id of the chunk that comes next
     decoder: Any = None  # of a streaming decoder, once a chunk is decoded
     shared: Shared | None = None  # after `fork`
 
@@ -75,8 +77,8 @@ def map_consumed(apply: Callable[[Any], Any], world: World) -> World:
 
 
 def _copy(tree: Any) -> Any:
-    def copy(leaf):
-        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and leaf.is_deleted():
+    def copy(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
             raise ValueError(
                 "the buffers of this world are gone: a step consumed them. A step consumes the world that it is given, "
                 "and what goes on after a fork is what `fork` returned, not what it was given"

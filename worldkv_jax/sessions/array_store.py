@@ -1,18 +1,19 @@
 """Arrays on disk under the checksum of what they hold: each is written once, whoever names it."""
 
 import dataclasses
+import functools
 import hashlib
-import os
+import io
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.media.files import make_folder, replacing
+from worldkv_jax.sessions.world_files import Files
 
-_SUFFIX = ".npy"
+_FOLDER = "arrays/"
+_LONGEST_HEAD = 1 << 12
 _HASHED_AT_ONCE = 1 << 24
 
 
@@ -29,7 +30,7 @@ class ArrayRef:
         """Bytes of its numbers."""
         return int(np.prod(self.shape, dtype=np.int64)) * jnp.dtype(self.dtype).itemsize
 
-    def to_json(self) -> list:
+    def to_json(self) -> list[Any]:
         """Return what a manifest says of it."""
         return [self.sha256, self.dtype, list(self.shape)]
 
@@ -47,22 +48,24 @@ class ArrayRef:
 
 
 class ArrayStore:
-    """A folder of ``.npy`` files; those that are there are never written again."""
+    """The ``.npy`` files of a world folder; those that are there are never written again."""
 
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+    def __init__(self, files: Files):
+        self._files = files
 
     def put(self, array: Any) -> ArrayRef:
-        """Write an array, unless it is there.
+        """Begin to write an array, unless it is there; `Files.settle` waits for it.
 
         Raises:
             OSError: the folder cannot be written to, or has no room.
         """
         ref, plain = _described(array)
-        path = self._path(ref)
-        if not path.exists():
-            with replacing(path) as draft, open(draft, "wb") as file:
-                np.lib.format.write_array(file, plain, allow_pickle=False)
+        name = _name(ref)
+        if name not in self._there:
+            head = io.BytesIO()
+            np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(plain))
+            self._files.write(name, (head.getvalue(), plain.reshape(-1).view(np.uint8).data))
+            self._there.add(name)
         return ref
 
     def get(self, ref: ArrayRef) -> np.ndarray:
@@ -72,49 +75,52 @@ class ArrayStore:
             FileNotFoundError: it is not there.
             ValueError: it is truncated, or not what was written.
         """
-        path = self._path(ref)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: the world is not whole; take a copy of it")
-        stored = plain_dtype(ref.dtype)
+        where = f"{_name(ref)} of {self._files}"
         try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{path} is damaged ({error}); take a copy of the world") from None
-        if array.dtype != stored or array.shape != ref.shape:
+            data = self._files.read(_name(ref))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{where} is missing: the world is not whole; take a copy of it") from None
+        expected = plain_dtype(ref.dtype), ref.shape
+        head = io.BytesIO(data[:_LONGEST_HEAD].tobytes())
+        try:
+            np.lib.format.read_magic(head)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+        except ValueError as error:
+            raise ValueError(f"{where} is damaged ({error}); take a copy of the world") from None
+        if (dtype, shape) != expected:
+            raise ValueError(f"{where} holds {dtype} {shape}, expected {expected}; take a copy of the world")
+        data = data[head.tell() :]
+        if data.nbytes != ref.nbytes:
             raise ValueError(
-                f"{path} holds {array.dtype} {array.shape}, expected {stored} {ref.shape}; take a copy of the world"
+                f"{where} is damaged (it has {data.nbytes} bytes of {ref.nbytes}); take a copy of the world"
             )
-        array = array.view(jnp.dtype(ref.dtype))
+        array = data.view(jnp.dtype(ref.dtype)).reshape(shape)
         if describe_array(array) != ref:
-            raise ValueError(f"{path} was changed: its checksum is another; take a copy of the world")
+            raise ValueError(f"{where} was changed: its checksum is another; take a copy of the world")
         return array
 
     def share(self, ref: ArrayRef, other: "ArrayStore") -> None:
-        """Give an array to another store, as a second name of the same file where the file system can."""
-        source, target = self._path(ref), other._path(ref)
-        if target.exists():
+        """Give an array to another store, as a second name of the same file where that can be.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        name = _name(ref)
+        if name in other._there:
             return
-        make_folder(target.parent)
-        try:
-            os.link(source, target)
-        except FileNotFoundError:
-            self.get(ref)  # says what is missing
-            raise
-        except OSError:  # another file system, or one without links
+        if name in self._there and self._files.share(name, other._files):
+            other._there.add(name)
+        else:
             other.put(self.get(ref))
 
     def sweep(self, keep: Iterable[ArrayRef]) -> int:
-        """Remove what is not named; return the bytes that are free again."""
-        names = {ref.sha256 + _SUFFIX for ref in keep}
-        freed = 0
-        for path in [*self.folder.glob("*" + _SUFFIX)]:
-            if path.name not in names:
-                freed += path.stat().st_size
-                path.unlink()
-        return freed
+        """Remove what is not named; return the bytes that are free again, as far as that is known."""
+        kept = {_name(ref) for ref in keep}
+        return sum(self._files.remove(name) for name in self._there - kept)
 
-    def _path(self, ref: ArrayRef) -> Path:
-        return self.folder / (ref.sha256 + _SUFFIX)
+    @functools.cached_property
+    def _there(self) -> set[str]:
+        return {name for name in self._files.names() if name.startswith(_FOLDER)}
 
 
 def describe_array(array: Any) -> ArrayRef:
@@ -128,11 +134,15 @@ def plain_dtype(name: str) -> np.dtype:
     return np.dtype(f"u{dtype.itemsize}") if dtype.kind == "V" or dtype.isbuiltin != 1 else np.dtype(dtype)
 
 
+def _name(ref: ArrayRef) -> str:
+    return f"{_FOLDER}{ref.sha256}.npy"
+
+
 def _described(array: Any) -> tuple[ArrayRef, np.ndarray]:
     array = np.asarray(array)
     plain = np.ascontiguousarray(array).reshape(array.shape).view(plain_dtype(array.dtype.name))
     digest = hashlib.sha256(f"{array.dtype.name} {array.shape} ".encode())
     raw = plain.reshape(-1).view(np.uint8)
     for start in range(0, raw.size, _HASHED_AT_ONCE):
-        digest.update(raw[start : start + _HASHED_AT_ONCE])
+        digest.update(raw[start : start + _HASHED_AT_ONCE].data)
     return ArrayRef(digest.hexdigest(), array.dtype.name, array.shape), plain

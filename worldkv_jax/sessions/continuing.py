@@ -3,14 +3,14 @@
 import contextlib
 import os
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
 from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.rollout import ChunkInput, Noise, World, split
+from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -20,6 +20,7 @@ from worldkv_jax.sessions.world_state import restore as restore_state
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.session import Session
+    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 
@@ -46,12 +47,32 @@ class Keeper(Protocol):
         ...
 
 
+def keep(
+    chunks: Generator[Chunk, None, World],
+    keeper: Keeper | None,
+    place: Callable[[], contextlib.AbstractContextManager[Any]],
+) -> Generator[Chunk, None, World]:
+    """Pass chunks on, each made within a place, and tell the keeper when one is done with and what comes out."""
+    while True:
+        # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
+        with place():
+            try:
+                chunk = next(chunks)
+            except StopIteration as end:
+                if keeper is not None:
+                    keeper.finish(end.value)
+                return end.value
+        yield chunk
+        if keeper is not None:
+            keeper.done(chunk.index)
+
+
 def identify(session: "Session", world: World) -> dict[str, Any]:
     """Describe what decides how a session's world goes on."""
     return world_identity(session.model, session.backbone, session.params, world.memory.layout)
 
 
-def check_before_loading(session: "Session", manifest: WorldManifest, path: str | os.PathLike) -> None:
+def check_before_loading(session: "Session", manifest: WorldManifest, path: str | os.PathLike[str]) -> None:
     """Check that a session can go on with a world, but for its weights, see `Session.restore`.
 
     Raises:
@@ -64,24 +85,26 @@ def check_before_loading(session: "Session", manifest: WorldManifest, path: str 
 
 
 @contextlib.contextmanager
-def saving(session: "Session", path: str | os.PathLike, *, every: int) -> Iterator[WorldSaver]:
+def saving(
+    session: "Session", path: str | os.PathLike[str], *, every: int, answers: "Answers | None"
+) -> Generator[WorldSaver]:
     """Offer a `WorldSaver`, see `Session.saving`."""
-    with writing(path, _empty(session)) as folder:
-        saver = WorldSaver(folder, every, lambda world: identify(session, world))
+    with writing(path, _empty()) as folder:
+        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers)
         try:
             yield saver
         finally:
             saver.close()
 
 
-def save(session: "Session", world: World, path: str | os.PathLike, key: jax.Array | None) -> None:
+def save(session: "Session", world: World, path: str | os.PathLike[str], key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
-    with writing(path, _empty(session)) as folder:
+    with writing(path, _empty()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
-        folder.add_point(world, trusting=False)
+        folder.add_world(world)
 
 
-def restore(session: "Session", path: str | os.PathLike, *, at: int | None, chunks: int | None) -> World:
+def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None, chunks: int | None) -> World:
     """Put a world together again, see `Session.restore`."""
     folder = WorldFolder(path)
     manifest = folder.manifest
@@ -132,8 +155,8 @@ def replay(
     inputs = [given[chunk] for chunk in range(int(world.position), until)]
     if not inputs:
         return world
-    drawn = {"noise": noise} if callable(noise) else {"key": noise}
-    chunks = session.stream(world, inputs, **drawn)
+    given_noise, key = (noise, None) if callable(noise) else (None, noise)
+    chunks = session.stream(world, inputs, noise=given_noise, key=key)
     while True:
         try:
             next(chunks)
@@ -141,7 +164,7 @@ def replay(
             return end.value
 
 
-def remaining(inputs: Any, world: World) -> Any:
+def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput]:
     """Leave out of a whole rollout's inputs what a world was given already.
 
     Raises:
@@ -164,5 +187,5 @@ def _example(session: "Session", worlds: int) -> ChunkInput:
     return next(iter(session.inputs(worlds=worlds)))
 
 
-def _empty(session: "Session") -> WorldManifest:
+def _empty() -> WorldManifest:
     return WorldManifest(identity={}, made_with=made_with(), key=None)

@@ -61,7 +61,7 @@ def key_from_json(data: Mapping[str, Any] | None) -> jax.Array | None:
     """Return the random key of which this is `key_to_json`."""
     if data is None:
         return None
-    return jax.random.wrap_key_data(np.array(data["data"], np.uint32), impl=data["impl"])
+    return jax.random.wrap_key_data(jax.device_put(np.array(data["data"], np.uint32)), impl=data["impl"])
 
 
 def fingerprint(params: Any) -> str:
@@ -102,8 +102,9 @@ def _plain(value: Any) -> Any:
         return {"is": type(value).__name__, **fields}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+    named = getattr(value, "_asdict", None)
+    if isinstance(value, tuple) and named is not None:
+        return _plain(named())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, enum.Enum):

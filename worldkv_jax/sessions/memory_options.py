@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from typing import Any
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -35,6 +36,7 @@ class MemoryOptions:
         None, "default, paper or official (the released code, quirk for quirk)", metavar="NAME"
     )
     sink: int | None = option(None, "first latent frames, kept for ever", metavar="N")
+    sink_position: str | None = option(None, "where it seems to stand: anchored or moving", metavar="NAME")
     recent: int | None = option(None, "latent frames kept before the current chunk", metavar="N")
     retrieve: int | None = option(None, "stored chunks brought back", metavar="K")
     rule: str | None = option(
@@ -78,7 +80,7 @@ class MemoryOptions:
         from worldkv_jax.memory import DEFAULT, MemoryConfig, profile
 
         asked = self.given()
-        mode = asked.pop("memory", None)
+        mode: Any = asked.pop("memory", None)
         banked = [name for name in asked if name in _PLACES or name == "profile"]
         if mode is None:
             mode = "worldkv" if banked else own[0].mode
@@ -101,8 +103,10 @@ class MemoryOptions:
         """
         return self._change(memory, self.given())
 
-    def _change(self, memory: "MemoryConfig", asked: dict) -> "MemoryConfig":
+    def _change(self, memory: "MemoryConfig", asked: dict[str, Any]) -> "MemoryConfig":
         frames = {f"{name}_frames": asked[name] for name in ("sink", "recent") if name in asked}
+        if "sink_position" in asked:
+            frames["sink"] = asked["sink_position"]
         memory = dataclasses.replace(memory, **frames)
         for name, (part, field) in _PLACES.items():
             if name in asked:

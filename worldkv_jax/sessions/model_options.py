@@ -38,3 +38,10 @@ class ModelOptions:
         """
         open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)
         return open_session(self, memory, weights=weights, decode=decode)
+
+    def played(self, chunks: int) -> "ModelOptions":
+        """Return the options of a world that somebody steers key by key, with room for so many chunks.
+
+        A model whose inputs are otherwise known ahead says here what takes their place.
+        """
+        return self

@@ -9,11 +9,13 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 from worldkv_jax.names import check_name
 
 _KEY = "option"
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,11 +73,11 @@ def option(
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
-def options_class(cls):
+def options_class(cls: type[T]) -> type[T]:
     """Make a frozen keyword-only dataclass of options, which lists them in its docstring."""
     checked = getattr(cls, "__post_init__", lambda self: None)
 
-    def __post_init__(self):
+    def __post_init__(self: Any) -> None:
         for field, described in described_fields(type(self)):
             value = getattr(self, field.name)
             if described.choices and value is not None:
@@ -84,14 +86,14 @@ def options_class(cls):
                 raise ValueError(f"`{field.name}` {value} is not a finite number")
         checked(self)
 
-    cls.__post_init__ = __post_init__
+    setattr(cls, "__post_init__", __post_init__)  # noqa: B010 (no attribute that every class has)
     made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     lines = [f"    {field.name}: {described.help}." for field, described in described_fields(made)]
     made.__doc__ = "\n".join([made.__doc__ or "", "", "Args:", *lines])
     return made
 
 
-def described_fields(cls: type) -> list[tuple[dataclasses.Field, Option]]:
+def described_fields(cls: Any) -> list[tuple[dataclasses.Field[Any], Option]]:
     """Return the fields of an options dataclass with their descriptions, in order."""
     return [(field, field.metadata[_KEY]) for field in dataclasses.fields(cls) if _KEY in field.metadata]
 

@@ -7,6 +7,7 @@ from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, capacity_by_tier, fork_bytes
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.sessions.devices import Device
+from worldkv_jax.sessions.saving import CHUNKS_HELD
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,24 @@ class Cost:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What it takes to keep a rollout in a world folder, beside what each chunk is given."""
+
+    every: int
+    """Chunks from one point to the next."""
+    chunk_bytes: int
+    """A stored chunk on disk, which is written once."""
+    point_bytes: int
+    """A point on disk; of it, what an earlier point has as well, such as a sink, is written once."""
+    disk_bytes: int
+    """The whole rollout on disk, at most."""
+    device_bytes: int
+    """Copies of points, and of chunks of a bank in one array, that wait for the writer."""
+    host_bytes: int
+    """Buffers of the point and the chunk that are being written."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """Needs of one rollout with its bank in one tier."""
 
@@ -60,8 +79,9 @@ class Plan:
     chips: int
     """Devices that heads are split over."""
     point_bytes: int
-    """What a kept moment of the world takes beside its stored chunks, in memory or on disk; and a fork, once it goes
-    its own way."""
+    """What a kept moment of the world takes in memory beside stored chunks of their own; and a fork, once it goes its
+    own way."""
+    saving: Saving
 
     @property
     def total_bytes(self) -> int:
@@ -78,7 +98,14 @@ class Plan:
 
 
 def make_plan(
-    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, chips: int = 1
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int = 1,
+    chips: int = 1,
+    save_every: int = 5,
 ) -> Plan:
     """Count what a rollout needs.
 
@@ -89,6 +116,7 @@ def make_plan(
         chunks: length of the rollout.
         worlds: worlds in the batch; ``cost`` is for all of them.
         chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
+        save_every: chunks from one point to the next, where the world is kept in a folder.
 
     Raises:
         ValueError: a memory that does not fit the model or the length.
@@ -111,6 +139,23 @@ def make_plan(
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
         chips=chips,
         point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
+        saving=_count_saving(layout, cost, chunks, save_every),
+    )
+
+
+def _count_saving(layout: Layout, cost: Cost, chunks: int, every: int) -> Saving:
+    bank, window = layout.bank, layout.spec.bytes(layout.worlds, layout.window.tokens)
+    point = window + cost.carry_bytes + cost.decoder_state_bytes
+    chunk = 0 if bank is None else bank.chunk_bytes
+    stored = 0 if bank is None else max(0, chunks - bank.first_stored)
+    in_place = bank is not None and bank.config.tier == "device"
+    return Saving(
+        every=every,
+        chunk_bytes=chunk,
+        point_bytes=point,
+        disk_bytes=-(-chunks // every) * point + stored * chunk,
+        device_bytes=-(-CHUNKS_HELD // every) * point + (CHUNKS_HELD * chunk if in_place else 0),
+        host_bytes=point + chunk,
     )
 
 
@@ -170,20 +215,22 @@ def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
 
 
 def placements(
-    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, chips: int = 1
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int = 1,
+    chips: int = 1,
+    save_every: int = 5,
 ) -> dict[str, Plan]:
     """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
-    if memory.mode != "worldkv":
-        return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds, chips=chips)}
+    bank = memory.bank
+    sizes = {"chunks": chunks, "worlds": worlds, "chips": chips, "save_every": save_every}
+    if bank is None:
+        return {"device": make_plan(backbone, memory, cost, **sizes)}
     return {
-        tier: make_plan(
-            backbone,
-            dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, tier=tier)),
-            cost,
-            chunks=chunks,
-            worlds=worlds,
-            chips=chips,
-        )
+        tier: make_plan(backbone, dataclasses.replace(memory, bank=dataclasses.replace(bank, tier=tier)), cost, **sizes)
         for tier in ("device", "pinned_host")
     }
 
@@ -200,7 +247,7 @@ def advise(
 ) -> str:
     """Say what to change so that a rollout fits a device that is too small for it; options are named in backticks."""
     ways = [("", "", memory)]
-    if memory.mode == "worldkv" and memory.bank.storage == "model":
+    if memory.bank is not None and memory.bank.storage == "model":
         bank = dataclasses.replace(memory.bank, storage="int8")
         ways.append(("eight bits a number and ", "`storage` int8 ", dataclasses.replace(memory, bank=bank)))
     for words, option, changed in ways:

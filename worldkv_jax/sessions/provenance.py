@@ -5,11 +5,12 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 
 
-def describe_machine() -> dict:
+def describe_machine() -> dict[str, Any]:
     """Describe hardware, versions and date, for the head of a result file."""
     device = jax.devices()[0]
     return {

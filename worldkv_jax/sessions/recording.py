@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,17 @@ class Recording:
     Attributes:
         files: what was written, once the recording has ended.
         report: what `report.json` says, once the recording has ended.
+        rows: what the report says of each chunk.
+        videos: one a world, unless there is no decoder.
+        latents: of each chunk, where they are kept.
     """
 
     def __init__(self, session: Session, videos: list[VideoWriter], keep_latents: bool, left: int | None):
         self.files: list[Path] = []
         self.report: dict[str, Any] = {}
-        self._videos, self._keep_latents = videos, keep_latents
-        self._rows: list[dict] = []
-        self._latents: list[np.ndarray] = []
+        self.videos, self._keep_latents = videos, keep_latents
+        self.rows: list[dict[str, Any]] = []
+        self.latents: list[np.ndarray] = []
         self._left = left
 
     def __call__(self, chunk: Chunk) -> None:
@@ -43,7 +46,7 @@ class Recording:
         Raises:
             ValueError: latents that are not finite, such as those of damaged weights.
         """
-        if self._keep_latents or not self._videos:
+        if self._keep_latents or not self.videos:
             latents = np.asarray(chunk.latents, np.float32)
             if not np.isfinite(latents).all():
                 raise ValueError(
@@ -51,20 +54,21 @@ class Recording:
                     "(worldkv inspect --verify), or use float32"
                 )
             if self._keep_latents:
-                self._latents.append(latents)
-        if self._videos:
+                self.latents.append(latents)
+        if self.videos:
+            assert chunk.frames is not None, "there is a video, so frames were decoded"
             shown = chunk.frames.shape[1] if self._left is None else min(self._left, chunk.frames.shape[1])
             self._left = None if self._left is None else self._left - shown
-            for video, frames in zip(self._videos, chunk.frames if shown else (), strict=bool(shown)):
+            for video, frames in zip(self.videos, chunk.frames if shown else (), strict=bool(shown)):
                 video(frames[:shown])
         # Last: a chunk is reported when all of it is kept.
-        self._rows.append(_row(chunk))
+        self.rows.append(_row(chunk))
 
 
 @contextlib.contextmanager
 def recording(
     session: Session, folder: Path, about: dict[str, Any], *, latents: bool = False, first: int = 0
-) -> Iterator[Recording]:
+) -> Generator[Recording]:
     """Offer a `Recording` whose files appear in a folder when the block ends, well or not.
 
     If the block raises, what was recorded so far stays: ``video_cut.mp4``, ``latents_cut.npy``, and a report that names
@@ -98,10 +102,10 @@ def recording(
             ]
             kept = Recording(session, videos, latents, _frames_left(session, first))
             yield kept
-            if not kept._rows:
+            if not kept.rows:
                 raise ValueError("no chunk was made: nothing was given for the first one")
     except BaseException as error:
-        if kept is not None and kept._rows:
+        if kept is not None and kept.rows:
             _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=_reason(error))
         raise
     _finish(kept, session, folder, about, prefix, time.perf_counter() - since, cut=None)
@@ -111,7 +115,8 @@ def _frames_left(session: Session, first: int) -> int | None:
     """Count the frames of the video that are still to come when ``first`` chunks are made; ``None`` for all."""
     if session.pixel_frames is None or not first or not session.decode:
         return session.pixel_frames
-    made, decoder = [], None
+    made: list[int] = []
+    decoder = None
     for _ in range(2):  # the first chunk may have fewer frames; all others have as many as the second
         frames, decoder = decoded_shapes(session.backbone, session.params, session.worlds, decoder)
         made.append(frames.shape[1])
@@ -119,15 +124,15 @@ def _frames_left(session: Session, first: int) -> int | None:
 
 
 def _finish(
-    kept: Recording, session: Session, folder: Path, about: dict, prefix: str, seconds: float, cut: str | None
+    kept: Recording, session: Session, folder: Path, about: dict[str, Any], prefix: str, seconds: float, cut: str | None
 ) -> None:
     """Write latents and report; of a cut rollout as much as can be."""
-    kept.files = [video.path for video in kept._videos if video.path is not None]
-    if kept._latents:
+    kept.files = [video.path for video in kept.videos if video.path is not None]
+    if kept.latents:
         path = folder / f"{prefix}latents{'_cut' if cut else ''}.npy"
         with contextlib.suppress(OSError) if cut else contextlib.nullcontext():
             with replacing(path) as draft:
-                np.save(draft, np.concatenate(kept._latents, axis=1))
+                np.save(draft, np.concatenate(kept.latents, axis=1))
             kept.files.append(path)
     kept.report = {
         **about,
@@ -138,9 +143,9 @@ def _finish(
         "memory": dataclasses.asdict(session.memory),
         "plan": dataclasses.asdict(session.plan()) | {"total_bytes": session.plan().total_bytes},
         "seconds": seconds,
-        "fps": _steady_fps(kept._rows),
-        "latency": _latency(kept._rows),
-        "chunks": kept._rows,
+        "fps": _steady_fps(kept.rows),
+        "latency": _latency(kept.rows),
+        "chunks": kept.rows,
     }
     with contextlib.suppress(OSError) if cut else contextlib.nullcontext():
         kept.files.append(write_json(folder / f"{prefix}report.json", kept.report))
@@ -151,7 +156,7 @@ def _reason(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *text])
 
 
-def _row(chunk: Chunk) -> dict:
+def _row(chunk: Chunk) -> dict[str, Any]:
     return {
         "index": chunk.index,
         "seconds": chunk.seconds,
@@ -162,13 +167,13 @@ def _row(chunk: Chunk) -> dict:
     }
 
 
-def _steady_fps(rows: list[dict]) -> float | None:
+def _steady_fps(rows: list[dict[str, Any]]) -> float | None:
     """Return the frames a second after the chunks that compiled, the first two."""
     steady = rows[2:]
     return sum(row["frames"] for row in steady) / sum(row["seconds"] for row in steady) if steady else None
 
 
-def _latency(rows: list[dict]) -> dict[str, float]:
+def _latency(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Measure from asking for a chunk until its frames are there; a live action shows in the first of them."""
     seconds = [row["seconds"] for row in rows]
     steady = seconds[2:] or seconds

@@ -28,7 +28,7 @@ def model_options(name: str) -> type:
     """
     entries = find_entries(GROUP)
     cls = load_entry("model", check_name("model", name, entries), entries[name])
-    if not dataclasses.is_dataclass(cls) or not callable(getattr(cls, "check", None)):
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls) or not callable(getattr(cls, "check", None)):
         raise ValueError(f"model {name!r} is broken: {entries[name]} is no options dataclass with a method check")
     return cls
 

@@ -14,7 +14,7 @@ import numpy as np
 from worldkv_jax.media.files import make_folder, replacing
 
 
-def prepare_output(path: str | os.PathLike, *, writes: Sequence[str] = (), force: bool = False) -> Path:
+def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), force: bool = False) -> Path:
     """Make a folder for results and check that it can be written to, before any long work.
 
     Args:
@@ -52,7 +52,7 @@ def _holds(folder: Path, patterns: Sequence[str]) -> bool:
     return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
-def write_json(path: str | os.PathLike, data: Any) -> Path:
+def write_json(path: str | os.PathLike[str], data: Any) -> Path:
     """Write data to a JSON file, whole or not at all.
 
     NumPy and JAX scalars become numbers, arrays and tuples lists, paths strings; NaN and infinity, which JSON

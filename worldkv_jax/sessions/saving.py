@@ -1,5 +1,6 @@
-"""Saving a world as it grows: points are written beside the generation of what comes next."""
+"""Saving a world as it grows: chunks and points are written beside the generation of what comes next."""
 
+import dataclasses
 import queue
 import threading
 import time
@@ -8,16 +9,37 @@ from typing import Any
 
 import jax
 
-from worldkv_jax.rollout import ChunkInput, Noise, World, snapshot
+from worldkv_jax.memory import KVSpan
+from worldkv_jax.rollout import ChunkInput, Noise, World
 from worldkv_jax.sessions.identity import key_from_json, key_to_json
+from worldkv_jax.sessions.session_file import Answers
 from worldkv_jax.sessions.world_folder import WorldFolder
+from worldkv_jax.sessions.world_state import state_of
+
+CHUNKS_HELD = 4
+"""Chunks that a saver holds at most: two that are begun, one that waits for the writer, one that is being written."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Job:
+    """What is to be written of one chunk, in arrays that no step consumes."""
+
+    made: int
+    """Chunks made with it."""
+    given: dict[int, ChunkInput]
+    stored: tuple[int | jax.Array, tuple[KVSpan, ...]] | None
+    """Number and content of the chunk that was stored when it was made."""
+    state: dict[str, Any] | None
+    """What a point holds; ``None`` where none is due."""
+    room: int | None
 
 
 class WorldSaver:
     """Keeps a rollout in a world folder, see `Session.saving`.
 
-    A point is written when whoever takes the chunks comes back for the next one: what it did with them, such as writing
-    a video, is then done as well. Where no room is left the rollout goes on and the saving stops.
+    A chunk is written when whoever takes the chunks comes back for the next one, which is then being generated: what
+    they did with it, such as writing a video, is then done as well. Where no room is left the rollout goes on and the
+    saving stops.
 
     Attributes:
         folder: the world folder, opened for writing.
@@ -26,17 +48,17 @@ class WorldSaver:
         wrote: seconds that the writer was at work.
     """
 
-    def __init__(self, folder: WorldFolder, every: int, identify: Callable[[World], dict[str, Any]]):
+    def __init__(
+        self, folder: WorldFolder, every: int, identify: Callable[[World], dict[str, Any]], answers: Answers | None
+    ):
         if every < 1:
             raise ValueError(f"a point every {every} chunks: give at least 1")
-        self.folder, self._every, self._identify = folder, every, identify
+        self.folder, self._every, self._identify, self._answers = folder, every, identify, answers
         self.failed: OSError | None = None
         self.waited = self.wrote = 0.0
         self._saved = folder.manifest.end
-        self._given: list[tuple[int, ChunkInput]] = []
-        self._ready: list[tuple[int, World]] = []
-        # One point waits at most: each holds a window on the device.
-        self._jobs: queue.Queue = queue.Queue(maxsize=1)
+        self._begun: list[_Job] = []
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=1)
         self._defect: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="world-saver", daemon=True)
         self._thread.start()
@@ -52,38 +74,48 @@ class WorldSaver:
         Raises:
             ValueError: it does not follow what the folder holds.
         """
-        position, manifest = int(world.position), self.folder.manifest
+        position, end = int(world.position), self.folder.manifest.end
         self.folder.admit(self._identify(world), position, None if callable(noise) else key_to_json(noise))
         self._saved = position
-        if position > manifest.end:
-            self._put([], snapshot(world), trusting=False)
+        if position > end:
+            try:
+                self.folder.add_world(world)
+            except OSError as error:
+                self.failed = error
         return world
 
     def __call__(self, index: int, chunk: ChunkInput, world: World) -> None:
         """Take note of a chunk that is begun, see `worldkv_jax.rollout.Watch`.
 
         Raises:
+            OSError: what the writer came upon, but for a folder that cannot be written to any more.
             ValueError: the world that goes on is another branch than the folder's.
         """
-        if self._defect is not None:
-            raise self._defect
-        if self.failed is not None:
-            return
-        self._given.append((index, chunk))
-        if (index + 1) % self._every == 0:
-            self._ready.append((index + 1, snapshot(world)))
+        self._raise_defect()
+        if self.failed is None:
+            bank = world.memory.bank
+            self._begun.append(
+                _Job(
+                    made=index + 1,
+                    given={index: chunk},
+                    stored=None if bank is None else bank.newest(),
+                    state=_kept(world) if (index + 1) % self._every == 0 else None,
+                    room=world.memory.layout.chunks,
+                )
+            )
 
     def done(self, index: int) -> None:
-        """Write the point after a chunk that is done with, if there is one."""
-        while self._ready and self._ready[0][0] <= index + 1:
-            position, world = self._ready.pop(0)
-            self._write(position, world)
+        """Have written what is done with."""
+        while self._begun and self._begun[0].made <= index + 1:
+            self._put(self._begun.pop(0))
 
     def finish(self, world: World) -> None:
-        """Write the point at the end of a rollout."""
+        """Have the point at the end of a rollout written."""
         position = int(world.position)
+        self.done(position - 1)
         if position > self._saved:
-            self._write(position, snapshot(world))
+            room = world.memory.layout.chunks
+            self._put(_Job(made=position, given={}, stored=None, state=_kept(world), room=room))
 
     def close(self) -> None:
         """Wait until all is written.
@@ -93,18 +125,13 @@ class WorldSaver:
         """
         self._jobs.put(None)
         self._thread.join()
-        if self._defect is not None:
-            raise self._defect
+        self._raise_defect()
 
-    def _write(self, position: int, world: World) -> None:
-        given = [pair for pair in self._given if pair[0] < position]
-        self._given = [pair for pair in self._given if pair[0] >= position]
-        self._saved = position
-        self._put(given, world)
-
-    def _put(self, given: list[tuple[int, ChunkInput]], world: World, *, trusting: bool = True) -> None:
+    def _put(self, job: _Job) -> None:
+        if job.state is not None:
+            self._saved = job.made
         since = time.perf_counter()
-        self._jobs.put((given, world, trusting))
+        self._jobs.put(job)
         self.waited += time.perf_counter() - since
 
     def _work(self) -> None:
@@ -112,7 +139,7 @@ class WorldSaver:
             if self.failed is None and self._defect is None:
                 since = time.perf_counter()
                 try:
-                    self._save(*job)
+                    self._write(job)
                 except OSError as error:
                     self.failed = error
                 except BaseException as error:
@@ -120,7 +147,23 @@ class WorldSaver:
                 self.wrote += time.perf_counter() - since
             del job
 
-    def _save(self, given: list[tuple[int, ChunkInput]], world: World, trusting: bool) -> None:
-        for index, chunk in given:
+    def _write(self, job: _Job) -> None:
+        for index, chunk in job.given.items():
             self.folder.add_inputs(index, chunk)
-        self.folder.add_point(world, trusting=trusting)
+        if job.stored is not None:
+            chunk, worlds = int(job.stored[0]), job.stored[1]
+            if chunk >= 0 and chunk not in self.folder.manifest.stored:
+                self.folder.add_chunk(chunk, worlds)
+        if job.state is not None:
+            if self._answers is not None:
+                self.folder.manifest.answers = self._answers.given[: job.made]
+            self.folder.add_point(job.state, room=job.room)
+
+    def _raise_defect(self) -> None:
+        if self._defect is not None:
+            raise self._defect
+
+
+def _kept(world: World) -> dict[str, Any]:
+    """Copy what a point holds, on the device and without waiting for it."""
+    return jax.tree.map(lambda leaf: leaf.copy(), state_of(world))

@@ -1,12 +1,13 @@
 """Seeds: whole numbers of 64 bits, each of which is a world of its own."""
 
 import typing
+from typing import Any
 
 if typing.TYPE_CHECKING:
     import jax
 
 
-def check_seed(seed: int) -> int:
+def check_seed(seed: Any) -> int:
     """Return a seed of 64 bits.
 
     Raises:
@@ -30,7 +31,7 @@ def key_of(seed: int) -> "jax.Array":
     import numpy as np
 
     words = divmod(check_seed(seed), 2**32)
-    return jax.random.wrap_key_data(np.array(words, np.uint32), impl="threefry2x32")
+    return jax.random.wrap_key_data(jax.device_put(np.array(words, np.uint32)), impl="threefry2x32")
 
 
 def seed_of(key: "jax.Array | None") -> int | None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import typing
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -18,9 +18,11 @@ from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
+from worldkv_jax.sessions.steering import Steering
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.saving import WorldSaver
+    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 
@@ -42,8 +44,13 @@ class Loaded:
     """Weights that the rollout needs, placed."""
     inputs: Callable[..., Iterable[ChunkInput]]
     """Makes what each chunk is given: without arguments of what the options said, else of another path or source."""
+    live: Callable[[Sequence[Any]], Callable[[int], Any]] | None = None
+    """Where the options say that somebody is asked chunk by chunk, makes that source of ``inputs``, given what was
+    answered for the chunks before."""
     notes: tuple[str, ...] = ()
     """What one would not expect, to be said aloud."""
+    steering: Steering | None = None
+    """How somebody walks through the model's worlds key by key, where that is offered."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +133,15 @@ class Session:
         made = self._loaded().inputs(*sources, worlds=worlds or self.worlds, **options)
         return [self._placed(chunk) for chunk in made] if isinstance(made, list) else map(self._placed, made)
 
+    @property
+    def live(self) -> Callable[[Sequence[Any]], Callable[[int], Any]] | None:
+        """What makes the source that the options ask chunk by chunk, given what it answered before, see `Loaded`.
+
+        Raises:
+            ValueError: the session is not loaded.
+        """
+        return self._loaded().live
+
     def start(self, *, worlds: int | None = None, chunks: int | None = None) -> World:
         """Make a world that remembers nothing yet.
 
@@ -170,27 +186,26 @@ class Session:
         """
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
-        if key is None and noise is None:
+        drawn_from = key if noise is None else noise
+        if drawn_from is None:
             kept = None if keeper is None or seed is not None else keeper.key
-            key = key_of(seed or 0) if kept is None else kept
+            key = drawn_from = key_of(seed or 0) if kept is None else kept
         if inputs is None:
             inputs = continuing.remaining(self.inputs(worlds=world.memory.layout.worlds), world)
         if keeper is not None:
-            world = keeper.begin(world, key if noise is None else noise)
-        options = {"key": key, "noise": noise, "decode": self.decode, "progress": progress, "watch": keeper}
-        chunks = ro.stream(self.backbone, self.params, world, inputs, **options)
-        while True:
-            # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
-            with self._on_mesh():
-                try:
-                    chunk = next(chunks)
-                except StopIteration as end:
-                    if keeper is not None:
-                        keeper.finish(end.value)
-                    return end.value
-            yield chunk
-            if keeper is not None:
-                keeper.done(chunk.index)
+            world = keeper.begin(world, drawn_from)
+        chunks = ro.stream(
+            self.backbone,
+            self.params,
+            world,
+            inputs,
+            key=key,
+            noise=noise,
+            decode=self.decode,
+            progress=progress,
+            watch=keeper,
+        )
+        return (yield from continuing.keep(chunks, keeper, self._on_mesh))
 
     def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
         """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""
@@ -206,20 +221,24 @@ class Session:
         """
         return continuing.rewind(self, timeline, chunk)
 
-    def saving(self, path: str | os.PathLike, *, every: int = 5) -> contextlib.AbstractContextManager["WorldSaver"]:
+    def saving(
+        self, path: str | os.PathLike[str], *, every: int = 5, answers: "Answers | None" = None
+    ) -> contextlib.AbstractContextManager["WorldSaver"]:
         """Keep a rollout in a world folder while it goes on: give what this offers to `stream` as its keeper.
 
         Args:
-            path: a new folder, or one that holds the world as it is.
+            path: a new folder, or one that holds the world as it is; or a URL such as ``gs://bucket/room`` of a
+                key-value store that TensorStore writes to.
             every: chunks from one point to the next, each a moment that the world can go on from.
+            answers: what asks a live source, whose answers are then kept as well.
 
         Raises:
             OSError: the folder cannot be written to.
             ValueError: another process writes to it, or what is there is no world.
         """
-        return continuing.saving(self, path, every=every)
+        return continuing.saving(self, path, every=every, answers=answers)
 
-    def save(self, world: World, path: str | os.PathLike, *, key: jax.Array | None = None) -> None:
+    def save(self, world: World, path: str | os.PathLike[str], *, key: jax.Array | None = None) -> None:
         """Write a world to a folder; where an earlier moment of it is there, what is new of it.
 
         Args:
@@ -233,7 +252,7 @@ class Session:
         """
         continuing.save(self, world, path, key)
 
-    def restore(self, path: str | os.PathLike, *, at: int | None = None, chunks: int | None = None) -> World:
+    def restore(self, path: str | os.PathLike[str], *, at: int | None = None, chunks: int | None = None) -> World:
         """Read a world that was saved, from whichever tier to that of this session.
 
         Args:
@@ -276,6 +295,6 @@ class Session:
         everywhere = ro.split(mesh)
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), everywhere), inputs)
 
-    def _on_mesh(self) -> contextlib.AbstractContextManager:
+    def _on_mesh(self) -> contextlib.AbstractContextManager[Any]:
         mesh = self.placement.sharding
         return jax.set_mesh(mesh) if isinstance(mesh, Mesh) else contextlib.nullcontext()

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ class SessionFile:
         for name, value in self.options.items():
             if name not in types:
                 raise ValueError(f"{self.model} has no option {name!r}: the session was made by another version")
-            kind = types[name].of
-            inner = isinstance(value, dict) and dataclasses.is_dataclass(kind)
+            kind: Callable[..., Any] = types[name].of
+            inner = isinstance(value, dict) and dataclasses.is_dataclass(types[name].of)
             given[name] = kind(**value) if inner else tuple(value) if isinstance(value, list) else value
         return cls(**given)
 
@@ -70,13 +70,21 @@ class SessionFile:
 class Answers:
     """Asks a live source, and notes what it answers and when; give it to `Session.inputs` in the source's place."""
 
-    def __init__(self, source: Callable[[int], Any]):
+    def __init__(self, source: Callable[[int], Any], known: Sequence[dict[str, Any]] = ()):
+        """Begin to ask.
+
+        Args:
+            source: who is asked.
+            known: what was noted of the first chunks before, which are then answered so again.
+        """
         self._source, self._since = source, time.monotonic()
-        self.given: list[dict[str, Any]] = []
+        self.given: list[dict[str, Any]] = [*known]
         """For each chunk ``given``, what was answered, and ``seconds`` since the source was first there."""
 
     def __call__(self, chunk: int) -> Any:
         """Ask for a chunk."""
+        if chunk < len(self.given):
+            return self.given[chunk]["given"]
         answer = self._source(chunk)
         if answer is not None:
             self.given.append({"given": answer, "seconds": round(time.monotonic() - self._since, 3)})
@@ -88,13 +96,13 @@ def options_given(options: Any) -> dict[str, Any]:
     fields = {field.name: field.default for field in dataclasses.fields(options)}
     given = {name: getattr(options, name) for name in fields}
     return {
-        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
         for name, value in given.items()
         if value != fields[name]
     }
 
 
-def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
+def write_session(path: str | os.PathLike[str], session: SessionFile) -> Path:
     """Write a session file, whole or not at all.
 
     Raises:
@@ -104,7 +112,7 @@ def write_session(path: str | os.PathLike, session: SessionFile) -> Path:
     return write_json(path, {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
 
 
-def read_session(path: str | os.PathLike) -> SessionFile:
+def read_session(path: str | os.PathLike[str]) -> SessionFile:
     """Read a session file.
 
     Raises:

@@ -115,7 +115,7 @@ def _to_host(tree: Any, note: Callable[[Any], None]) -> Any:
 class _Placed:
     """Brings the parts of a world back to where they were, in the order in which they left."""
 
-    def __init__(self, places: list):
+    def __init__(self, places: list[Any]):
         self._places = iter(places)
 
     def __call__(self, tree: Any) -> Any:

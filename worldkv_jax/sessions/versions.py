@@ -1,10 +1,10 @@
 """Formats of the files that sessions keep: which one a file has, and whether this program knows it."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 
-def check_format(path: str | Path, found: Any, version: Any, *, expected: str, newest: int) -> None:
+def check_format(path: str | os.PathLike[str], found: Any, version: Any, *, expected: str, newest: int) -> None:
     """Check that a file is of a format, in a version that this program reads.
 
     Raises:

@@ -1,27 +1,23 @@
 """A world on disk: points are added, each whole or not at all, and arrays are written once."""
 
 import contextlib
-import fcntl
 import os
-import socket
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from worldkv_jax.media.files import make_folder
+from worldkv_jax.memory import KVSpan
 from worldkv_jax.rollout import ChunkInput, World
 from worldkv_jax.sessions.array_store import ArrayRef, ArrayStore, describe_array
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json
 from worldkv_jax.sessions.seeds import key_of, seed_of
+from worldkv_jax.sessions.world_files import Files, open_files
 from worldkv_jax.sessions.world_manifest import (
     Named,
     Point,
     WorldManifest,
-    flush_names,
     has_world,
     read_manifest,
     write_manifest,
@@ -33,15 +29,33 @@ class WorldFolder:
     """A world folder; `writing` opens it to add to it.
 
     Attributes:
-        path: the folder.
+        files: where it is.
         manifest: what it holds.
         store: its arrays.
     """
 
-    def __init__(self, path: str | os.PathLike, manifest: WorldManifest | None = None):
-        self.path = Path(path)
-        self.manifest = read_manifest(self.path) if manifest is None else manifest
-        self.store = ArrayStore(self.path / "arrays")
+    def __init__(self, path: str | os.PathLike[str]):
+        """Open a folder to read it.
+
+        Args:
+            path: a folder, or a URL, see `worldkv_jax.sessions.world_files.open_files`.
+
+        Raises:
+            FileNotFoundError: there is no world.
+            ValueError: it is damaged, edited, something else, or of a newer format.
+        """
+        files = open_files(path)
+        self._fill(files, read_manifest(files))
+
+    @classmethod
+    def of(cls, files: Files, manifest: WorldManifest) -> "WorldFolder":
+        """Return a folder whose manifest is known already."""
+        folder = cls.__new__(cls)
+        folder._fill(files, manifest)
+        return folder
+
+    def _fill(self, files: Files, manifest: WorldManifest) -> None:
+        self.files, self.manifest, self.store = files, manifest, ArrayStore(files)
 
     def key_of_seed(self, seed: int | None) -> jax.Array:
         """Return the random key that the world goes on with: its own, which a seed that is given has to be.
@@ -50,11 +64,11 @@ class WorldFolder:
             ValueError: another seed, or a world whose noise was given.
         """
         manifest = self.manifest
-        if manifest.key is None:
-            raise ValueError(f"{self.path} was made with noise that was given, so that no seed goes on with it")
         key = key_from_json(manifest.key)
+        if key is None:
+            raise ValueError(f"{self.files} was made with noise that was given, so that no seed goes on with it")
         if seed is not None and key_to_json(key_of(seed)) != manifest.key:
-            raise ValueError(f"{self.path} was made with seed {seed_of(key)}, got {seed}: leave the seed out")
+            raise ValueError(f"{self.files} was made with seed {seed_of(key)}, got {seed}: leave the seed out")
         return key
 
     def add_inputs(self, chunk: int, given: ChunkInput) -> None:
@@ -63,7 +77,20 @@ class WorldFolder:
         Raises:
             OSError: there is no room, or the folder cannot be written to.
         """
-        self.manifest.inputs[chunk] = {name: self.store.put(leaf) for name, leaf in named(given).items()}
+        self.manifest.inputs[chunk] = self._put(named(given))
+
+    def add_chunk(self, chunk: int, worlds: tuple[KVSpan, ...]) -> None:
+        """Write a stored chunk; it is part of the world from the next point on.
+
+        Raises:
+            OSError: there is no room, or the folder cannot be written to.
+            ValueError: another one was stored under its number: the world is another branch.
+        """
+        written = [self._put(named(span)) for span in worlds]
+        if self.manifest.stored.setdefault(chunk, written) != written:
+            raise ValueError(
+                f"chunk {chunk} in {self.files} is another one: the world is another branch; save it to another folder"
+            )
 
     def admit(self, identity: dict[str, Any], position: int, key: dict[str, Any] | None) -> None:
         """Check that a world goes on with this one, or begin with it.
@@ -80,43 +107,45 @@ class WorldFolder:
         if not manifest.identity:
             manifest.identity, manifest.key = identity, key
             return
-        check_identity(manifest.identity, identity, what=str(self.path))
+        check_identity(manifest.identity, identity, what=str(self.files))
         if position < manifest.end:
             raise ValueError(
-                f"{self.path} ends at chunk {manifest.end}, and the world is at chunk {position}, where it would be "
+                f"{self.files} ends at chunk {manifest.end}, and the world is at chunk {position}, where it would be "
                 "another branch: save it to another folder"
             )
         if key is not None and key != manifest.key:
-            raise ValueError(f"{self.path} was made with key {manifest.key}, got {key}: give the same seed")
+            raise ValueError(f"{self.files} was made with key {manifest.key}, got {key}: give the same seed")
 
-    def add_point(self, world: World, *, trusting: bool = True) -> None:
-        """Write a world that nobody consumes meanwhile: what is new of it, then the manifest.
+    def add_point(self, state: Mapping[str, jax.Array], *, room: int | None) -> None:
+        """Write a moment to go on from, whose stored chunks are written; it and what was added before is then kept.
 
         Args:
-            world: the world.
-            trusting: whether it is known to go on with what is there, so that its stored chunks are as well.
+            state: of `worldkv_jax.sessions.world_state.state_of`.
+            room: length of the rollout that the memory was made for.
+
+        Raises:
+            OSError: there is no room, or the folder cannot be written to; it is as it was before.
+        """
+        manifest = self.manifest
+        slots = np.asarray(state["index/chunks"]).tolist() if "index/chunks" in state else []
+        manifest.room = room
+        manifest.points[int(state["position"])] = Point(state=self._put(state), slots=slots)
+        self.files.settle()
+        write_manifest(self.files, manifest)
+
+    def add_world(self, world: World) -> None:
+        """Write a whole world: stored chunks that are not there, then its moment.
 
         Raises:
             OSError: there is no room, or the folder cannot be written to; it is as it was before.
             ValueError: its past is another one.
         """
-        memory, manifest = world.memory, self.manifest
-        manifest.room = memory.layout.chunks
-        slots: list[int] = []
-        if memory.bank is not None:
-            slots = np.asarray(memory.bank.index.chunks).tolist()
-            for slot, chunk in enumerate(slots):
-                if chunk < 0 or (trusting and chunk in manifest.stored):
-                    continue
-                written = [self._put(span) for span in memory.bank.read(slot)]
-                if manifest.stored.setdefault(chunk, written) != written:
-                    raise ValueError(
-                        f"chunk {chunk} in {self.path} is another one: the world is another branch; save it to another "
-                        "folder"
-                    )
-        manifest.points[int(world.position)] = Point(state=self._put(state_of(world)), slots=slots)
-        flush_names(self.store.folder)
-        write_manifest(self.path, manifest)
+        bank = world.memory.bank
+        if bank is not None:
+            for slot, chunk in enumerate(np.asarray(bank.index.chunks).tolist()):
+                if chunk >= 0:
+                    self.add_chunk(chunk, bank.read(slot))
+        self.add_point(state_of(world), room=world.memory.layout.chunks)
 
     def point_before(self, chunk: int) -> int | None:
         """Return the latest point at or before a chunk; ``None`` if there is none."""
@@ -142,7 +171,7 @@ class WorldFolder:
         """
         given = [named["cameras"] for _, named in sorted(self.manifest.inputs.items())]
         if not given:
-            raise ValueError(f"{self.path} does not say what its chunks were given, so there are no cameras")
+            raise ValueError(f"{self.files} does not say what its chunks were given, so there are no cameras")
         return np.concatenate([self.store.get(ref)[world] for ref in given])
 
     def verify(self) -> int:
@@ -173,12 +202,12 @@ class WorldFolder:
             "inputs": count(ref for given in manifest.inputs.values() for ref in given.values()),
         }
 
-    def _put(self, tree: Any) -> Named:
-        return {name: self.store.put(leaf) for name, leaf in named(tree).items()}
+    def _put(self, leaves: Mapping[str, Any]) -> Named:
+        return {name: self.store.put(leaf) for name, leaf in leaves.items()}
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterator[WorldFolder]:
+def writing(path: str | os.PathLike[str], new: WorldManifest | None = None) -> Generator[WorldFolder]:
     """Open a world folder alone, to add to it.
 
     Args:
@@ -190,19 +219,14 @@ def writing(path: str | os.PathLike, new: WorldManifest | None = None) -> Iterat
         OSError: the folder cannot be written to.
         ValueError: another process writes to it, or what is there is no world.
     """
-    path = Path(path)
-    if new is None and not has_world(path):
-        read_manifest(path)  # says what is missing
-    make_folder(path)
-    with _lock(path / "lock"):
-        manifest = read_manifest(path) if has_world(path) else new
-        folder = WorldFolder(path, manifest)
-        for draft in [*path.glob("*.draft-*"), *folder.store.folder.glob("*.draft-*")]:
-            draft.unlink()  # of a writer that was killed
-        yield folder
+    files = open_files(path)
+    if new is None:
+        read_manifest(files)  # says what is missing
+    with files.alone():
+        yield WorldFolder.of(files, read_manifest(files) if new is None or has_world(files) else new)
 
 
-def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | None = None) -> WorldFolder:
+def branch(source: str | os.PathLike[str], target: str | os.PathLike[str], chunk: int | None = None) -> WorldFolder:
     """Make a world folder of another one's past; files are shared where the file system can.
 
     Args:
@@ -214,21 +238,22 @@ def branch(source: str | os.PathLike, target: str | os.PathLike, chunk: int | No
         OSError: an array is missing, or the target cannot be written to.
         ValueError: the target holds a world, or the source has nothing that early.
     """
-    old = WorldFolder(source)
+    old, files = WorldFolder(source), open_files(target)
     chunk = old.manifest.end if chunk is None else chunk
-    if has_world(Path(target)):
+    if has_world(files):
         raise ValueError(f"{target} holds a world already; name a new folder")
     manifest = old.manifest.cut(chunk)
-    manifest.parents = [*manifest.parents, {"folder": str(Path(source).resolve()), "chunk": chunk}]
+    manifest.parents = [*manifest.parents, {"folder": old.files.place, "chunk": chunk}]
     with writing(target, manifest) as folder:
         for ref in set(manifest.refs()):
             old.store.share(ref, folder.store)
-        write_manifest(folder.path, manifest)
+        folder.files.settle()
+        write_manifest(folder.files, manifest)
     return folder
 
 
-def prune(path: str | os.PathLike, *, every: int | None = None) -> int:
-    """Remove what no point needs; return the bytes that are free again.
+def prune(path: str | os.PathLike[str], *, every: int | None = None) -> int:
+    """Remove what no point needs; return the bytes that are free again, as far as that is known.
 
     Args:
         path: a world folder.
@@ -238,30 +263,5 @@ def prune(path: str | os.PathLike, *, every: int | None = None) -> int:
         manifest = folder.manifest
         keep = set(manifest.points) if every is None else {at for at in manifest.points if at % every == 0}
         folder.manifest = manifest.thinned(keep | {manifest.end})
-        write_manifest(folder.path, folder.manifest)
+        write_manifest(folder.files, folder.manifest)
         return folder.store.sweep(folder.manifest.refs())
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it when the process ends, however it ends."""
-    try:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise type(error)(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise ValueError(
-                f"{path.parent} is being written by {holder}; wait for it, or name another folder"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)

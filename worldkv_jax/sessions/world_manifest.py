@@ -1,15 +1,14 @@
 """The manifest of a world folder: whose world it is, what it was given, and the moments it can go on from."""
 
 import dataclasses
+import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from worldkv_jax.media.files import replacing
 from worldkv_jax.sessions.array_store import ArrayRef
 from worldkv_jax.sessions.versions import check_format
+from worldkv_jax.sessions.world_files import Files
 
 FILE_NAME = "world.json"
 _FORMAT = "worldkv-jax world"
@@ -45,6 +44,8 @@ class WorldManifest:
     """Folders that it was branched from, the latest last, and at which chunk."""
     inputs: dict[int, Named] = dataclasses.field(default_factory=dict)
     """What each chunk was given."""
+    answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """What a live source answered, chunk by chunk from the first, see `worldkv_jax.sessions.session_file.Answers`."""
     stored: dict[int, list[Named]] = dataclasses.field(default_factory=dict)
     """Stored chunks, of each world of the batch."""
     points: dict[int, Point] = dataclasses.field(default_factory=dict)
@@ -69,6 +70,7 @@ class WorldManifest:
         return dataclasses.replace(
             self,
             inputs={at: given for at, given in self.inputs.items() if at < chunk},
+            answers=self.answers[:chunk],
             stored={at: worlds for at, worlds in self.stored.items() if at < chunk},
             points=points,
         )
@@ -81,27 +83,37 @@ class WorldManifest:
         return dataclasses.replace(self, points=points, stored=stored)
 
 
-def has_world(folder: Path) -> bool:
+def has_world(files: Files) -> bool:
     """Tell whether a folder holds a world."""
-    return (folder / FILE_NAME).is_file()
+    try:
+        files.read(FILE_NAME)
+    except FileNotFoundError:
+        return False
+    return True
 
 
-def read_manifest(folder: Path) -> WorldManifest:
+def read_manifest(files: Files) -> WorldManifest:
     """Read the manifest of a world folder.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is damaged, something else, or of a newer format.
+        ValueError: it is damaged, edited, something else, or of a newer format.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no world: it has no {FILE_NAME}; `worldkv rollout --world` makes one")
+    what = f"{FILE_NAME} of {files}"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        found, version = data.pop("format"), data.pop("version")
+        text = files.read(FILE_NAME).tobytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{files} holds no world: it has no {FILE_NAME}; `worldkv rollout --world` makes one"
+        ) from None
+    try:
+        data = json.loads(text)
+        found, version, digest = data.pop("format"), data.pop("version"), data.pop("sha256", None)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); take a copy of the world") from None
-    check_format(path, found, version, expected=_FORMAT, newest=_VERSION)
+        raise ValueError(f"{what} is damaged ({error}); take a copy of the world") from None
+    check_format(what, found, version, expected=_FORMAT, newest=_VERSION)
+    if digest != _checksum(data):
+        raise ValueError(f"{what} was changed: its checksum is another; take a copy of the world")
     try:
         return WorldManifest(
             identity=dict(data["identity"]),
@@ -110,6 +122,7 @@ def read_manifest(folder: Path) -> WorldManifest:
             room=data["room"],
             parents=list(data["parents"]),
             inputs={int(at): _read(named) for at, named in data["inputs"].items()},
+            answers=list(data["answers"]),
             stored={int(at): [_read(named) for named in worlds] for at, worlds in data["stored"].items()},
             points={
                 int(at): Point(state=_read(point["state"]), slots=[int(chunk) for chunk in point["slots"]])
@@ -117,47 +130,41 @@ def read_manifest(folder: Path) -> WorldManifest:
             },
         )
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); take a copy of the world") from None
+        raise ValueError(f"{what} is damaged ({error!r}); take a copy of the world") from None
 
 
-def write_manifest(folder: Path, manifest: WorldManifest) -> None:
-    """Put a manifest in the place of the one before, whole or not at all.
+def write_manifest(files: Files, manifest: WorldManifest) -> None:
+    """Put a manifest in the place of the one before, whole or not at all; its arrays have to be settled.
 
     Raises:
         OSError: the folder cannot be written to, or has no room.
+        TypeError: answers that have no JSON form.
     """
     data = {
-        "format": _FORMAT,
-        "version": _VERSION,
         "identity": manifest.identity,
         "made_with": manifest.made_with,
         "key": manifest.key,
         "room": manifest.room,
         "parents": manifest.parents,
         "inputs": {str(at): _write(named) for at, named in sorted(manifest.inputs.items())},
+        "answers": manifest.answers,
         "stored": {str(at): [_write(named) for named in worlds] for at, worlds in sorted(manifest.stored.items())},
         "points": {
             str(at): {"state": _write(point.state), "slots": point.slots}
             for at, point in sorted(manifest.points.items())
         },
     }
-    with replacing(folder / FILE_NAME) as draft:
-        draft.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
-    flush_names(folder)
+    head = {"format": _FORMAT, "version": _VERSION, "sha256": _checksum(data)}
+    files.replace(FILE_NAME, json.dumps(head | data).encode() + b"\n")
 
 
-def flush_names(folder: Path) -> None:
-    """Wait until the names of a folder's files would survive a power cut, as their contents already do."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _checksum(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _read(named: Mapping[str, Any]) -> Named:
     return {name: ArrayRef.from_json(ref) for name, ref in named.items()}
 
 
-def _write(named: Named) -> dict[str, list]:
+def _write(named: Named) -> dict[str, list[Any]]:
     return {name: ref.to_json() for name, ref in named.items()}

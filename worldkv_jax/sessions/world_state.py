@@ -1,13 +1,15 @@
 """Worlds as named arrays, and back: what is written of a world, and how it is put together again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import KeyPath
 
 from worldkv_jax.memory import Context, KVSpan
+from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.rollout import Backbone, ChunkInput, World
 from worldkv_jax.rollout.stream import place_like
@@ -31,7 +33,7 @@ def restore(
     params: Any,
     fresh: World,
     state: Mapping[str, ArrayRef],
-    chunks: Mapping[int, list[Mapping[str, ArrayRef]]],
+    chunks: Mapping[int, Sequence[Mapping[str, ArrayRef]]],
     read: Read,
     *,
     example: Callable[[], ChunkInput],
@@ -77,7 +79,7 @@ def restore(
     _check_shapes(like, state)
     elsewhere = place_like(params, jnp.int32(0)).sharding if elsewhere is None else elsewhere
 
-    def load(path, leaf):
+    def load(path: KeyPath[Any], leaf: Any) -> jax.Array:
         array = read(state[_name(path)])
         return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else elsewhere)
 
@@ -109,7 +111,7 @@ def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chu
             "options that the world was made with"
         )
 
-    def load(path, leaf):
+    def load(path: KeyPath[Any], leaf: Any) -> jax.Array:
         array = read(given[_name(path)])
         # As bound to a device as what the session itself gives: else the step would be compiled again.
         bound = isinstance(leaf, jax.Array) and leaf.committed
@@ -130,7 +132,7 @@ def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
     return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
 
 
-def _name(path: tuple) -> str:
+def _name(path: KeyPath[Any]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
@@ -151,7 +153,7 @@ def _over(whole: jax.Array, part: jax.Array) -> jax.Array:
     return jax.device_put(whole.at[: len(part)].set(part), whole.sharding)
 
 
-def _below(part: str, names) -> set[str]:
+def _below(part: str, names: Iterable[str]) -> set[str]:
     return {name for name in names if name == part or name.startswith(part + "/")}
 
 
@@ -168,7 +170,7 @@ def _grown(first: Any, wanted: set[str], step: Callable[[Any], Any]) -> Any:
 def _next_carry(backbone: Backbone, params: Any, fresh: World, carry: Any, example: Callable[[], ChunkInput]) -> Any:
     layout = fresh.memory.layout
 
-    def step(params, carry, chunk):
+    def step(params: Any, carry: Any, chunk: ChunkInput) -> Any:
         prepared = backbone.prepare_chunk(params, carry, chunk, jnp.int32(1))
         context = Context((layout.spec.zeros(layout.worlds, layout.context_tokens),), jnp.int32(0))
         latents = jnp.zeros((layout.worlds, *backbone.latent_shape))
@@ -190,7 +192,7 @@ def _said(leaf: tuple[str, tuple[int, ...]] | None) -> str:
     return "nothing" if leaf is None else f"{leaf[0]} {leaf[1]}"
 
 
-def _spans(layout, slot: int, worlds: list[Mapping[str, ArrayRef]], read: Read) -> tuple[KVSpan, ...]:
+def _spans(layout: BankLayout, slot: int, worlds: Sequence[Mapping[str, ArrayRef]], read: Read) -> tuple[KVSpan, ...]:
     spec = layout.spec
     shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
     like = stored_shape(shape, layout.config.storage, spec.dtype)

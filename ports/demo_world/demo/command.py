@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -16,6 +17,8 @@ class DemoCommand:
     out: Path = option(Path("outputs/demo"), "folder for what the demo makes")
     worlds: int = option(6, "held-out worlds to average over")
     seed: int = option(3, "which held-out worlds (1 and 2 are training's)")
+    world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
+    past: Literal["gaps", "clips"] = option("gaps", "what the model saw of the past while it was trained")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:
@@ -25,6 +28,7 @@ class DemoCommand:
         from ports.demo_world.demo.results import WRITES, print_results, write_results
         from ports.demo_world.demo.scenario import make_scenario
         from ports.demo_world.training.training_data import TRAIN_SEED, VALIDATION_SEED
+        from ports.demo_world.weights import shipped_weights
         from worldkv_jax.sessions.results import prepare_output
         from worldkv_jax.sessions.seeds import check_seed
 
@@ -34,11 +38,12 @@ class DemoCommand:
         if self.seed in (TRAIN_SEED, VALIDATION_SEED):
             raise ValueError(f"`seed` {self.seed}: the model was trained on these worlds; use any seed but 1 and 2")
         out = prepare_output(self.out, writes=WRITES)
-        backbone, params = DemoWorld.load(self.checkpoint)
-        scenario = make_scenario(self.seed, self.worlds)
+        backbone, params = DemoWorld.load(self.checkpoint or shipped_weights(self.world, self.past))
+        family = backbone.config.family
+        scenario = make_scenario(self.seed, self.worlds, family=family)
         print(
-            f"{self.worlds} rooms the model has never seen. A true tour of {scenario.tour} chunks is remembered, then "
-            f"{scenario.chunks - scenario.tour} chunks look at the same places again."
+            f"{self.worlds} {family.name} the model has never seen. A true tour of {scenario.tour} chunks is "
+            f"remembered, then {scenario.chunks - scenario.tour} chunks look at the same places again."
         )
         outcomes = {}
         for name, config in {**MODES, **PRUNED}.items():

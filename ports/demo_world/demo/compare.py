@@ -39,7 +39,7 @@ class Outcome:
     layout: Layout
     chunks: tuple[Chunk, ...]
     frames: np.ndarray
-    """``[B, chunks, 3, 32, 48, 3]`` in [0, 1]."""
+    """``[B, chunks, 3, H, W, 3]`` in [0, 1]."""
     psnr: np.ndarray
     """``[B, chunks]`` dB against the renderer, of the mean over a chunk's frames."""
     ssim: np.ndarray

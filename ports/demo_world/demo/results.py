@@ -24,6 +24,7 @@ from worldkv_jax.sessions.results import print_table, write_json
 TRUTH = "Ground truth"
 WRITES = ("demo.mp4", "memory.png", "revisits.png", "report.json")
 """Names of what the demo writes."""
+_VIDEO_WIDTH, _PICTURE_WIDTH = 288, 240  # pixels of one panel
 _SHOWN = 1  # the world that the video and the figure show: one that walks
 
 
@@ -76,7 +77,7 @@ def comparison(outcomes: Mapping[str, Outcome], scenario: Scenario, world: int) 
             for score, chunk in zip(outcome.psnr[world], outcome.chunks)
         ]
         details[name] = [line for line in lines for _ in range(per_chunk)]
-    return side_by_side(panels, details=details, scale=6, columns=3)
+    return side_by_side(panels, details=details, scale=_VIDEO_WIDTH // truth.shape[2], columns=3)
 
 
 def _phase_caption(phase: str) -> str:
@@ -96,7 +97,7 @@ def revisits(outcomes: Mapping[str, Outcome], scenario: Scenario, *, rows: int =
         name: np.concatenate([part for frame in frames for part in (frame, gap)][:-1])[None]
         for name, frames in columns.items()
     }
-    return side_by_side(panels, scale=5)[0]
+    return side_by_side(panels, scale=_PICTURE_WIDTH // scenario.truth.shape[4])[0]
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

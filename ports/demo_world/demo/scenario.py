@@ -1,4 +1,4 @@
-"""What the demo puts a memory through: a true tour of a room as context, then views of it once more."""
+"""What the demo puts a memory through: a true tour of a world as context, then views of it once more."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.demo_world import renderer
-from ports.demo_world.model import CHUNK_FRAMES
-from ports.demo_world.training.training_data import level_poses
+from ports.demo_world.worlds.families import ROOMS, Family
+from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.rollout import Backbone, ChunkInput, World, observe, start
 
@@ -19,10 +18,10 @@ TOUR, FIRST, LATE = "tour", "first revisit", "late revisit"
 
 
 class Scenario(NamedTuple):
-    """Rooms that no model was trained on, cameras, and what they really see."""
+    """Worlds that no model was trained on, cameras, and what they really see."""
 
     poses: np.ndarray  # [B, n, 4, 4] camera-to-world
-    truth: np.ndarray  # [B, chunks, 3, 32, 48, 3] in [0, 1]
+    truth: np.ndarray  # [B, chunks, 3, H, W, 3] in [0, 1]
     phases: tuple[str, ...]  # of each chunk: tour, first revisit or late revisit
 
     @property
@@ -36,42 +35,39 @@ class Scenario(NamedTuple):
         return self.phases.count(TOUR)
 
 
-def make_scenario(seed: int, worlds: int, *, laps: int = 3, lap: int = LAP) -> Scenario:
-    """Build ``worlds`` held-out worlds.
-
-    Each camera turns once around the room (the tour), once more, and then back the other way; further laps go to
-    and fro. It starts anywhere, turns left or right, and in every second world it walks a circle while it turns.
-    The later laps are a fraction of a frame off the first, so that no view of the tour is seen again exactly.
+def make_scenario(
+    seed: int,
+    worlds: int,
+    *,
+    family: Family = ROOMS,
+    laps: int | None = None,
+    lap: int = LAP,
+    arc: float = 360.0,
+    chunks: int | None = None,
+) -> Scenario:
+    """Build ``worlds`` held-out worlds; how cameras move in them is the family's (`Family.laps`).
 
     Args:
-        seed: of rooms and cameras.
+        seed: of worlds and cameras.
         worlds: how many.
-        laps: turns around the room, the tour included; all after the second are late revisits.
-        lap: chunks of one turn.
+        family: which worlds.
+        laps: of the camera; the tour, one of first revisits and one of late ones unless given.
+        lap: chunks of one lap.
+        arc: degrees that a lap turns.
+        chunks: cut off after so many; all laps unless given.
     """
-    rng = np.random.default_rng(seed)
-    frames = lap * CHUNK_FRAMES
-    step = 2 * np.pi / frames
-    turn = step * np.arange(frames)
-    progress = np.concatenate([_of_lap(turn, number, step) for number in range(laps)])
-    poses = []
-    for world in range(worlds):
-        direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
-        yaw = start + direction * progress
-        reach = rng.uniform(0.1, 0.3) if world % 2 else 0.0
-        centre = rng.uniform(-0.15, 0.15, 2) if world % 2 else np.zeros(2)
-        ground = centre + reach * np.stack([np.cos(progress), np.sin(progress)], axis=-1)
-        poses.append(np.asarray(level_poses(jnp.asarray(yaw, jnp.float32), jnp.asarray(ground, jnp.float32))))
-    poses = np.stack(poses)
-    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(seed, worlds))
-    truth = np.asarray(jax.jit(jax.vmap(renderer.render))(rooms, jnp.asarray(poses)))
-    phases = make_phases(laps, lap)
+    laps = family.tour_laps + 2 if laps is None else laps
+    phases = make_phases(laps, lap, tour_laps=family.tour_laps)[:chunks]
+    drawn = family.make(seed, worlds)
+    paths = family.laps(np.random.default_rng(seed), drawn, laps, lap, arc)
+    poses = np.stack([path[: len(phases) * CHUNK_FRAMES] for path in paths])
+    truth = np.asarray(jax.jit(jax.vmap(family.render))(jax.tree.map(jnp.asarray, drawn), jnp.asarray(poses)))
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
 
 
-def make_phases(laps: int, lap: int = LAP) -> tuple[str, ...]:
-    """Return the phase of each chunk: the first lap is the tour, the second the first revisit."""
-    return (TOUR,) * lap + (FIRST,) * lap + (LATE,) * (laps - 2) * lap
+def make_phases(laps: int, lap: int = LAP, *, tour_laps: int = 1) -> tuple[str, ...]:
+    """Return the phase of each chunk: the tour, one lap of first revisits, and late ones."""
+    return (TOUR,) * tour_laps * lap + (FIRST,) * lap + (LATE,) * (laps - tour_laps - 1) * lap
 
 
 def observe_tour(
@@ -84,18 +80,9 @@ def observe_tour(
         params: its weights.
         memory: the memory.
         inputs: of all chunks of the rollout.
-        truth: frames of the tour's chunks ``[B, tour, 3, 32, 48, 3]``.
+        truth: frames of the tour's chunks ``[B, tour, 3, H, W, 3]``.
     """
     worlds, tour = truth.shape[:2]
     latents = backbone.encode(params, jnp.asarray(truth))
     world = start(backbone, params, memory, chunks=len(inputs), worlds=worlds)
     return observe(backbone, params, world, inputs[:tour], [latents[:, i] for i in range(tour)])
-
-
-def _of_lap(turn: np.ndarray, number: int, step: float) -> np.ndarray:
-    """Return the progress of one lap: a third of a frame off for the revisits of the demo, later ones vary."""
-    if number == 0:
-        return turn
-    backwards = number % 2 == 0
-    offset = 1 / 3 if number < 3 else (number * 0.618) % 1
-    return (turn[::-1] if backwards else turn) + step * offset

@@ -1,6 +1,7 @@
 """The command `worldkv study`: what each part of a memory is worth, on worlds whose truth is known."""
 
 from pathlib import Path
+from typing import Literal
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -19,12 +20,16 @@ class StudyCommand:
     out: Path = option(Path("outputs/study"), "folder; a second run goes on there")
     worlds: int | None = option(None, "of both splits, instead of 24 and 32", metavar="N")
     only: tuple[str, ...] | None = option(None, "groups whose title has one of these", metavar="TEXT")
+    world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
+    past: Literal["gaps", "clips"] = option("gaps", "what the model saw of the past while it was trained")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:
         """Measure what is not measured yet, then write tables and figures."""
         from ports.demo_world.study.groups import FINAL, GROUPS
+        from ports.demo_world.study.lengths import lengths
         from ports.demo_world.study.report import Plan, run_study
+        from ports.demo_world.weights import read_config, shipped_weights
         from worldkv_jax.sessions.results import prepare_output
 
         if self.worlds is not None and self.worlds < 1:
@@ -32,11 +37,14 @@ class StudyCommand:
         worlds = list(_WORLDS["quick" if self.quick else "full"])
         if self.worlds is not None:
             worlds = [self.worlds, self.worlds, min(self.worlds, worlds[2]), min(self.worlds, worlds[3])]
-        groups = [g for g in GROUPS if self.only is None or any(text.lower() in g.title.lower() for text in self.only)]
+        checkpoint = self.checkpoint or shipped_weights(self.world, self.past)
+        everything = (*GROUPS, lengths(read_config(checkpoint).family))
+        groups = [
+            g for g in everything if self.only is None or any(text.lower() in g.title.lower() for text in self.only)
+        ]
         if not groups:
-            raise ValueError(
-                f"`only` {' '.join(self.only)}: no group has this in its title; {', '.join(g.title for g in GROUPS)}"
-            )
+            titles = ", ".join(group.title for group in everything)
+            raise ValueError(f"`only` {' '.join(self.only)}: no group has this in its title; {titles}")
         plan = Plan(
             groups=tuple(groups),
             final=FINAL if self.only is None else (),
@@ -48,5 +56,5 @@ class StudyCommand:
             long_worlds=worlds[2],
             attention_worlds=worlds[3] if self.only is None else 0,
         )
-        for path in run_study(plan, prepare_output(self.out), self.checkpoint):
+        for path in run_study(plan, prepare_output(self.out), checkpoint):
             print(path)

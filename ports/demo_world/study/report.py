@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from importlib.resources import files
 from pathlib import Path
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
@@ -13,6 +12,7 @@ from ports.demo_world.study import figures as study_figures
 from ports.demo_world.study import groups as study_groups
 from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention_figure import attention_figure
+from ports.demo_world.study.lengths import LENGTHS_TITLE, length_table
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
 from worldkv_jax.media.figures import save_figure
@@ -52,13 +52,12 @@ class Plan:
         return list(chosen.values())
 
 
-def run_study(plan: Plan, out: Path, checkpoint: Path | None) -> list[Path]:
-    """Measure what ``out`` does not hold yet and write the report; return its files."""
-    path = Path(str(files("checkpoints") / "demo_world.safetensors")) if checkpoint is None else checkpoint
-    backbone, params = DemoWorld.load(path)
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha), out / "runs")
-    test = Runner(backbone, params, Setting(plan.test_seed, plan.test_worlds, sha), out / "runs")
+def run_study(plan: Plan, out: Path, checkpoint: Path) -> list[Path]:
+    """Measure what ``out`` does not hold yet of the weights in a file, and write the report; return its files."""
+    backbone, params = DemoWorld.load(checkpoint)
+    sha, family = hashlib.sha256(checkpoint.read_bytes()).hexdigest(), backbone.config.family
+    validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha, family), out / "runs")
+    test = Runner(backbone, params, Setting(plan.test_seed, plan.test_worlds, sha, family), out / "runs")
     found = _measure("validation", validation, plan.measured(), plan)
     confirmed = _measure("test", test, [v for v in plan.final if not plan.quick or v.quick], plan)
     attention = None
@@ -76,9 +75,10 @@ def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) ->
         worlds = min(plan.long_worlds, runner.setting.worlds) if variant.long else None
         result, known = runner.run(variant, worlds=worlds)
         results[variant.name] = result
-        late = result.of_phase(LATE).mean()
+        latest = result.of_phase(result.latest).mean()
         spent = "measured before" if known else f"{result.seconds:.0f} s"
-        print(f"{split} {number}/{len(variants)}  {variant.name}: late revisits {late:.2f} dB, {spent}", flush=True)
+        made = f"{variant.name}: {result.latest}s {latest:.2f} dB"
+        print(f"{split} {number}/{len(variants)}  {made}, {spent}", flush=True)
     return results
 
 
@@ -86,7 +86,7 @@ def _attention(
     backbone: DemoWorld, params: DemoParams, plan: Plan, sha: str, folder: Path
 ) -> study_attention.Attention:
     name = f"attention-{sha[:8]}-{plan.validation_seed}-{plan.attention_worlds}.npz"
-    scenario = make_scenario(plan.validation_seed, plan.attention_worlds)
+    scenario = make_scenario(plan.validation_seed, plan.attention_worlds, family=backbone.config.family)
     if not (folder / name).exists():
         print(f"attention of full KV on {plan.attention_worlds} worlds ...", flush=True)
         study_attention.analyse(backbone, params, scenario, seed=plan.validation_seed).save(folder / name)
@@ -150,8 +150,11 @@ def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Pat
             f"one that stores least is *{chosen.name}*.\n"
         )
     for group in plan.groups:
-        rows = study_tables.table(group.variants, found, group.reference)
         parts += [f"### {group.title}\n", f"{group.question}\n"]
+        if group.title == LENGTHS_TITLE:
+            parts.append(length_table(group.variants, found) + "\n")
+            continue
+        rows = study_tables.table(group.variants, found, group.reference)
         parts.append(study_tables.markdown(rows, group.reference) + "\n")
     with replacing(path) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
@@ -159,14 +162,22 @@ def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Pat
 
 
 def _write_numbers(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+    def late(result: Result) -> dict:
+        if result.latest != LATE:
+            return {}
+        return {
+            "late_psnr": result.of_phase(LATE).round(3),
+            "late_ssim": result.of_phase(LATE, result.ssim).round(4),
+        }
+
     def numbers(results):
         return {
             name: {
                 "attended_tokens": result.attended,
                 "stored_share": round(result.stored_share, 4),
                 "first_psnr": result.of_phase(FIRST).round(3),
-                "late_psnr": result.of_phase(LATE).round(3),
-                "late_ssim": result.of_phase(LATE, result.ssim).round(4),
+                "from_behind_walls": result.behind,
+                **late(result),
             }
             for name, result in results.items()
         }

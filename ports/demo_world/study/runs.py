@@ -4,7 +4,9 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
+from ports.demo_world.worlds.families import ROOMS, Family
 from ports.wan.nn.quantized import quantize_blocks
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
@@ -36,6 +40,8 @@ class Setting:
     worlds: int
     checkpoint: str
     """SHA-256 of the weights."""
+    family: Family = ROOMS
+    """Of the worlds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,13 @@ class Result:
     stored_share: float
     """The same, as a share of what full KV holds."""
     seconds: float
+    behind: float | None = None
+    """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
+
+    @property
+    def latest(self) -> str:
+        """The latest phase that the rollout has: short ones have first revisits alone."""
+        return LATE if LATE in self.phases else FIRST
 
     def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
         """Average each world's scores over the chunks of a phase: ``[B]``."""
@@ -71,13 +84,38 @@ class TrulyConditioned(DemoWorld):
         return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
 
 
+class _TruthPrepared(NamedTuple):
+    """What a chunk is prepared with, and the true latents that are remembered of it."""
+
+    prepared: Prepared
+    truth: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TrulyRemembering(TrulyConditioned):
+    """The demo world that remembers the truth, whatever it has generated; conditions are cameras and true latents."""
+
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> _TruthPrepared:
+        """Prepare the chunk from its true cameras, and keep its true latents."""
+        cameras, truth = chunk.conditions
+        return _TruthPrepared(super().prepare_chunk(params, carry, ChunkInput(cameras, cameras), position), truth)
+
+    def flow(self, params: DemoParams, x, t, prepared: _TruthPrepared, context) -> jax.Array:
+        """Predict the flow of noisy latents."""
+        return super().flow(params, x, t, prepared.prepared, context)
+
+    def commit(self, params: DemoParams, x0, prepared: _TruthPrepared, context):
+        """Run the clean pass over the truth."""
+        return super().commit(params, prepared.truth, prepared.prepared, context)
+
+
 class Runner:
     """Measures variants on one split, and keeps what it has measured in a folder."""
 
     def __init__(self, backbone: DemoWorld, params: DemoParams, setting: Setting, folder: Path):
         self.backbone = TrulyConditioned(backbone.config, backbone.schedule)
         self.params, self.setting, self.folder = params, setting, folder
-        self._scenarios: dict[tuple[int, int], Scenario] = {}
+        self._scenarios: dict[tuple, Scenario] = {}
 
     def run(self, variant: Variant, *, worlds: int | None = None) -> tuple[Result, bool]:
         """Measure a variant, or read what an earlier run measured.
@@ -98,24 +136,38 @@ class Runner:
         write_json(path, {"format": _FORMAT, "memory": _essence(variant.memory), **scores})
         return self._result(variant, scores), False
 
-    def scenario(self, laps: int, lap: int = LAP) -> Scenario:
-        """Return the split's worlds, rendered once."""
-        if (laps, lap) not in self._scenarios:
-            made = make_scenario(self.setting.seed, self.setting.worlds, laps=laps, lap=lap)
-            self._scenarios[laps, lap] = made
-        return self._scenarios[laps, lap]
+    def scenario(self, variant: Variant) -> Scenario:
+        """Return the split's worlds with the variant's cameras, rendered once."""
+        path = _path(variant, self.setting.family)
+        key = tuple(path.values())
+        if key not in self._scenarios:
+            setting = self.setting
+            self._scenarios[key] = make_scenario(setting.seed, setting.worlds, family=setting.family, **path)
+        return self._scenarios[key]
 
     def _measure(self, variant: Variant, worlds: int) -> dict:
-        scenario, since = self.scenario(variant.laps, variant.lap), time.perf_counter()
+        scenario, since = self.scenario(variant), time.perf_counter()
         size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
         batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
-        made = np.concatenate([self._measure_batch(variant, scenario, batch) for batch in batches])
+        frames, retrieved = zip(*(self._measure_batch(variant, scenario, batch) for batch in batches))
+        made = np.concatenate(frames)
         truth = scenario.truth[:worlds, scenario.tour :]
         scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
-        return {**scores, "seconds": time.perf_counter() - since}
+        return {**scores, "behind": self._behind(scenario, retrieved), "seconds": time.perf_counter() - since}
+
+    def _behind(self, scenario: Scenario, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
+        """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
+        setting = self.setting
+        if setting.family.rooms_seen is None:
+            return None
+        picks = [np.concatenate(of_batches) for of_batches in zip(*retrieved)]
+        rooms = rooms_of_chunks(setting.family, setting.seed, scenario.poses)[: len(picks[0])]
+        shares = behind_walls(rooms, picks, scenario.tour)
+        return None if np.isnan(shares).all() else float(np.nanmean(shares))
 
     def _result(self, variant: Variant, scores: dict) -> Result:
-        phases = make_phases(variant.laps, variant.lap)
+        path, family = _path(variant, self.setting.family), self.setting.family
+        phases = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
         layout = Layout(config=variant.memory, spec=self.backbone.spec, chunks=len(phases))
         stored = sum(capacity_by_tier(layout).values())
         return Result(
@@ -127,22 +179,28 @@ class Runner:
             psnr=np.asarray(scores["psnr"]),
             ssim=np.asarray(scores["ssim"]),
             seconds=scores["seconds"],
+            behind=scores.get("behind"),
         )
 
-    def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
-        """Return the generated frames ``[worlds, chunks, 3, 32, 48, 3]``."""
-        schedule = self.backbone.schedule.fewer_passes(variant.steps, variant.commit)
-        backbone, tour = dataclasses.replace(self.backbone, schedule=schedule), scenario.tour
-        params = self.params
+    def _measure_batch(
+        self, variant: Variant, scenario: Scenario, worlds: range
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``, and by chunk which were brought back."""
+        kind = TrulyRemembering if variant.true_past else type(self.backbone)
+        backbone = kind(self.backbone.config, self.backbone.schedule.fewer_passes(variant.steps, variant.commit))
+        params, tour = self.params, scenario.tour
         if variant.weights is not None:
             model = jax.tree.map(jnp.copy, params.model)  # whose kernels are consumed
             params = params._replace(model=quantize_blocks(model, variant.weights))
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
+        if variant.true_past:
+            truth = backbone.encode(params, jnp.asarray(scenario.truth[chosen]))
+            inputs = [ChunkInput(c.cameras, (c.conditions, truth[:, i])) for i, c in enumerate(inputs)]
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
-        chunks = stream(backbone, params, world, inputs[tour:], noise=noise)
-        return np.stack([chunk.frames for chunk in chunks], axis=1)
+        chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
+        return np.stack([chunk.frames for chunk in chunks], axis=1), [chunk.retrieved for chunk in chunks]
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
@@ -155,6 +213,12 @@ def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
         return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, index), shape), out_axes=1)(keys)
 
     return lambda index: draw(keys, np.int32(index))
+
+
+def _path(variant: Variant, family: Family) -> dict:
+    """Return the options of `make_scenario` for a variant, which counts the tour as one lap."""
+    laps = variant.laps + family.tour_laps - 1
+    return {"laps": laps, "lap": variant.lap, "arc": variant.arc, "chunks": variant.cut}
 
 
 def _inputs(poses: np.ndarray, spec: KVSpec, noise: tuple[float, float], *, seed: int, worlds: range):
@@ -184,6 +248,10 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     memory = _essence(variant.memory)
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
     what += [variant.lap] if variant.lap != LAP else []
+    # What came later is named where it is not as it was, so that older measurements keep their names.
+    since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
+    usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name}
+    what += [[name, value] for name, value in since.items() if value != usual[name]]
     what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

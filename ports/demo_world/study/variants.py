@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from ports.demo_world import renderer
 from ports.demo_world.demo.scenario import LAP
 from ports.demo_world.model import TOKENS
+from ports.demo_world.worlds.families import ROOMS
+from ports.demo_world.worlds.pinhole import intrinsics
 from worldkv_jax.cameras import field_of_view
 from worldkv_jax.memory import (
     BankConfig,
@@ -18,7 +19,7 @@ from worldkv_jax.memory import (
 )
 from worldkv_jax.rollout.sampler import Commit
 
-_FIELD = field_of_view(renderer.intrinsics(), (renderer.HEIGHT, renderer.WIDTH))
+_FIELD = field_of_view(intrinsics(*ROOMS.size), ROOMS.size)
 # What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
 OVERLAP = ViewOverlap(fov_degrees=_FIELD, near=0.3, far=2.0)
 COVERAGE = ViewCoverage(fov_degrees=_FIELD, near=0.3, far=2.0)
@@ -34,9 +35,15 @@ class Variant:
     name: str
     memory: MemoryConfig
     laps: int = 3
-    """Laps of the room: the tour, the first revisit and late ones."""
+    """Laps of the camera: the tour (taken as one), the first revisit and late ones."""
     lap: int = LAP
     """Chunks of one lap."""
+    arc: float = 360.0
+    """Degrees that a lap turns."""
+    cut: int | None = None
+    """Chunks after which the path is cut off."""
+    true_past: bool = False
+    """Remember the truth after each chunk instead of what was generated: a control without drift."""
     noise: tuple[float, float] = (0.0, 0.0)
     """How much the memory's cameras are off: standard deviations in degrees, and in units of a room 2 wide."""
     steps: int | None = None
@@ -56,10 +63,11 @@ class Variant:
     @property
     def plain(self) -> bool:
         """Whether it is measured in the setting of the demo."""
-        return (self.laps, self.lap) == (3, LAP) and not any(self.noise) and not self.speed
+        usual = (self.laps, self.lap) == (3, LAP) and not any(self.noise)
+        return usual and not self.true_past and not self.speed
 
     @property
-    def speed(self) -> dict:
+    def speed(self) -> dict[str, int | str]:
         """What makes the model itself faster at some cost, where anything does."""
         given = {"steps": self.steps, "commit": self.commit, "weights": self.weights}
         return {name: value for name, value in given.items() if value not in (None, "clean_pass")}

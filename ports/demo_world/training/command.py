@@ -1,6 +1,7 @@
 """The command `worldkv train`: trains the demo world's model, and goes on where it stopped."""
 
 from pathlib import Path
+from typing import Literal
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -13,10 +14,12 @@ class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
+    world: Literal["rooms", "apartments"] | None = option(None, "family of worlds (default: rooms)")
+    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: gaps)")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
     batch: int | None = option(None, "worlds of a step", metavar="N")
     chunks: int | None = option(None, "chunks of a walk", metavar="N")
-    rooms: int | None = option(None, "rooms that walks are taken in", metavar="N")
+    worlds: int | None = option(None, "worlds that walks are taken in", metavar="N")
     learning_rate: float | None = option(None, "largest, after warming up", metavar="R")
     seed: int | None = option(None, "of weights and walks", metavar="N")
     report_every: int | None = option(None, "steps between two points of the curve", metavar="N")

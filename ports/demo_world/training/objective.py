@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world.model import CHUNK_FRAMES, GRID, TOKENS, DemoConfig, DemoDiT
+from ports.demo_world.model import GRID, TOKENS, DemoConfig, DemoDiT
 from ports.demo_world.training.training_data import Batch
+from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from ports.wan.nn.parameters import bind
 
 CHUNK_TOKENS = CHUNK_FRAMES * TOKENS

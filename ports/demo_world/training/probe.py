@@ -1,4 +1,4 @@
-"""Whether memory has emerged yet: revisit error on rooms that are never trained on."""
+"""Whether memory has emerged yet: revisit error on worlds that are never trained on."""
 
 import functools
 from typing import NamedTuple
@@ -6,10 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world import codec, renderer
-from ports.demo_world.model import CELLS, CHUNK_FRAMES, DemoConfig, ray_features
+from ports.demo_world import codec
+from ports.demo_world.model import DemoConfig, ray_features
 from ports.demo_world.training.objective import CHUNK_TOKENS, predict_flow
-from ports.demo_world.training.training_data import VALIDATION_SEED, Batch, random_walk
+from ports.demo_world.training.training_data import VALIDATION_SEED, Batch
+from ports.demo_world.worlds.families import Family
+from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
 from ports.wan.nn.patches import patchify, unpatchify
 
 
@@ -17,15 +19,15 @@ class Probe(NamedTuple):
     """Walks whose last chunk looks again exactly where chunk 2, 3 or 4 looked."""
 
     batch: Batch
-    noise: jax.Array  # [B, S, 80]
-    truth: jax.Array  # [B, 3, 32, 48, 3] what the last chunk should show
+    noise: jax.Array  # [B, S, c]
+    truth: jax.Array  # [B, 3, H, W, 3] what the last chunk should show
 
 
-def make_probe(weights: codec.Codec, *, chunks: int, size: int = 32) -> Probe:
+def make_probe(weights: codec.Codec, family: Family, *, chunks: int, size: int = 32) -> Probe:
     """Draw the probe's walks, always the same ones."""
-    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(VALIDATION_SEED, size))
+    worlds = jax.tree.map(jnp.asarray, family.make(VALIDATION_SEED, size))
     keys = jax.random.split(jax.random.key(VALIDATION_SEED), size)
-    return _make_probe(keys, rooms, weights, chunks)
+    return _make_probe(keys, worlds, weights, family, chunks)
 
 
 def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: Probe) -> dict[str, float]:
@@ -38,14 +40,14 @@ def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: 
     return {name: float(_psnr(params, weights, probe, seen, config=config)) for name, seen in visible.items()}
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _make_probe(keys, rooms, weights: codec.Codec, chunks: int) -> Probe:
+@functools.partial(jax.jit, static_argnames=("family", "chunks"))
+def _make_probe(keys, worlds, weights: codec.Codec, family: Family, chunks: int) -> Probe:
     size = keys.shape[0]
-    poses = jax.vmap(lambda k: random_walk(k, chunks))(keys)
+    poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=True))(keys, worlds)
     back = 2 + jnp.arange(size) % 3
     again = jax.vmap(lambda p, b: jax.lax.dynamic_slice_in_dim(p, b * CHUNK_FRAMES, CHUNK_FRAMES))(poses, back)
     poses = poses.at[:, -CHUNK_FRAMES:].set(again)
-    frames = jax.vmap(renderer.render)(rooms, poses)
+    frames = jax.vmap(family.render)(worlds, poses)
     order = jnp.arange(chunks)
     batch = Batch(
         patchify(codec.encode(weights, frames)),

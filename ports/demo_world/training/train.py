@@ -3,10 +3,11 @@
 import csv
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,15 @@ import numpy as np
 import optax
 
 from checkpoints.pytrees import load_pytree, save_pytree
-from ports.demo_world import codec, renderer
+from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training.objective import flow_loss
 from ports.demo_world.training.probe import make_probe, revisit_psnr
-from ports.demo_world.training.training_data import TRAIN_SEED, random_walk, sample_batch
+from ports.demo_world.training.training_data import TRAIN_SEED, Past, sample_batch
 from ports.demo_world.weights import save_weights
+from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params
+from worldkv_jax.sessions.results import write_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,10 +33,17 @@ class TrainConfig:
     steps: int = 7000
     batch: int = 8
     chunks: int = 7
-    rooms: int = 2048
+    worlds: int = 2048
+    """Drawn to take walks in."""
     learning_rate: float = 0.01
     seed: int = 0
     report_every: int = 250
+    past: Past = "gaps"
+    """What chunks see of the past, see `sample_batch`."""
+
+    def __post_init__(self):
+        if self.past not in get_args(Past):
+            raise ValueError(f"`past` {self.past!r}: one of {', '.join(get_args(Past))}")
 
 
 class TrainState(NamedTuple):
@@ -71,7 +81,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 @functools.partial(jax.jit, static_argnames=("config", "model_config"), donate_argnums=0)
 def advance(
     state: TrainState,
-    rooms: renderer.Room,
+    worlds: Any,
     weights: codec.Codec,
     *,
     config: TrainConfig,
@@ -79,7 +89,15 @@ def advance(
 ) -> tuple[TrainState, jax.Array]:
     """Take one step; return the new state and the loss."""
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), state.step))
-    batch = sample_batch(keys[0], rooms, weights, size=config.batch, chunks=config.chunks)
+    batch = sample_batch(
+        keys[0],
+        worlds,
+        weights,
+        family=model_config.family,
+        size=config.batch,
+        chunks=config.chunks,
+        past=config.past,
+    )
     noise = jax.random.normal(keys[1], batch.latents.shape)
     loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise))(state.params)
     updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
@@ -108,18 +126,20 @@ def train(
         stop_at: stop after this step instead of the last one; the schedule stays that of all steps.
     """
     out.mkdir(parents=True, exist_ok=True)
-    rooms = jax.tree.map(jnp.asarray, renderer.make_rooms(TRAIN_SEED, config.rooms))
-    weights = jax.tree.map(jnp.asarray, _fit_codec(rooms))
+    _check_folder(out, config, model_config)
+    family = model_config.family
+    worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
+    weights = jax.tree.map(jnp.asarray, _fit_codec(family, worlds))
     params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)
         log(f"resuming at step {int(state.step)}")
-    probe = make_probe(weights, chunks=config.chunks)
+    probe = make_probe(weights, family, chunks=config.chunks)
     losses, since = [], time.time()
     last = config.steps if stop_at is None else stop_at
     for step in range(int(state.step) + 1, last + 1):
-        state, loss = advance(state, rooms, weights, config=config, model_config=model_config)
+        state, loss = advance(state, worlds, weights, config=config, model_config=model_config)
         losses.append(loss)
         if step % config.report_every and step != last:
             continue
@@ -133,12 +153,32 @@ def train(
         losses, since = [], time.time()
 
 
-def _fit_codec(rooms) -> codec.Codec:
-    """Fit the codec to a few walks through training rooms."""
-    some = jax.tree.map(lambda a: a[:64], rooms)
-    keys = jax.random.split(jax.random.key(5), len(some.walls))
-    frames = jax.jit(jax.vmap(lambda k, room: renderer.render(room, random_walk(k, 8))))(keys, some)
-    return codec.fit_codec(np.asarray(frames).reshape(-1, renderer.HEIGHT, renderer.WIDTH, 3))
+def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> None:
+    """Keep beside the state what it was trained with, and refuse to go on otherwise.
+
+    Raises:
+        ValueError: the folder holds another run.
+    """
+    asked = dataclasses.asdict(config) | dataclasses.asdict(model_config)
+    del asked["report_every"]
+    path = out / "training.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        differ = [
+            f"{name}={kept.get(name)!r}, now {value!r}" for name, value in asked.items() if kept.get(name) != value
+        ]
+        if differ:
+            raise ValueError(f"{out} holds another run ({'; '.join(differ)}); ask for the same, or name another folder")
+    write_json(path, asked)
+
+
+def _fit_codec(family: Family, worlds: Any) -> codec.Codec:
+    """Fit the codec to a few walks through training worlds."""
+    some = jax.tree.map(lambda a: a[:64], worlds)
+    keys = jax.random.split(jax.random.key(5), len(jax.tree.leaves(some)[0]))
+    walk = jax.vmap(lambda key, world: family.render(world, family.walk(key, world, 8, jumps=True)))
+    frames = np.asarray(jax.jit(walk)(keys, some)).reshape(-1, *family.size, 3)
+    return codec.fit_codec(frames, cell=family.cell, channels=family.channels)
 
 
 def _append(path: Path, row: dict) -> None:

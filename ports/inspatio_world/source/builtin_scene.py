@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.demo_world import renderer
+from ports.demo_world.worlds import rooms
+from ports.demo_world.worlds.pinhole import intrinsics
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.trajectory import Trajectory
 from worldkv_jax.cameras import pose_from_angles
@@ -27,7 +28,7 @@ def builtin_scene(seed: int = 3, *, frames: int = FRAMES, size: tuple[int, int] 
         frames: of the video.
         size: height and width in pixels; the field of view stays.
     """
-    room = jax.tree.map(lambda a: jnp.asarray(a[0]), renderer.make_rooms(seed, 1))
+    room = jax.tree.map(lambda a: jnp.asarray(a[0]), rooms.make_rooms(seed, 1))
     poses = source_poses(frames)
     images, depth = photograph(room, poses, size)
     return Scene(frames=images, depth=depth, intrinsics=lens(size), poses=poses, prompt=PROMPT, fps=24.0)
@@ -41,14 +42,14 @@ def source_poses(frames: int) -> np.ndarray:
     return pose_from_angles(4 * np.sin(time), 0.0, place)
 
 
-def photograph(room: renderer.Room, poses: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def photograph(room: rooms.Room, poses: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Render images, uint8 ``[n, h, w, 3]``, and exact depth, float32 ``[n, h, w]``."""
     poses = jnp.asarray(poses, jnp.float32)
-    images, depth = jax.jit(renderer.render_with_depth, static_argnames="size")(room, poses, size=size)
+    images, depth = jax.jit(rooms.render_with_depth, static_argnames="size")(room, poses, size=size)
     return np.rint(np.asarray(images) * 255).astype(np.uint8), np.asarray(depth)
 
 
 def lens(size: tuple[int, int]) -> np.ndarray:
-    """Return fx, fy, cx, cy in pixels of a photograph; pixel centres are whole numbers here, halves in the renderer."""
-    scale = np.array([size[1] / renderer.WIDTH, size[0] / renderer.HEIGHT])
-    return renderer.intrinsics() * np.tile(scale, 2) - (0, 0, 0.5, 0.5)
+    """Return fx, fy, cx, cy in pixels of a photograph; pixel centres are whole numbers here, halves in the rooms."""
+    scale = np.array([size[1] / rooms.WIDTH, size[0] / rooms.HEIGHT])
+    return intrinsics(rooms.HEIGHT, rooms.WIDTH) * np.tile(scale, 2) - (0, 0, 0.5, 0.5)

@@ -38,7 +38,7 @@ FORMATS: Mapping[str, ModuleType] = {
 ``write(path, cameras)``."""
 
 
-def read_cameras(path: str | os.PathLike, *, format: str | None = None) -> CameraFile:
+def read_cameras(path: str | os.PathLike[str], *, format: str | None = None) -> CameraFile:
     """Read a camera path in any of the formats.
 
     Args:
@@ -60,12 +60,12 @@ def read_cameras(path: str | os.PathLike, *, format: str | None = None) -> Camer
     return FORMATS[check_name("camera format", format, FORMATS)].read(path)
 
 
-def format_of(path: str | os.PathLike) -> str | None:
+def format_of(path: str | os.PathLike[str]) -> str | None:
     """Return the name of the format that a file or folder looks like; ``None`` for none of them."""
     return next((name for name, module in FORMATS.items() if module.recognise(Path(path))), None)
 
 
-def write_cameras(path: str | os.PathLike, cameras: CameraFile, *, format: str) -> Path:
+def write_cameras(path: str | os.PathLike[str], cameras: CameraFile, *, format: str) -> Path:
     """Write a camera path in one of the formats, whole or not at all.
 
     Raises:

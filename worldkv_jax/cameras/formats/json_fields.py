@@ -11,7 +11,7 @@ def optional(data: Any, key: str, default: Any) -> Any:
     return data.get(key, default) if isinstance(data, dict) else default
 
 
-def a_list(data: Any, key: str) -> list:
+def a_list(data: Any, key: str) -> list[Any]:
     """Return a field that is a list of at least one item."""
     value = optional(data, key, None)
     if not isinstance(value, list) or not value:

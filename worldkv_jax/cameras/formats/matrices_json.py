@@ -46,7 +46,7 @@ def _find(data: Any, names: tuple[str, ...]) -> str | None:
     return next((name for name in names if isinstance(data, dict) and name in data), None)
 
 
-def _poses(shared: dict, frames: Any) -> np.ndarray:
+def _poses(shared: dict[str, Any], frames: Any) -> np.ndarray:
     """Return camera-to-world matrices, from one list or from every frame."""
     key = _find(shared, _TO_WORLD + _TO_CAMERA)
     if key is not None:
@@ -78,7 +78,7 @@ def _size(data: Any) -> tuple[int, int] | None:
 
 
 def _lens(
-    shared: dict, frames: Any, size: tuple[int, int] | None, count: int
+    shared: dict[str, Any], frames: Any, size: tuple[int, int] | None, count: int
 ) -> tuple[tuple[int, int] | None, np.ndarray | None]:
     key = _find(shared, _LENSES)
     if key is not None:
@@ -97,7 +97,7 @@ def _lens(
         and np.allclose(middle * 2, size, rtol=0.1)
         and not np.allclose(middle * 2, size[::-1], rtol=0.1)
     ):
-        size = size[::-1]  # a pair of height and width, not the other way round
+        size = (size[1], size[0])  # a pair of height and width, not the other way round
     return size, values
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,9 +59,10 @@ def read(path: Path) -> CameraFile:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _lens(data: dict, frames: list) -> tuple[tuple[int, int] | None, np.ndarray | None]:
+def _lens(data: dict[str, Any], frames: list[Any]) -> tuple[tuple[int, int] | None, np.ndarray | None]:
     """Return size and intrinsics; those of a frame go before those of all."""
-    rows, sizes = [], set()
+    rows: list[list[float]] = []
+    sizes: set[tuple[float | None, float | None]] = set()
     for frame in frames:
         part = {**data, **frame}
         width, height = (number(part, key) if key in part else None for key in ("w", "h"))
@@ -73,16 +75,17 @@ def _lens(data: dict, frames: list) -> tuple[tuple[int, int] | None, np.ndarray 
             fy = fx
         else:
             return None, None
-        centre = [number(part, key) if key in part else None for key in ("cx", "cy")]
-        if None in centre:
-            if None in (width, height):
-                return None, None
+        if "cx" in part and "cy" in part:
+            centre = [number(part, key) for key in ("cx", "cy")]
+        elif width is None or height is None:
+            return None, None
+        else:
             centre = [width / 2, height / 2]
         rows.append([fx, fy, *centre])
     if len(sizes) > 1:
         raise ValueError("frames have several sizes; bring them to one")
     height, width = sizes.pop()
-    if None in (width, height):
+    if width is None or height is None:
         return None, np.array(rows)
     return (round(height), round(width)), np.array(rows)
 

@@ -1,7 +1,7 @@
-"""Procedural rooms and their exact pinhole renderer: the demo world's ground truth.
+"""Procedural rooms and their exact renderer: the first family of worlds.
 
-A room is a square box of side 2 with four textured walls, a two-coloured floor and a plain ceiling.
-Cameras are camera-to-world poses in OpenCV axes (x right, y down, z forward); the room's centre is the origin.
+A room is a square box of side 2 with four textured walls, a two-coloured floor and a plain ceiling. Its centre is the
+origin.
 """
 
 from typing import NamedTuple
@@ -10,10 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ports.demo_world.worlds.pinhole import world_rays
+from ports.demo_world.worlds.textures import blur, hsv
+
 HEIGHT, WIDTH = 32, 48  # pixels
-FIELD_OF_VIEW = 90.0  # degrees, horizontal
 HALF_SIDE = 1.0
 HALF_HEIGHT = 0.62
+REACH = 0.4  # farthest that a visitor walks from the middle along x and z; models were trained to 0.45
 _ROWS, _WALL = 48, 64  # texels of one wall
 _COLS = 4 * _WALL
 
@@ -32,27 +35,18 @@ def make_rooms(seed: int, count: int) -> Room:
     return Room(np.stack(walls), np.stack(surfaces))
 
 
-def intrinsics() -> np.ndarray:
-    """Return ``fx, fy, cx, cy`` in pixels of the demo camera."""
-    focal = WIDTH / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
-    return np.array([focal, focal, WIDTH / 2, HEIGHT / 2], np.float32)
+def repaint(room: Room, order: jax.Array) -> Room:
+    """Swap the colour channels of a room by a permutation ``[3]``."""
+    return Room(room.walls[..., order], room.surfaces[..., order])
 
 
-def pixel_rays(height: int, width: int) -> np.ndarray:
-    """Return the rays through the centres of a ``height x width`` grid over the image, ``[h, w, 3]``, z = 1."""
-    fx, fy, cx, cy = intrinsics()
-    u = (np.arange(width) + 0.5) * WIDTH / width
-    v = (np.arange(height) + 0.5) * HEIGHT / height
-    x, y = np.meshgrid((u - cx) / fx, (v - cy) / fy)
-    return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
-
-
-def render(room: Room, poses: jax.Array) -> jax.Array:
+def render(room: Room, poses: jax.Array, time: jax.Array | None = None) -> jax.Array:
     """Render one room.
 
     Args:
         room: textures without leading axes.
         poses: ``[F, 4, 4]`` camera-to-world, positions inside the room.
+        time: ``[F]``, which does not matter: nothing moves in a room.
 
     Returns:
         Frames ``[F, 32, 48, 3]`` in [0, 1].
@@ -71,8 +65,7 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     Returns:
         Frames ``[F, h, w, 3]`` in [0, 1] and depth ``[F, h, w]``.
     """
-    direction = jnp.einsum("fij,hwj->fhwi", poses[:, :3, :3], pixel_rays(*size))
-    origin = poses[:, None, None, :3, 3]
+    origin, direction = world_rays(poses, size)
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
     half = jnp.array([HALF_SIDE, HALF_HEIGHT, HALF_SIDE])
@@ -80,31 +73,50 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     to_wall = jnp.minimum(reach[..., 0], reach[..., 2])
     depth = jnp.minimum(to_wall, reach[..., 1])  # z of a ray is 1
     hit = origin + depth[..., None] * direction
-    wall = _sample_walls(room.walls, *_wall_coordinates(hit, away, reach[..., 0] < reach[..., 2]))
-    tiles = jnp.sin(1.5 * jnp.pi * hit[..., 0]) * jnp.sin(1.5 * jnp.pi * hit[..., 2])
-    blend = jax.nn.sigmoid(12 * tiles)[..., None]
-    floor = room.surfaces[0] * blend + room.surfaces[1] * (1 - blend)
-    flat = jnp.where(direction[..., 1:2] > 0, floor, room.surfaces[2])
+    wall = sample_walls(room.walls, *wall_coordinates(hit, away, reach[..., 0] < reach[..., 2]))
+    flat = jnp.where(direction[..., 1:2] > 0, floor_colour(room.surfaces, hit), room.surfaces[2])
     return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall), depth
 
 
-def _wall_coordinates(hit, away, on_x):
-    """Panorama texel of a hit: walls in the order +x, -z, -x, +z, seamless around the room."""
+def floor_colour(surfaces: jax.Array, hit: jax.Array) -> jax.Array:
+    """Colour the floor's tiles ``[..., 3]`` at places ``hit [..., 3]``; ``surfaces [..., 3, 3]`` of their rooms."""
+    tiles = jnp.sin(1.5 * jnp.pi * hit[..., 0]) * jnp.sin(1.5 * jnp.pi * hit[..., 2])
+    blend = jax.nn.sigmoid(12 * tiles)[..., None]
+    return surfaces[..., 0, :] * blend + surfaces[..., 1, :] * (1 - blend)
+
+
+def wall_coordinates(hit: jax.Array, away: jax.Array, on_x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return where a hit lies on the panorama, in walls along it and in [0, 1] down.
+
+    The walls are in the order +x, -z, -x, +z, seamless around the room.
+    """
     x, y, z = (hit[..., i] for i in range(3))
     along_x = jnp.where(away[..., 0] > 0, 0.5 - z / 2, 2.5 + z / 2)
     along_z = jnp.where(away[..., 2] > 0, 3.5 + x / 2, 1.5 - x / 2)
-    return jnp.where(on_x, along_x, along_z) * _WALL, (y / HALF_HEIGHT * 0.5 + 0.5) * _ROWS
+    return jnp.where(on_x, along_x, along_z), y / HALF_HEIGHT * 0.5 + 0.5
 
 
-def _sample_walls(texture, u, v):
-    """Sample the panorama bilinearly; it wraps along ``u`` and is clamped along ``v``."""
-    u, v = u - 0.5, jnp.clip(v - 0.5, 0, _ROWS - 1.001)
+def sample_walls(texture: jax.Array, along: jax.Array, down: jax.Array, *which: jax.Array) -> jax.Array:
+    """Sample panoramas bilinearly; they wrap along and are clamped up and down.
+
+    Args:
+        texture: ``[..., rows, cols, 3]`` of four walls.
+        along: of `wall_coordinates`.
+        down: of `wall_coordinates`.
+        which: indices of the leading axes, one each.
+    """
+    rows, cols = texture.shape[-3:-1]
+    u, v = along * (cols // 4) - 0.5, jnp.clip(down * rows - 0.5, 0, rows - 1.001)
     left, top = jnp.floor(u), jnp.floor(v)
     a, b = (u - left)[..., None], (v - top)[..., None]
-    i, j = left.astype(jnp.int32) % _COLS, top.astype(jnp.int32)
-    k = (i + 1) % _COLS
-    upper = texture[j, i] * (1 - a) + texture[j, k] * a
-    lower = texture[j + 1, i] * (1 - a) + texture[j + 1, k] * a
+    i, j = left.astype(jnp.int32) % cols, top.astype(jnp.int32)
+    k = (i + 1) % cols
+
+    def texel(row, col):
+        return texture[*which, row, col].astype(jnp.float32)
+
+    upper = texel(j, i) * (1 - a) + texel(j, k) * a
+    lower = texel(j + 1, i) * (1 - a) + texel(j + 1, k) * a
     return upper * (1 - b) + lower * b
 
 
@@ -116,14 +128,14 @@ def _make_room(rng) -> tuple[np.ndarray, np.ndarray]:
     texture = np.zeros((_ROWS, _COLS, 3))
     hues = (rng.random() + np.arange(4) / 4 + rng.uniform(-0.1, 0.1, 4)) % 1  # walls that differ
     for wall in range(4):
-        colour = _hsv(hues[wall], rng.uniform(0.25, 0.7), rng.uniform(0.4, 0.95))
+        colour = hsv(hues[wall], rng.uniform(0.25, 0.7), rng.uniform(0.4, 0.95))
         texture[:, wall * _WALL : (wall + 1) * _WALL] = colour
     texture *= 1 - 0.25 * rows[..., None] / _ROWS
     for _ in range(rng.integers(9, 14)):
         _draw_shape(rng, texture, rows, cols)
     surfaces = [(0.45, 0.25, 0.6), (0.3, 0.5, 0.85), (0.2, 0.6, 1.0)]
-    colours = [_hsv(rng.random(), saturation, rng.uniform(low, high)) for saturation, low, high in surfaces]
-    return _blur(texture, 2).astype(np.float32), np.stack(colours).astype(np.float32)
+    colours = [hsv(rng.random(), saturation, rng.uniform(low, high)) for saturation, low, high in surfaces]
+    return blur(texture, 2).astype(np.float32), np.stack(colours).astype(np.float32)
 
 
 def _draw_shape(rng, texture, rows, cols):
@@ -139,21 +151,6 @@ def _draw_shape(rng, texture, rows, cols):
         "diamond": dx + dy < radius + 3,
         "stripes": (dx < radius + 4) & (dy < radius) & (dx // 5 % 2 == 0),
     }[kind]
-    texture[outer] = _hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.2, 1))
+    texture[outer] = hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.2, 1))
     if kind == "picture":
-        texture[(dx < radius - 2) & (dy < radius - 5)] = _hsv(rng.random(), 0.5, rng.uniform(0.3, 1))
-
-
-def _hsv(hue, saturation, value) -> np.ndarray:
-    """Convert one colour from HSV to RGB, all in [0, 1]."""
-    k = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
-    return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
-
-
-def _blur(image, passes) -> np.ndarray:
-    """Blur with a 1-2-1 kernel, wrapping around the room and clamped at floor and ceiling."""
-    for _ in range(passes):
-        image = (np.roll(image, 1, 1) + 2 * image + np.roll(image, -1, 1)) / 4
-        padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
-        image = (padded[:-2] + 2 * image + padded[2:]) / 4
-    return image
+        texture[(dx < radius - 2) & (dy < radius - 5)] = hsv(rng.random(), 0.5, rng.uniform(0.3, 1))

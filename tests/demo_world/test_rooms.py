@@ -5,19 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import renderer
-from ports.demo_world.training.training_data import level_poses, random_walk
+from ports.demo_world.worlds import rooms
+from ports.demo_world.worlds.pinhole import level_poses, pixel_rays
+from ports.demo_world.worlds.room_walks import room_walk
 
 
 @pytest.fixture(scope="module")
 def room():
-    return jax.tree.map(lambda a: jnp.asarray(a[0]), renderer.make_rooms(11, 1))
+    return jax.tree.map(lambda a: jnp.asarray(a[0]), rooms.make_rooms(11, 1))
 
 
 def test_pixels_show_where_their_rays_end(room):
     poses = level_poses(jnp.array([0.3, 2.5]), jnp.array([[0.2, -0.1], [-0.3, 0.4]]))
-    frames = np.asarray(renderer.render(room, poses))
-    rays = renderer.pixel_rays(renderer.HEIGHT, renderer.WIDTH)
+    frames = np.asarray(rooms.render(room, poses))
+    rays = pixel_rays(rooms.HEIGHT, rooms.WIDTH)
     for frame, row, col in [(0, 16, 24), (0, 1, 2), (0, 30, 40), (1, 14, 5), (1, 31, 47)]:
         np.testing.assert_allclose(
             frames[frame, row, col], _trace(room, np.asarray(poses[frame]), rays[row, col]), atol=1e-4
@@ -28,7 +29,7 @@ def _trace(room, pose, ray):
     """Follow one ray to the first of the six planes, in plain float64."""
     direction = pose[:3, :3].astype(np.float64) @ ray
     origin = pose[:3, 3].astype(np.float64)
-    half = np.array([renderer.HALF_SIDE, renderer.HALF_HEIGHT, renderer.HALF_SIDE])
+    half = np.array([rooms.HALF_SIDE, rooms.HALF_HEIGHT, rooms.HALF_SIDE])
     reach = (np.sign(direction) * half - origin) / direction
     axis = int(np.argmin(reach))
     x, y, z = origin + reach[axis] * direction
@@ -51,12 +52,12 @@ def _trace(room, pose, ray):
 
 def test_a_full_turn_comes_back(room):
     poses = level_poses(jnp.array([0.7, 0.7 + 2 * jnp.pi]), jnp.zeros((2, 2)))
-    frames = renderer.render(room, poses)
+    frames = rooms.render(room, poses)
     np.testing.assert_allclose(frames[0], frames[1], atol=1e-3)
 
 
 def test_rooms_are_drawn_from_their_seed():
-    one, same, other = (renderer.make_rooms(seed, 2) for seed in (5, 5, 6))
+    one, same, other = (rooms.make_rooms(seed, 2) for seed in (5, 5, 6))
     np.testing.assert_array_equal(one.walls, same.walls)
     assert np.abs(one.walls - other.walls).mean() > 0.05
     assert np.abs(one.walls[0] - one.walls[1]).mean() > 0.05
@@ -64,8 +65,8 @@ def test_rooms_are_drawn_from_their_seed():
 
 
 def test_walks_stay_inside_the_room():
-    poses = jax.vmap(lambda k: random_walk(k, 6))(jax.random.split(jax.random.key(0), 64))
-    assert float(jnp.abs(poses[..., :3, 3]).max()) < renderer.HALF_SIDE
+    poses = jax.vmap(lambda k: room_walk(k, 6, jumps=True))(jax.random.split(jax.random.key(0), 64))
+    assert float(jnp.abs(poses[..., :3, 3]).max()) < rooms.HALF_SIDE
     rotations = np.asarray(poses[..., :3, :3])
     np.testing.assert_allclose(
         rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-5

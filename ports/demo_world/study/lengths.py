@@ -1,0 +1,110 @@
+"""Every memory at one to twelve times the length that models are trained on, and controls that tell causes apart."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.study.runs import Result
+from ports.demo_world.study.tables import Results
+from ports.demo_world.study.variants import Group, Variant
+from ports.demo_world.worlds.families import Family
+from worldkv_jax.evaluation.intervals import mean_interval
+from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig
+
+LENGTHS_TITLE = "Length of the rollout"
+TRAINED = 7
+"""Chunks of a clip that models are trained on."""
+
+
+class _Length(NamedTuple):
+    """A path of so many chunks, whose camera turns 10 degrees a frame."""
+
+    chunks: int
+    laps: int
+    lap: int
+
+    @property
+    def arc(self) -> float:
+        return min(360.0, 30.0 * self.lap)
+
+
+_LENGTHS = {
+    1: (_Length(7, 2, 4), _Length(21, 3, 7), _Length(36, 3, LAP), _Length(84, 7, LAP)),
+    2: (_Length(7, 4, 2), _Length(20, 4, 5), _Length(36, 4, 9), _Length(84, 7, LAP)),
+}
+"""By the laps of a family's tour."""
+
+
+def _default(tolerance: float = 0.05, chunks: int = 3, **options) -> MemoryConfig:
+    retrieval = dataclasses.replace(DEFAULT.retrieval, rule=CameraDistance(tolerance=tolerance), chunks=chunks)
+    return dataclasses.replace(DEFAULT, retrieval=retrieval, **options)
+
+
+def _placed(profile: MemoryConfig, positions: str) -> MemoryConfig:
+    return dataclasses.replace(profile, retrieval=dataclasses.replace(profile.retrieval, positions=positions))
+
+
+MEMORIES = {
+    "full KV": MemoryConfig(mode="full"),
+    "sliding window": MemoryConfig(mode="sliding", recent_frames=6),
+    "sink + recent": MemoryConfig(mode="sink_recent", recent_frames=3),
+    "OFFICIAL": OFFICIAL,
+    "PAPER": PAPER,
+    "PAPER, re-based": _placed(PAPER, "rebased"),
+    "DEFAULT, as stored": _placed(DEFAULT, "as_stored"),
+    "DEFAULT": DEFAULT,
+    "DEFAULT, moving sink": _default(sink="moving"),
+    "DEFAULT, within 0.15": _default(0.15),
+    "DEFAULT, within 0.3": _default(0.3),
+    "DEFAULT, within 0.45": _default(0.45),
+    "DEFAULT, within 0.45, moving sink": _default(0.45, sink="moving"),
+    "DEFAULT, 2 chunks within 0.3": _default(0.3, 2),
+}
+"""What is measured at every length."""
+_TRUE_PAST = ("full KV", "DEFAULT, as stored", "DEFAULT")
+_QUICK = ("full KV", "sliding window", "DEFAULT")
+
+
+def lengths(family: Family) -> Group:
+    """Return the group of a family of worlds."""
+    variants = []
+    for length in _LENGTHS[family.tour_laps]:
+        own_laps = length.laps - family.tour_laps + 1  # a variant counts the tour as one lap
+        cut = None if length.laps * length.lap == length.chunks else length.chunks
+        path = {"laps": own_laps, "lap": length.lap, "arc": length.arc, "cut": cut}
+        for name, memory in MEMORIES.items():
+            fitting = memory.fitted(length.chunks)
+            quick = name in _QUICK and length.chunks in (TRAINED, 84)
+            variants.append(Variant(name=f"{name}, {length.chunks} chunks", memory=fitting, quick=quick, **path))
+        for name in _TRUE_PAST if length.chunks > TRAINED else ():
+            title = f"{name}, true past, {length.chunks} chunks"
+            variants.append(Variant(name=title, memory=MEMORIES[name], true_past=True, **path))
+    return Group(
+        title=LENGTHS_TITLE,
+        variants=tuple(variants),
+        reference=f"full KV, {_LENGTHS[family.tour_laps][-1].chunks} chunks",
+        question=(
+            f"Models were trained on {TRAINED} chunks. What becomes of each memory at one to twelve times that? With a "
+            "*true past* the memory is given the truth after each chunk, so that nothing drifts: what full KV then "
+            "loses it loses to positions and dilution; as stored against re-based are positions alone."
+        ),
+    )
+
+
+def length_table(variants: Sequence[Variant], results: Results) -> str:
+    """Write a Markdown table: a row for each memory, a column for each length, dB of the latest revisits there are."""
+    columns = list(dict.fromkeys(v.name.rpartition(", ")[2] for v in variants if v.name in results))
+    rows = dict.fromkeys(v.name.rpartition(", ")[0] for v in variants if v.name in results)
+    lines = [f"| memory | attends | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for name in rows:
+        found = [results.get(f"{name}, {column}") for column in columns]
+        attended = max(result.attended for result in found if result is not None)
+        cells = ["" if r is None else _text(r) for r in found]
+        lines.append(f"| {name} | {attended:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _text(result: Result) -> str:
+    interval = mean_interval(result.of_phase(result.latest))
+    return f"{interval.mean:.2f}" if interval.half_width is None else f"{interval.mean:.2f} ± {interval.half_width:.2f}"

@@ -1,0 +1,62 @@
+"""A demo world that is loaded once, and a server of it for each test."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("msgpack")
+pytest.importorskip("prometheus_client")
+
+from aiohttp import web
+
+from worldkv_jax import open_model
+from worldkv_jax.play.admission import Limits
+from worldkv_jax.play.game import Game
+from worldkv_jax.play.guard import Guard
+from worldkv_jax.play.server import make_app
+
+
+@pytest.fixture(scope="session")
+def game() -> Game:
+    """The demo world, loaded."""
+    return Game.open(open_model("demo-world"), None, longest=400).load()
+
+
+@contextlib.contextmanager
+def running(app: web.Application):
+    """Run a server in a thread of its own; offer its address."""
+    loop, started = asyncio.new_event_loop(), threading.Event()
+    address = []
+
+    async def start():
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address.append(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        started.set()
+        return runner
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
+    started.wait()
+    try:
+        yield address[0]
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+@pytest.fixture
+def serve(game):
+    """Start servers: ``serve(state=folder, sessions=2)`` is a context with the address."""
+
+    def start(*, state=None, guard=None, **limits):
+        guard = guard or Guard("127.0.0.1", token=None)
+        return running(make_app(game, guard, Limits(**limits), state=state))
+
+    return start

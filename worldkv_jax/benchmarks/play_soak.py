@@ -1,0 +1,156 @@
+"""A soak: sessions that come, go, fork and die at random, for as long as one likes; nothing may be lost or grow."""
+
+import asyncio
+import dataclasses
+import os
+import random
+import time
+from typing import Any
+
+import aiohttp
+import msgpack
+
+from worldkv_jax.benchmarks.play import SOCKET
+from worldkv_jax.sessions.provenance import describe_machine
+
+_SAMPLE_SECONDS = 10.0
+_RESIDENT = "process_resident_memory_bytes "
+_KEYS = ("w", "a", "s", "d", "j", "l")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlaySoak:
+    """How long, and how many."""
+
+    minutes: float = 30.0
+    sessions: int = 8
+    seed: int = 0
+    """Of what the clients do."""
+
+    def __post_init__(self):
+        if not self.minutes > 0 or self.sessions < 1:
+            raise ValueError(f"minutes={self.minutes}, sessions={self.sessions}: give more than nothing of each")
+
+
+@dataclasses.dataclass
+class _Counts:
+    visits: int = 0
+    chunks: int = 0
+    changes: int = 0
+    deaths: int = 0
+    returns: int = 0
+    lost: list[str] = dataclasses.field(default_factory=list)
+
+
+def run_play_soak(address: str, soak: PlaySoak) -> dict[str, Any]:
+    """Let clients come and go on a server; return what they met, and the server's memory over time."""
+    return asyncio.run(_soak(address, soak))
+
+
+async def _soak(address: str, soak: PlaySoak) -> dict[str, Any]:
+    counts, until = _Counts(), time.monotonic() + 60 * soak.minutes
+    async with aiohttp.ClientSession() as http:
+        sampling = asyncio.create_task(_sample(http, address))
+        visitors = (_visitor(address, random.Random(f"{soak.seed} {n}"), until, counts) for n in range(soak.sessions))
+        await asyncio.gather(*visitors)
+        sampling.cancel()
+        samples = await sampling
+    return {
+        **describe_machine(),
+        "load_average": os.getloadavg()[0],
+        "soak": dataclasses.asdict(soak),
+        "counts": dataclasses.asdict(counts),
+        "resident_bytes": samples,
+    }
+
+
+async def _visitor(address: str, draw: random.Random, until: float, counts: _Counts) -> None:
+    """Come again and again, to the same session or to a new one."""
+    name, position = None, 0
+    while time.monotonic() < until:
+        if draw.random() < 0.3:
+            name, position = None, 0
+        counts.visits += 1
+        counts.returns += name is not None
+        try:
+            name, position = await _visit(address, draw, until, counts, name, position)
+        except (OSError, ValueError, TimeoutError, aiohttp.ClientError) as error:
+            counts.lost.append(f"{type(error).__name__}: {error}"[:200])
+            name, position = None, 0
+        await asyncio.sleep(draw.uniform(0, 3))
+
+
+async def _visit(
+    address: str, draw: random.Random, until: float, counts: _Counts, name: str | None, position: int
+) -> tuple[str, int]:
+    """Play for some seconds, and leave in order or not; return the session, and how far it has come."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
+        memories = ["default", "window"] if draw.random() < 0.2 else ["default"]
+        own = {"memories": memories, "session": name}
+        await socket.send_bytes(msgpack.packb({"type": "init", "seed": draw.randrange(2**32), "worldkv": own}))
+        leave, number = min(until, time.monotonic() + draw.uniform(1, 25)), 0
+        acting, changing = time.monotonic(), set()
+        while time.monotonic() < leave:
+            try:
+                received = await asyncio.wait_for(socket.receive(), 0.3)
+            except TimeoutError:
+                received = None
+            if received is not None and received.type != aiohttp.WSMsgType.BINARY:
+                raise ValueError(f"the server closed the connection: {received.data} {received.extra or ''}")
+            message = {"type": None} if received is None else msgpack.unpackb(received.data)
+            match message["type"]:
+                case "session":
+                    if message["resumed"] and message["position"] < position:
+                        raise ValueError(f"came back to chunk {message['position']}, and had left at {position}")
+                    name = message["session_id"]
+                case "timeline":
+                    position = message["position"]
+                case "chunk_stats":
+                    counts.chunks += 1
+                    position = message["chunk_index"] + 1
+                case "receipt" if message["status"] != "received":
+                    changing.discard(message["event_id"])
+                case "error":
+                    raise ValueError(message["content"])
+                case _:
+                    pass
+            if name is not None and time.monotonic() > acting:
+                acting, number = time.monotonic() + draw.uniform(0.1, 1.5), number + 1
+                event = _something(draw, number, position)
+                if event["kind"] != "camera_actions":
+                    counts.changes += 1
+                    changing.add(number)
+                await socket.send_bytes(msgpack.packb(event))
+        if name is None:
+            raise ValueError("no session was opened in time")
+        if draw.random() < 0.3:
+            counts.deaths += 1
+            await http.connector.close()  # without a word
+        return name, 0 if changing else position  # of a change that was not answered one cannot know
+
+
+def _something(draw: random.Random, number: int, position: int) -> dict[str, Any]:
+    """Draw what to do next: mostly keys, sometimes a branch or a step back in time."""
+    event = {"type": "event", "event_id": number}
+    chosen = draw.random()
+    if chosen > 0.1:
+        state = {"mode": "state", "transitions": [{"actions": [draw.choice(_KEYS)], "client_ts_ms": 0}]}
+        return event | {"kind": "camera_actions", "payload": state}
+    if chosen > 0.05:
+        return event | {"kind": "fork", "payload": {}}
+    if chosen > 0.02:
+        return event | {"kind": "rewind", "payload": {"chunk": max(13, position - draw.randrange(20))}}
+    return event | {"kind": "reset", "payload": {"seed": draw.randrange(1000)}}
+
+
+async def _sample(http: aiohttp.ClientSession, address: str) -> list[int]:
+    """Read the server's resident memory now and then, until cancelled."""
+    samples: list[int] = []
+    try:
+        while True:
+            async with http.get(address + "metrics") as answer:
+                lines = (await answer.text()).splitlines()
+            samples += [int(float(line.removeprefix(_RESIDENT))) for line in lines if line.startswith(_RESIDENT)]
+            await asyncio.sleep(_SAMPLE_SECONDS)
+    except asyncio.CancelledError:
+        return samples

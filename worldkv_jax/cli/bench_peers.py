@@ -1,0 +1,55 @@
+"""The command ``worldkv bench peers``: ours beside the PyTorch implementations."""
+
+import argparse
+
+GROUP = "worldkv_jax.peers"
+"""Entry points ``module:function`` of what can be compared with, see `worldkv_jax.benchmarks.peers.Peer`."""
+
+
+def add_peers(benchmarks) -> None:
+    """Add the sub-command."""
+    from worldkv_jax.entry_points import find_entries
+
+    names = list(find_entries(GROUP))
+    text = "time ours beside PyTorch's implementations in turn; needs the extra torch"
+    parser = benchmarks.add_parser("peers", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(measure=_bench_peers)
+    add = parser.add_argument
+    add("peers", nargs="*", metavar="PEER", help=f"{', '.join(names) or 'none is installed'} (default: all)")
+    add("--rounds", type=int, default=5, metavar="N", help="timed rounds of each (default: 5)")
+    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
+    add("--debug", default=argparse.SUPPRESS, action="store_true", help="show the traceback of an error")
+
+
+def _bench_peers(args: argparse.Namespace) -> None:
+    import tempfile
+    from pathlib import Path
+
+    from worldkv_jax.benchmarks.peers import run_peer_benchmark
+    from worldkv_jax.cli.progress import row_bar
+    from worldkv_jax.entry_points import find_entries
+    from worldkv_jax.names import check_name
+    from worldkv_jax.sessions.results import prepare_output, print_table, write_json
+
+    known = find_entries(GROUP)
+    peers = {name: _loaded(name, known[check_name("peer", name, known)]) for name in args.peers or known}
+    folder = prepare_output(args.out, writes=["peers.json"])
+    with tempfile.TemporaryDirectory(prefix="peers-", dir=folder) as scratch:
+        result = run_peer_benchmark(peers, args.rounds, Path(scratch), progress=row_bar)
+    print(f"{result['hardware']['device']}, jax {result['versions']['jax']}, {result['date']}: ours over theirs")
+    columns = {"peer": "peer", "ours_s": "ours s", "theirs_s": "theirs s", "ratio": "ratio", "least": "least"}
+    columns |= {"most": "most", "processor_ratio": "of processor s", "what": "what"}
+    print_table([row for row in result["rows"] if "skipped" not in row], columns)
+    for row in result["rows"]:
+        if "skipped" in row:
+            print(f"skipped: {row['peer']}, {row['skipped']}")
+    print(f"wrote {write_json(folder / 'peers.json', result)}")
+
+
+def _loaded(name: str, value: str):
+    from worldkv_jax.entry_points import load_entry
+
+    try:
+        return load_entry("peer", name, value)
+    except ValueError as error:
+        return f"{error}: pip install 'worldkv-jax[torch]'"
