@@ -19,18 +19,18 @@ DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
 PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
 
-.PHONY: help demo lint types test test-all gpu docs versions clean check-python
+.PHONY: help demo lint types test test-all docs versions gpu clean check-python
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
 	@echo "make test      install into $(TEST_ENV) and run the tests but for the slow ones, compiled quickly"
 	@echo "make test-all  the tests, then the slow ones, compiled as users compile: what CI runs"
-	@echo "make gpu       measure on a GPU, with EXTRAS=cuda (ARGS: --only and which parts)"
 	@echo "make lint      check style and formatting with ruff"
 	@echo "make types     check types with pyright"
 	@echo "make docs      build the documentation into site/; a broken link is an error"
 	@echo "make versions  run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
+	@echo "make gpu       measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
 	@echo "make clean     remove environments, caches and the built site (results stay)"
 	@echo
 	@echo "ARGS=\"...\"   arguments for the demo or for pytest       PYTHON=...   Python 3.11 or newer ($(PYTHON))"

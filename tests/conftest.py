@@ -14,7 +14,7 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-STRICT_RANKS = ("cameras", "environments", "memory", "rollout")
+STRICT_RANKS = ("environments", "memory")
 """Folders whose tests broadcast no axis that is not there."""
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]

@@ -15,8 +15,8 @@ from worldkv_jax.sessions import Cost
 def demo_cost(backbone: DemoWorld, worlds: int, weights: str | None = None) -> Cost:
     """Count bytes and arithmetic of the demo model for a batch of worlds."""
     config, tokens = backbone.config, worlds * backbone.spec.chunk_tokens
-    leaves = jax.tree.leaves(quantized_shapes(abstract_params(DemoDiT, config), weights))
     codec = Codec.shapes(config.family.cell, config.family.channels)
+    leaves = jax.tree.leaves(quantized_shapes(abstract_params(DemoDiT, config), weights))
     weights_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) + 4 * sum(map(math.prod, codec))
     block = 2 * tokens * (4 * config.dim**2 + 2 * config.dim * config.ffn_dim)
     film = 2 * tokens * 4 * config.dim**2

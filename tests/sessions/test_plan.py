@@ -54,6 +54,25 @@ def test_a_bank_in_host_memory_costs_traffic():
     assert device.chunk_flops == host.chunk_flops
 
 
+@pytest.mark.parametrize("tier", ["device", "host"])
+def test_saving_is_counted_as_it_is_written(tier, tmp_path):
+    config, chunks = worldkv(compression=wm.CompressionConfig(keep_ratio=0.5), tier=tier), 6
+    session = tiny_session(config, chunks, decode=False)
+    with session.saving(tmp_path, every=2) as saver:
+        roll(session, session.start(), keeper=saver)
+    saving = make_plan(BACKBONE, config, COST, chunks=chunks, save_every=2).saving
+    stored = saver.folder.manifest.stored
+    assert len(stored) == 5 and all(
+        sum(ref.nbytes for ref in worlds[0].values()) == saving.chunk_bytes for worlds in stored.values()
+    )
+    state = saver.folder.manifest.points[6].state
+    window = sum(ref.nbytes for name, ref in state.items() if name.startswith("window"))
+    assert saving.point_bytes == window and saving.disk_bytes == 3 * window + 5 * saving.chunk_bytes
+    copies = 4 * saving.chunk_bytes if tier == "device" else 0
+    assert saving.device_bytes == 2 * saving.point_bytes + copies
+    assert saving.host_bytes == saving.point_bytes + saving.chunk_bytes
+
+
 def test_eight_bits_stay_eight_bits_until_a_layer_reads_them():
     config = worldkv(storage="int8")
     device, host = placements(BACKBONE, config, COST, chunks=5).values()
@@ -79,25 +98,6 @@ def test_several_chips_share_heads():
     assert two.device_bytes["activations"] == one.device_bytes["activations"]
     slow = Device(name="slow", memory_bytes=1, flops=1.0, link_bytes=1.0)
     assert two.floor_seconds(slow) == one.floor_seconds(slow) / 2
-
-
-@pytest.mark.parametrize("tier", ["device", "host"])
-def test_saving_is_counted_as_it_is_written(tier, tmp_path):
-    config, chunks = worldkv(compression=wm.CompressionConfig(keep_ratio=0.5), tier=tier), 6
-    session = tiny_session(config, chunks, decode=False)
-    with session.saving(tmp_path, every=2) as saver:
-        roll(session, session.start(), keeper=saver)
-    saving = make_plan(BACKBONE, config, COST, chunks=chunks, save_every=2).saving
-    stored = saver.folder.manifest.stored
-    assert len(stored) == 5 and all(
-        sum(ref.nbytes for ref in worlds[0].values()) == saving.chunk_bytes for worlds in stored.values()
-    )
-    state = saver.folder.manifest.points[6].state
-    window = sum(ref.nbytes for name, ref in state.items() if name.startswith("window"))
-    assert saving.point_bytes == window and saving.disk_bytes == 3 * window + 5 * saving.chunk_bytes
-    copies = 4 * saving.chunk_bytes if tier == "device" else 0
-    assert saving.device_bytes == 2 * saving.point_bytes + copies
-    assert saving.host_bytes == saving.point_bytes + saving.chunk_bytes
 
 
 def test_arithmetic_is_counted_for_the_last_chunk():

@@ -14,8 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
-    devices = "h200 (default), h100, l40s, rtx4090, v5e-8, ..."
-    parser.add_argument("--device", default="h200", metavar="NAME", help=devices)
+    parser.add_argument(
+        "--device", default="h200", metavar="NAME", help="h200 (default), h100, l40s, rtx4090, v5e-8, ..."
+    )
     parser.add_argument(
         "--save-every", type=int, default=5, metavar="N", help="chunks from one kept moment to the next (default: 5)"
     )

@@ -130,7 +130,7 @@ def _generate(
         )
 
     @jax.named_scope("commit")
-    def last(x: jax.Array, t: jax.Array) -> tuple[jax.Array, KVSpan, Any]:
+    def last(x: jax.Array, t: jax.Array) -> tuple[jax.Array, KVSpan | CommittedSpan | None, Any]:
         return backbone.flow_and_commit(params, x, t, prepared, context)
 
     return denoise(flow, noise, backbone.schedule, last=last)

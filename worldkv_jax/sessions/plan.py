@@ -104,8 +104,8 @@ def make_plan(
     *,
     chunks: int,
     worlds: int = 1,
-    chips: int = 1,
     save_every: int = 5,
+    chips: int = 1,
 ) -> Plan:
     """Count what a rollout needs.
 
@@ -115,8 +115,8 @@ def make_plan(
         cost: what the model needs besides its memory.
         chunks: length of the rollout.
         worlds: worlds in the batch; ``cost`` is for all of them.
-        chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
         save_every: chunks from one point to the next, where the world is kept in a folder.
+        chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
 
     Raises:
         ValueError: a memory that does not fit the model or the length.
@@ -221,16 +221,20 @@ def placements(
     *,
     chunks: int,
     worlds: int = 1,
-    chips: int = 1,
     save_every: int = 5,
+    chips: int = 1,
 ) -> dict[str, Plan]:
     """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
-    bank = memory.bank
-    sizes = {"chunks": chunks, "worlds": worlds, "chips": chips, "save_every": save_every}
+    bank, sizes = memory.bank, {"chunks": chunks, "worlds": worlds, "save_every": save_every, "chips": chips}
     if bank is None:
         return {"device": make_plan(backbone, memory, cost, **sizes)}
     return {
-        tier: make_plan(backbone, dataclasses.replace(memory, bank=dataclasses.replace(bank, tier=tier)), cost, **sizes)
+        tier: make_plan(
+            backbone,
+            dataclasses.replace(memory, bank=dataclasses.replace(bank, tier=tier)),
+            cost,
+            **sizes,
+        )
         for tier in ("device", "pinned_host")
     }
 

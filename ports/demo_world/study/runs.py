@@ -186,9 +186,11 @@ class Runner:
         self, variant: Variant, scenario: Scenario, worlds: range
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``, and by chunk which were brought back."""
-        kind = TrulyRemembering if variant.true_past else type(self.backbone)
-        backbone = kind(self.backbone.config, self.backbone.schedule.fewer_passes(variant.steps, variant.commit))
-        params, tour = self.params, scenario.tour
+        schedule = self.backbone.schedule.fewer_passes(variant.steps, variant.commit)
+        backbone, tour = dataclasses.replace(self.backbone, schedule=schedule), scenario.tour
+        if variant.true_past:
+            backbone = TrulyRemembering(backbone.config, schedule)
+        params = self.params
         if variant.weights is not None:
             model = jax.tree.map(jnp.copy, params.model)  # whose kernels are consumed
             params = params._replace(model=quantize_blocks(model, variant.weights))

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from tests.play.browser.conftest import served
 from tests.play.browser.visitor import Visitor
+from worldkv_jax.play.local_server import local_server
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +32,7 @@ def begin_with_a_picture(visitor: Visitor) -> None:
     ],
 )
 def test_random_weights_are_labelled_across_the_picture(model, visit):
-    with served(model, "--tiny", "--no-state") as address:
+    with local_server(model, "--tiny", "--no-state") as address:
         visitor = visit(address)
         assert visitor.page.get_by_text("RANDOM WEIGHTS").is_visible()
         assert model in visitor.page.inner_text("h1")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 20_000  # milliseconds; machines that run tests may be busy
+PATIENCE = 90_000  # milliseconds; machines that run tests may be busy
 
 
 class Visitor:
