@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.on_gpu.parts import PARTS, TINY, Part
 from worldkv_jax.media.figures import save_figure
 from worldkv_jax.names import check_name
-from worldkv_jax.sessions.results import write_json
+from worldkv_jax.sessions.results import prepare_output, write_json
 
 _COLUMNS = ("part", "what", "ms", "fps", "share of ceiling", "hidden", "verbs", "planned GiB", "peak GiB", "note")
 
@@ -31,23 +31,21 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     parts = {part.name: part for part in (TINY if args.tiny else PARTS)}
     chosen = [parts[check_name("part", name, parts)] for name in args.only or parts]
-    args.out.mkdir(parents=True, exist_ok=True)
-    done = []
+    out, done = prepare_output(args.out, writes=["gpu.json"]), []
     for part in chosen:
-        done.append(run_part(part, args.out))
+        done.append(run_part(part, out))
         print(f"{part.name}: {done[-1]['state']}, {done[-1]['seconds']:.0f} s", flush=True)
-        write(done, args.out)
-    print((args.out / "gpu.md").read_text())
+        write(done, out)
+    print((out / "gpu.md").read_text())
     return sum(part["state"] != "done" for part in done)
 
 
 def run_part(part: Part, out: Path) -> dict:
     """Run one part in a process of its own, and read what it wrote."""
     folder = (out / part.name).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     command = [word.replace("{out}", str(folder)) for word in part.command]
     env = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95", **os.environ, "PYTHONPATH": os.getcwd()}
-    since, log, rows = time.perf_counter(), folder / "log.txt", []
+    since, log, rows = time.perf_counter(), out / f"{part.name}.log", []
     with log.open("w") as file:
         try:
             code = subprocess.run(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider")
-_WORLDKV = (sys.executable, "-m", "worldkv_jax.cli.main")
+_WORLDKV = (sys.executable, "-c", "from worldkv_jax.cli.main import main; raise SystemExit(main())")
 _BENCH = (*_WORLDKV, "bench", "rollout")
 _MATRIX = ("matrix-game-2", "--random-weights", "--chunks", "90")
 _LINGBOT = ("lingbot-world-fast", "--random-weights", "--frames", "357", "--resolution", "480x832")

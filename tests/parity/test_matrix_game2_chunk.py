@@ -166,7 +166,8 @@ def _parts_of_block(case, name, layer, x, time_rows):
     structure, weights = nnx.split(case.model.blocks)
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
     valid = jax.tree.map(lambda a: a[:, :, : int(context.length)], context.span)
-    past = Past(empty_buffer((valid,), x.shape[1]), (jax.tree.map(lambda a: a[layer], valid),)).write_context()
+    spans = (jax.tree.map(lambda a: a[layer], valid),)
+    past = Past(empty_buffer(spans, x.shape[1]), spans).write_context()
     rows = block.modulation[...] + time_rows
     attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, past)
     case.expect(f"{name}/block{layer}.self_attn", attended)

@@ -73,7 +73,7 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
-class CommitsLastPass(Protocol):
+class CommitsLastPass(Backbone, Protocol):
     """What a backbone also offers if a denoising pass can yield what is remembered, see `Schedule.commit`."""
 
     def flow_and_commit(

@@ -67,7 +67,7 @@ class Variant:
         return usual and not self.true_past and not self.speed
 
     @property
-    def speed(self) -> dict:
+    def speed(self) -> dict[str, int | str]:
         """What makes the model itself faster at some cost, where anything does."""
         given = {"steps": self.steps, "commit": self.commit, "weights": self.weights}
         return {name: value for name, value in given.items() if value not in (None, "clean_pass")}
