@@ -95,6 +95,12 @@ class Inbox:
         self._keyboard.release()
         self._script.clear()
 
+    def forget(self) -> None:
+        """Let go of everything that waits: of a client that is gone nothing is to be done later."""
+        self.release()
+        self._events.clear()
+        self._keys.clear()
+
     async def nap(self, seconds: float) -> None:
         """Sleep, unless something comes that changes the world."""
         until = time.monotonic() + seconds

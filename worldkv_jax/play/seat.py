@@ -87,7 +87,7 @@ class Seat:
         try:
             await self._play(init, outlet, messages.View(init, self, outlet), resumed)
         finally:
-            self.inbox.release()
+            self.inbox.forget()
             self.outlet = None
 
     async def close(self) -> None:
