@@ -223,7 +223,7 @@ def _spec(folder: Path, plan: ArrayPlan, *, writing: bool) -> dict:
 def _read_checked(file: Path, content: np.ndarray) -> None:
     """Read a piece into ``content``, bytes, and compare it with the checksum at its end."""
     with open(file, "rb", buffering=0) as stream:
-        complete = stream.readinto(memoryview(content)) == content.size
+        complete = stream.readinto(content.data) == content.size
         checksum, rest = stream.read(_CHECKSUM_BYTES), stream.read(1)
     assert google_crc32c is not None, "the caller has asked whether it is there"
     if not complete or rest or checksum != google_crc32c.value(content).to_bytes(_CHECKSUM_BYTES, "little"):

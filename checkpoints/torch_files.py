@@ -159,7 +159,7 @@ def _check_sum(name: str, member: _Member, progress: Callable[[int], Any]) -> No
     checksum = 0
     for start in range(0, member.data.size, _PIECE):
         piece = member.data[start : start + _PIECE]
-        checksum = zlib.crc32(memoryview(piece), checksum)
+        checksum = zlib.crc32(piece.data, checksum)
         progress(piece.size)
     if checksum != member.checksum:
         raise ValueError(f"the checksum of {name} is wrong: the file is damaged; get it again")

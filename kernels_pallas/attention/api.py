@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
-from kernels_pallas.attention import blocked, reference
+from kernels_pallas.attention import blocked, reference, splash
 
-Implementation = Literal["xla", "cudnn", "blocked"]
+Implementation = Literal["xla", "cudnn", "blocked", "splash"]
 
 FEW_LOGITS = 2**17
 """Those of one world stay in a core's cache whatever is done with them, and a loop costs more than it saves."""
@@ -30,10 +30,12 @@ def attention(
 
     Args:
         query: of ``N`` heads.
-        key, value: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        key: of ``G`` heads, of which each serves ``N / G`` of the queries'.
+        value: of as many.
         length: int32 scalar or ``[B]``, valid rows, at least 1; ``None`` for all.
         implementation: static. ``None`` is "cudnn" for half precision on a GPU, "blocked" on a CPU unless a world's
-            logits are few or a mesh is set, because a loop over heads would gather those that are split; "xla" else.
+            logits are few or a mesh is set, because a loop over heads would gather those that are split; "splash" on a
+            TPU where it takes the shapes; "xla" else.
 
     Returns:
         ``[B, T, N, H]`` in the dtype of ``query``.
@@ -58,9 +60,12 @@ def attention(
                 cpu=lambda q, k, v: blocked.attention(q, k, v, valid),
                 default=lambda q, k, v: reference.attention(q, k, v, length),
             )
+        case "splash":
+            valid = jnp.full(worlds, key.shape[1], jnp.int32) if length is None else length
+            return splash.attention(query, key, value, valid)
         case "xla" | "cudnn" as name:
             return reference.attention(query, key, value, length, implementation=name)
-    raise ValueError(f"implementation={implementation!r} is unknown; give 'xla', 'cudnn', 'blocked' or None")
+    raise ValueError(f"implementation={implementation!r} is unknown; give 'xla', 'cudnn', 'blocked', 'splash' or None")
 
 
 def _default(query: jax.Array, key: jax.Array) -> Implementation:
@@ -68,6 +73,8 @@ def _default(query: jax.Array, key: jax.Array) -> Implementation:
     # float32 kernel.
     if jax.default_backend() == "gpu":
         return "xla" if query.dtype == jnp.float32 else "cudnn"
+    if jax.default_backend() == "tpu":
+        return "splash" if splash.takes(query, key) else "xla"
     logits = math.prod(query.shape[1:3]) * key.shape[1]  # of one: a world must not depend on the batch that it is in
     loops = jax.default_backend() == "cpu" and logits > FEW_LOGITS and jax.sharding.get_abstract_mesh().empty
     return "blocked" if loops else "xla"

@@ -94,8 +94,14 @@ class DemoWorld:
 
     def commit(self, params: DemoParams, x0, prepared: Prepared, context: Context) -> tuple[KVSpan, jax.Array]:
         """Run the clean pass."""
-        _, own = self._forward(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
-        return own, prepared.origin
+        return self.flow_and_commit(params, x0, jnp.float32(0), prepared, context)[1:]
+
+    def flow_and_commit(
+        self, params: DemoParams, x, t, prepared: Prepared, context: Context
+    ) -> tuple[jax.Array, KVSpan, jax.Array]:
+        """Run a pass for its flow and for what is remembered."""
+        flow, own = self._forward(params, x, t, prepared, context, collect=keys_and_values)
+        return unpatchify(flow, *CELLS), own, prepared.origin
 
     def attention_queries(self, params: DemoParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
         """Return what the attention of a pass asks with."""

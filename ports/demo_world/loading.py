@@ -1,5 +1,6 @@
 """From options to a rollout of the demo world."""
 
+import dataclasses
 import functools
 import typing
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.cost import demo_cost
 from ports.demo_world.steering import DemoSteering
 from ports.demo_world.weights import shipped_weights
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.weights import transformer_sharding, whole_sharding
 from worldkv_jax.cameras import trajectory
 from worldkv_jax.memory import DEFAULT, MemoryConfig
@@ -33,6 +35,8 @@ def open_session(
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
     checkpoint = options.checkpoint or str(shipped_weights(options.family, options.past))
     backbone = DemoWorld.sized(checkpoint)
+    schedule = backbone.schedule.fewer_passes(options.steps, options.commit)
+    backbone = dataclasses.replace(backbone, schedule=schedule)
     poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
     size = backbone.spec.chunk_frames
     poses = np.concatenate([poses, np.repeat(poses[-1:], -len(poses) % size, axis=0)])  # hold up to a whole chunk
@@ -42,8 +46,8 @@ def open_session(
         memory=choose_memory(memory, DEFAULT.fitted(len(poses) // size)),
         chunks=len(poses) // size,
         fps=FPS,
-        cost=demo_cost(backbone, options.worlds),
-        loader=functools.partial(_load, backbone, checkpoint, poses),
+        cost=demo_cost(backbone, options.worlds, options.weights),
+        loader=functools.partial(_load, backbone, checkpoint, options.weights, poses),
         worlds=options.worlds,
         pixel_scale=_SHOWN_CELL // backbone.config.family.cell,
         decode=decode,
@@ -51,11 +55,12 @@ def open_session(
     )
 
 
-def _load(backbone: DemoWorld, checkpoint: str, poses: np.ndarray, where: Placement) -> Loaded:
+def _load(backbone: DemoWorld, checkpoint: str, weights: str | None, poses: np.ndarray, where: Placement) -> Loaded:
     _, params = DemoWorld.load(checkpoint)
     split, whole = transformer_sharding(where), whole_sharding(where)
+    model = jax.device_put(params.model, split(params.model) if callable(split) else split)
     params = params._replace(
-        model=jax.device_put(params.model, split(params.model) if callable(split) else split),
+        model=quantize_blocks(model, weights),
         codec=jax.device_put(params.codec, whole),
     )
 

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
+from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
 
 
 @options_class
@@ -22,3 +23,6 @@ class DemoOptions(ModelOptions):
     family: Literal["rooms", "apartments"] = option("rooms", "family of worlds that the shipped weights are of")
     past: Literal["gaps", "clips"] = option("gaps", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
+    steps: int | None = steps_option()
+    commit: str = commit_option()
+    weights: str | None = weights_option()

@@ -4,7 +4,6 @@ from ports.inspatio_world.backbone import InSpatioWorld
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL, GUIDE_CHANNELS
 from ports.wan.nn.dit import WanDiT
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
@@ -30,9 +29,10 @@ def inspatio_cost(
     products = costs.token_products(config, rows) + config.layers * 2 * live * config.dim
     video = frames * size[0] * size[1] * 3 * 4  # source and render, each as it is made and as it is encoded
     latents = 4 * own * PATCH**2
+    decoder_weights = costs.decoder_weights(decoder) if decodes else 0
     return Cost(
-        weights_bytes=costs.count_bytes(abstract_params(WanDiT, config), config.dtype)
-        + (costs.decoder_weights(decoder) if decodes else 0),
+        weights_bytes=costs.transformer_bytes(WanDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(WanDiT, config) + decoder_weights,
         passes=backbone.schedule.steps,
         pass_flops=2.0 * own * products,
         activation_bytes=costs.pass_bytes(config, live),
@@ -43,6 +43,8 @@ def inspatio_cost(
         decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, spec.chunk_frames) if decodes else 0.0,
         encoder_bytes=max(
-            costs.encoder_bytes(coder, *size) + 4 * video, costs.text_encoder_bytes() if encodes_text else 0
+            costs.rounding_bytes(WanDiT, config),
+            costs.encoder_bytes(coder, *size) + 4 * video,
+            costs.text_encoder_bytes() if encodes_text else 0,
         ),
     )

@@ -19,6 +19,7 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.parameters import init_params
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import draw_transformer, load_transformer, load_whole, whole_sharding
@@ -76,8 +77,9 @@ class Program:
         decoder = None
         if self.decodes:
             decoder = decoder_params(backbone.vae, where, ckpt=self.ckpt, coder=coder, component=TAEHV)
+        params = WanParams(quantize_blocks(dit, config.weights), decoder)
         notes = () if footage is None else footage.notes
-        return Loaded(params=WanParams(dit, decoder), inputs=inputs, notes=notes, steering=steering)
+        return Loaded(params=params, inputs=inputs, notes=notes, steering=steering)
 
     def _live(self, camera: Camera, cameras: CameraSource | None = None, *, worlds: int) -> Iterable[ChunkInput]:
         if cameras is None:

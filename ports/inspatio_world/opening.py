@@ -68,7 +68,8 @@ def open_session(
         if options.trajectory == LIVE:
             raise ValueError("`time_weight` and `known_weight` need a path that is known ahead, not live cameras")
         chosen = weigh_source(chosen, times=moments(shot), known=known_shares(scene, shot), **of_source)
-    backbone = dataclasses.replace(backbone, remembered_position=position)
+    schedule = backbone.schedule.fewer_passes(options.steps)
+    backbone = dataclasses.replace(backbone, remembered_position=position, schedule=schedule)
     fps = options.fps or scene.fps or FPS
     program = Program(
         backbone=backbone,
@@ -185,7 +186,7 @@ def _networks(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> t
     coder = dataclasses.replace(coder, decoder_rule=options.decoder_rule)
     ckpt = options.ckpt if has_files else None
     return coder, InSpatioWorld(
-        config=config,
+        config=dataclasses.replace(config, weights=options.weights),
         rows=scene.size[0] // CELL,
         columns=scene.size[1] // CELL,
         vae=decoder_config(options.decoder, coder, ckpt=ckpt, component=TAEHV, tiny=options.tiny),

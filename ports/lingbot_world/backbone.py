@@ -71,5 +71,11 @@ class LingBotWorld(WanBackbone):
 
     def commit(self, params: WanParams, x0, prepared: Prepared, context: Context) -> tuple[KVSpan, jax.Array]:
         """Run the clean pass."""
-        _, own = self.run(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
-        return own, prepared.last_camera
+        return self.flow_and_commit(params, x0, jnp.float32(0), prepared, context)[1:]
+
+    def flow_and_commit(
+        self, params: WanParams, x, t, prepared: Prepared, context: Context
+    ) -> tuple[jax.Array, KVSpan, jax.Array]:
+        """Run a pass for its flow and for what is remembered."""
+        flow, own = self.run(params, x, t, prepared, context, collect=keys_and_values)
+        return flow, own, prepared.last_camera

@@ -6,7 +6,6 @@ from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL, GUIDE_CHANNELS
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
@@ -26,12 +25,13 @@ def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_te
     size = backbone.rows * CELL, backbone.columns * CELL
     square, width = config.dim**2, jnp.dtype(config.dtype).itemsize
     film = config.layers * 4 * square + PATCH**2 * config.camera_channels * config.dim + 2 * square
-    film_bytes = 2 * config.layers * tokens * config.dim * width
+    film_bytes = 2 * config.layers * tokens * config.dim * (1 if config.weights else width)
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns
+    decoder_weights = costs.decoder_weights(decoder) if decodes else 0
     return Cost(
-        weights_bytes=costs.count_bytes(abstract_params(LingBotDiT, config), config.dtype)
-        + (costs.decoder_weights(decoder) if decodes else 0),
-        passes=backbone.schedule.steps + 1,
+        weights_bytes=costs.transformer_bytes(LingBotDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(LingBotDiT, config) + decoder_weights,
+        passes=backbone.schedule.passes,
         pass_flops=2.0 * tokens * costs.token_products(config, rows),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=film_bytes + costs.context_bytes(config, rows) + image_bytes,
@@ -39,5 +39,9 @@ def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_te
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, frames) if decodes else 0.0,
-        encoder_bytes=max(costs.encoder_bytes(coder, *size), costs.text_encoder_bytes() if encodes_text else 0),
+        encoder_bytes=max(
+            costs.rounding_bytes(LingBotDiT, config),
+            costs.encoder_bytes(coder, *size),
+            costs.text_encoder_bytes() if encodes_text else 0,
+        ),
     )

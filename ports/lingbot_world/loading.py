@@ -20,6 +20,7 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
@@ -69,7 +70,7 @@ class Program:
             dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
         return Loaded(
-            params=WanParams(dit, decoder),
+            params=WanParams(quantize_blocks(dit, config.weights), decoder),
             inputs=functools.partial(self.inputs, cells, prompt),
             steering=self._steering(cells, prompt, where),
         )

@@ -58,7 +58,7 @@ def open_session(
     if options.ckpt is not None:
         others = [wan_vae.COMPONENT, *([umt5.COMPONENT] if reads_text else [])] if has_files else []
         check_parts(options.ckpt, [DIT, *others])
-    config = _config(options)
+    config = dataclasses.replace(_config(options), weights=options.weights)
     prompt = Prompt.check(
         options.prompt,
         dim=config.text_dim,
@@ -88,7 +88,7 @@ def open_session(
         config=config,
         rows=rows,
         columns=columns,
-        schedule=lingbot_schedule(shift=options.shift),
+        schedule=lingbot_schedule(shift=options.shift).fewer_passes(options.steps, options.commit),
         vae=decoder_config(options.decoder, coder, ckpt=ckpt, tiny=options.tiny),
     )
     program = Program(

@@ -68,9 +68,15 @@ class MatrixGame2(WanBackbone):
 
     def commit(self, params: WanParams, x0, prepared: Prepared, context: Context) -> tuple[KVSpan, ActionWindow]:
         """Run the clean pass."""
-        _, own, mouse = self.run(params, x0, jnp.float32(0), prepared, context, collect=keys_and_values)
+        return self.flow_and_commit(params, x0, jnp.float32(0), prepared, context)[1:]
+
+    def flow_and_commit(
+        self, params: WanParams, x, t, prepared: Prepared, context: Context
+    ) -> tuple[jax.Array, KVSpan, ActionWindow]:
+        """Run a pass for its flow and for what is remembered."""
+        flow, own, mouse = self.run(params, x, t, prepared, context, collect=keys_and_values)
         actions = prepared.actions.layers
-        return own, push(actions.past, ActionWindow(mouse, actions.keyboard))
+        return flow, own, push(actions.past, ActionWindow(mouse, actions.keyboard))
 
     def run(self, params: WanParams, x, t, prepared: Prepared, context: Context, **options) -> tuple:
         """Pass noisy latents through the transformer, which also returns the mouse branches' keys and values."""

@@ -10,7 +10,6 @@ from ports.matrix_game2.model import MatrixGameDiT
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL, GUIDE_CHANNELS
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.program import costs
 from worldkv_jax.sessions import Cost
 
@@ -35,10 +34,11 @@ def matrix_game_cost(
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns * worlds
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
+    decoder_weights = costs.decoder_weights(backbone.vae) if decodes else 0
     return Cost(
-        weights_bytes=costs.count_bytes(abstract_params(MatrixGameDiT, config), config.dtype)
-        + (costs.decoder_weights(backbone.vae) if decodes else 0),
-        passes=backbone.schedule.steps + 1,
+        weights_bytes=costs.transformer_bytes(MatrixGameDiT, config) + decoder_weights,
+        whole_weights_bytes=costs.whole_bytes(MatrixGameDiT, config) + decoder_weights,
+        passes=backbone.schedule.passes,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=worlds * costs.context_bytes(config, rows) + image_bytes,
@@ -47,7 +47,9 @@ def matrix_game_cost(
         decoder_bytes=costs.decoder_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decode_flops=costs.decode_flops(backbone.vae, height, width, frames) * worlds if decodes else 0.0,
-        encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
+        encoder_bytes=max(
+            costs.rounding_bytes(MatrixGameDiT, config), costs.encoder_bytes(coder, height, width, worlds), tower_bytes
+        ),
     )
 
 

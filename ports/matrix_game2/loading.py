@@ -22,6 +22,7 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
+from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import draw_first_frame
 from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole
@@ -63,7 +64,7 @@ class Program:
             scene, decoder = self._load_scene(where)
             dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
         return Loaded(
-            params=WanParams(dit, decoder),
+            params=WanParams(quantize_blocks(dit, config.weights), decoder),
             inputs=functools.partial(self.inputs, scene),
             live=self.actions if callable(self.actions) else None,
             steering=MatrixGameSteering(

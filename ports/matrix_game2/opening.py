@@ -54,7 +54,9 @@ def open_session(
     pictures = np.stack([fit_picture(image, rows * CELL, columns * CELL) for image in images]) if images else None
     worlds = _worlds(pictures, actions)
     config, coder, tower, decoder = _networks(options, variant)
-    backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=variant.schedule, vae=decoder)
+    config = dataclasses.replace(config, weights=options.weights)
+    schedule = variant.schedule.fewer_passes(options.steps, options.commit)
+    backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=schedule, vae=decoder)
     units = _units(options)
     native = native_memory(config)
     chosen = choose_memory(memory, default_memory(variant, chunks=chunks), native)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
+from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
 
 _VARIANTS = ("universal", "gta_drive", "templerun")
 _DTYPES = ("bfloat16", "float32")
@@ -55,6 +56,9 @@ class MatrixGameOptions(ModelOptions):
     step: float | None = option(
         None, "scene units a frame (default: 0.1235, Matrix-Game 3's; uncalibrated)", metavar="S", group=_UNITS
     )
+    steps: int | None = steps_option()
+    commit: str = commit_option()
+    weights: str | None = weights_option()
     random_weights: bool = option(
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
     )

@@ -5,6 +5,7 @@ the first by its outputs, which are heads or hidden units, the second by its inp
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -60,11 +61,14 @@ def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     def shard(path, leaf):
         nonlocal found
         path = jax.tree_util.keystr(path, simple=True, separator="/")
-        roles = next((roles for pattern, roles in _RULES if pattern.search(path)), ())
+        parameter, _, part = path.partition("kernel/")
+        roles = next((roles for pattern, roles in _RULES if pattern.search(parameter + "kernel" if part else path)), ())
+        if part:  # in eight bits: transposed, with a scale for each output
+            roles = roles[::-1] if part == "values" else (*roles[1:], None)
         found |= bool(roles)
         spec = [None] * len(leaf.shape)
         for axis, role in enumerate(roles, start=len(spec) - len(roles)):
-            name = axes[role]
+            name = axes.get(role)
             if name not in mesh.shape or (role == _FSDP and not _STACKED.search(path)):
                 continue
             if leaf.shape[axis] % mesh.shape[name]:
@@ -98,12 +102,37 @@ def split_heads(x: jax.Array) -> jax.Array:
     return _pin(x, {0: WORLDS_AXIS, 2: HEADS_AXIS})
 
 
+def over_heads(attend: Callable[..., jax.Array], query: jax.Array, key, value, length) -> jax.Array:
+    """Attend on every device to its own worlds and heads, under ``jax.set_mesh``; elsewhere just attend.
+
+    Said and not left to XLA: it cannot split a kernel that it does not know.
+
+    Args:
+        attend: takes all that follows.
+        query, key, value: ``[B, ..., N, H]``.
+        length: int32 ``[B]`` or ``None``.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    axes = _axes(query, {0: WORLDS_AXIS, 2: HEADS_AXIS})
+    if not any(axes):
+        return attend(query, key, value, length)
+    rows = P(*axes)
+    specs = rows, rows, rows, None if length is None else P(axes[0])
+    return jax.shard_map(attend, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)(query, key, value, length)
+
+
 def _pin(x: jax.Array, axes: dict[int, str]) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or any(kind != AxisType.Auto for kind in mesh.axis_types):
         return x
-    spec = [None] * x.ndim
-    for axis, name in axes.items():
-        if name in mesh.shape and x.shape[axis] % mesh.shape[name] == 0:
-            spec[axis] = name
-    return jax.lax.with_sharding_constraint(x, P(*spec))
+    return jax.lax.with_sharding_constraint(x, P(*_axes(x, axes)))
+
+
+def _axes(x: jax.Array, axes: dict[int, str]) -> list[str | None]:
+    """Name the axis of the mesh for each axis of an array: none where there is none, or where it does not divide."""
+    mesh, spec = jax.sharding.get_abstract_mesh(), [None] * x.ndim
+    if not mesh.empty and all(kind == AxisType.Auto for kind in mesh.axis_types):
+        for axis, name in axes.items():
+            if name in mesh.shape and x.shape[axis] % mesh.shape[name] == 0:
+                spec[axis] = name
+    return spec

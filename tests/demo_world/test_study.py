@@ -26,6 +26,7 @@ from ports.demo_world.weights import shipped_weights
 from ports.demo_world.worlds.families import APARTMENTS, FAMILIES, ROOMS
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.figures import save_figure
+from worldkv_jax.memory.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +150,16 @@ def test_lengths_are_those_of_the_title_in_every_family():
             path = study_runs._path(variant, family)
             made = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
             assert variant.name.endswith(f", {len(made)} chunks") and FIRST in made
+            Layout(config=variant.memory, spec=DemoWorld().spec, chunks=len(made))  # raises for what does not fit
         full = [v for v in group.variants if v.memory.mode == "full" and not v.true_past]
         assert [int(v.name.split()[-2]) for v in full] == chunks
     results = {v.name: made_up(v.name, 20.0) for v in full[:2]}
     table = study_lengths.length_table(full, results)
     assert table.splitlines()[0] == "| memory | attends | 7 chunks | 20 chunks |"
     assert table.splitlines()[2].startswith("| full KV | 100 | 20.")
+    short = made_up(full[0].name, 20.0, first=22.0)
+    short = dataclasses.replace(short, phases=(FIRST,) * 24, psnr=np.full((8, 24), 22.0))
+    assert short.latest == FIRST and "| 22.00 ± 0.00 |" in study_lengths.length_table(full[:1], {short.name: short})
 
 
 def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from kernels_pallas.attention import attention
+from kernels_pallas.attention import attention, splash
 from kernels_pallas.attention.blocked import BLOCK
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
@@ -44,6 +44,14 @@ def test_it_equals_numpy(implementation, dtype, groups, rows, length):
     assert got.dtype == dtype
     tolerance = TOLERANCE[dtype]
     np.testing.assert_allclose(np.asarray(got, np.float64), oracle(*arrays, length), atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("rows, length", [(90, [90, 1]), (600, [513, 600])])
+def test_splash_attention_fills_its_last_blocks_with_what_is_not_seen(rows, length):
+    arrays = draw(130, rows, heads=2, groups=2, width=128)
+    assert splash.takes(*arrays[:2]) and not splash.takes(*draw(3, rows)[:2])
+    got = jax.jit(lambda *a: splash.attention(*a, interpret=True))(*arrays, jnp.asarray(length, jnp.int32))
+    np.testing.assert_allclose(got, oracle(*arrays, length), atol=2e-6)
 
 
 def test_without_a_length_all_rows_are_seen():

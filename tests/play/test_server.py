@@ -202,17 +202,16 @@ def test_a_client_that_never_reads_is_ended(monkeypatch):
     monkeypatch.setattr(outlet, "WRITE_SECONDS", 0.1)
 
     class Unread:
-        _req = None
-
         async def send_bytes(self, data):
             await asyncio.Event().wait()
 
     async def main():
-        stuck = outlet.Outlet(Unread())
+        aborted = []
+        stuck = outlet.Outlet(Unread(), lambda: aborted.append(True))
         for number in range(200):  # none of these waits for longer than one may take to read
             await asyncio.wait_for(stuck.send({"type": "status", "content": str(number)}), 5)
         await asyncio.wait_for(stuck.drained(), 5)
-        assert stuck.gone.is_set()
+        assert stuck.gone.is_set() and aborted
 
     asyncio.run(main())
 

@@ -76,3 +76,24 @@ def test_schedules_take_lists_and_arrays_and_stay_hashable():
 def test_schedules_that_cannot_be_are_refused(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+def test_fewer_passes_take_every_so_many_steps_with_their_levels():
+    four = Schedule(times=(9, 7, 5, 3), clean_sigmas=(0.9, 0.7, 0.5, 0.3), noise_sigmas=(0.71, 0.51, 0.31))
+    two = four.fewer_passes(2, "last_pass")
+    assert (two.times, two.clean_sigmas, two.noise_sigmas) == ((9, 5), (0.9, 0.5), (0.51,))
+    assert (four.passes, two.passes, four.fewer_passes(1).passes) == (5, 2, 2)
+    assert four.fewer_passes() == four and four.fewer_passes(1).noise_sigmas == ()
+    with pytest.raises(ValueError, match=r"`steps` 3: of the 4 steps of this schedule take \[1, 2, 4\]"):
+        four.fewer_passes(3)
+    with pytest.raises(ValueError, match="last_pas"):
+        four.fewer_passes(2, "last_pas")
+
+
+@pytest.mark.parametrize("schedule", [THREE, shifted_schedule(1, shift=1.0)])
+def test_the_last_pass_can_give_more_than_its_flow(schedule):
+    noise = np.random.default_rng(1).normal(size=(schedule.steps, 2, 5)).astype(np.float32)
+    got, seen = denoise(field, noise, schedule, last=lambda x, t: (field(x, t), (x, t)))
+    np.testing.assert_allclose(got, plain_loop(noise, schedule), atol=1e-5)
+    assert seen[1] == schedule.times[-1]
+    np.testing.assert_allclose(got, seen[0] - schedule.clean_sigmas[-1] * field(*seen), atol=1e-6)

@@ -20,7 +20,10 @@ from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, model_names
 
 CHUNKS = {"demo-world": 5, "inspatio-world": 3, "lingbot-world-fast": 3, "matrix-game-2": 3}
-each_model = pytest.mark.parametrize("name", sorted(CHUNKS))
+QUICK = ("demo-world", "matrix-game-2")
+each_model = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(CHUNKS)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def test_live_cameras_need_what_cannot_be_measured(place):
         session.inputs()
 
 
-@pytest.mark.parametrize("frames", [1, 33])
+@pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.slow), 33])
 def test_a_scene_is_filmed_live_as_along_a_path(frames, tmp_path):
     """The cameras of a whole path (v1.5), given one chunk at a time: a still image, or a video that lasts as long."""
     scene = builtin_scene(frames=frames, size=(32, 48))

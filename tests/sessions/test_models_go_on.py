@@ -30,8 +30,14 @@ PORTS = [name for name in MODELS if name != "demo-world"]
 TIERS = ("device", "device_slots", "pinned_host", "host")
 CASES = [("demo-world", tier, storage) for tier in TIERS for storage in ("model", "int8")]
 CASES += [(name, "device_slots", "int8") for name in PORTS]
-OTHER_TIERS = zip(PORTS, ("device", "pinned_host", "host", "device"))
-CASES += [pytest.param(name, tier, "model", marks=pytest.mark.slow) for name, tier in OTHER_TIERS]
+CASES += [(*case, "model") for case in zip(PORTS, ("device", "pinned_host", "host", "device"))]
+QUICK = {
+    ("demo-world", "device", "model"),
+    ("demo-world", "device_slots", "int8"),
+    ("demo-world", "host", "model"),
+    ("lingbot-world-fast", "device_slots", "int8"),
+}
+CASES = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
 
 
 def opened(name: str, tier: str, storage: str):

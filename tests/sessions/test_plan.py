@@ -34,14 +34,12 @@ def test_the_window_and_bank_are_what_is_allocated(name):
     assert plan.total_bytes == sum(plan.device_bytes.values()) and not plan.host_bytes and not plan.link_bytes
 
 
-def test_a_window_of_one_part_is_its_own_context():
-    """The others are assembled from parts, which takes the room of the whole once more."""
-    plans = {name: make_plan(BACKBONE, CONFIGS[name], COST, chunks=5) for name in CONFIGS}
-    layouts = {name: Layout(config=CONFIGS[name], spec=SPEC, chunks=5) for name in CONFIGS}
-    for name, layout in layouts.items():
-        appended = SPEC.bytes(1, SPEC.chunk_tokens + layout.context_tokens) // SPEC.layers
-        assembled = SPEC.bytes(1, layout.context_tokens) if layout.config.mode not in ("full", "sliding") else 0
-        assert plans[name].device_bytes["context"] == appended + assembled
+def test_a_context_takes_room_for_one_layer_beside_what_it_is_made_of():
+    for config in CONFIGS.values():
+        layout = Layout(config=config, spec=SPEC, chunks=5)
+        needs = make_plan(BACKBONE, config, COST, chunks=5).device_bytes
+        assert needs["context of a layer"] == SPEC.bytes(1, SPEC.chunk_tokens + layout.context_tokens) // SPEC.layers
+        assert ("retrieved chunks" in needs) == (config.mode == "worldkv")
 
 
 def test_a_bank_in_host_memory_costs_traffic():
@@ -51,6 +49,7 @@ def test_a_bank_in_host_memory_costs_traffic():
     chunk = SPEC.bytes(1, 4 + 4)  # the anchor and half of the two other frames
     assert host.host_bytes == 4 * chunk  # the first of five chunks is the sink
     assert host.link_bytes == (1 + 2) * chunk == host.device_bytes["chunks on their way"]
+    assert host.device_bytes["retrieved chunks"] == 2 * chunk
     assert device.device_bytes["window and bank"] - host.device_bytes["window"] == host.host_bytes
     assert device.chunk_flops == host.chunk_flops
 
@@ -72,6 +71,33 @@ def test_saving_is_counted_as_it_is_written(tier, tmp_path):
     copies = 4 * saving.chunk_bytes if tier == "device" else 0
     assert saving.device_bytes == 2 * saving.point_bytes + copies
     assert saving.host_bytes == saving.point_bytes + saving.chunk_bytes
+
+
+def test_eight_bits_stay_eight_bits_until_a_layer_reads_them():
+    config = worldkv(storage="int8")
+    device, host = placements(BACKBONE, config, COST, chunks=5).values()
+    layout = Layout(config=config, spec=SPEC, chunks=5)
+    assert host.device_bytes["retrieved chunks"] == layout.bank.retrieval.chunks * layout.bank.chunk_bytes
+    assert device.device_bytes["retrieved chunks"] > 2 * host.device_bytes["retrieved chunks"]  # float32 here
+
+
+def test_the_worst_moment_is_counted_not_the_sum_of_moments():
+    decoding = dataclasses.replace(COST, decoder_bytes=10**8, decoder_state_bytes=10**7)
+    plan = make_plan(BACKBONE, CONFIGS["sliding"], decoding, chunks=5)
+    assert plan.moment == "decoding" and "activations" not in plan.device_bytes
+    assert plan.device_bytes["decoding"] == 9 * 10**7 and plan.device_bytes["decoder's state"] == 10**7
+    assert make_plan(BACKBONE, CONFIGS["sliding"], COST, chunks=5).moment == "denoising"
+
+
+def test_several_chips_share_heads():
+    cost = dataclasses.replace(COST, whole_weights_bytes=200)
+    one, two, three = (make_plan(BACKBONE, CONFIGS["worldkv"], cost, chunks=5, chips=n) for n in (1, 2, 3))
+    assert (two.chips, three.chips) == (2, 2)  # of two heads
+    assert two.device_bytes["weights"] == 200 + 800 // 2
+    assert two.device_bytes["window and bank"] == one.device_bytes["window and bank"] // 2
+    assert two.device_bytes["activations"] == one.device_bytes["activations"]
+    slow = Device(name="slow", memory_bytes=1, flops=1.0, link_bytes=1.0)
+    assert two.floor_seconds(slow) == one.floor_seconds(slow) / 2
 
 
 def test_arithmetic_is_counted_for_the_last_chunk():

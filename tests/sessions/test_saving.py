@@ -64,6 +64,7 @@ def test_a_world_goes_on_bit_for_bit(name, tmp_path):
     WorldFolder(tmp_path / "world").verify()
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("tier", ["device", "device_slots", "pinned_host", "host"])
 def test_a_world_may_change_its_tier(tier, tmp_path):
     want, _ = roll(tiny_session(CONFIGS["host"], LENGTH), tiny_session(CONFIGS["host"], LENGTH).start())

@@ -112,6 +112,8 @@ async def _visit(
                     changing.discard(message["event_id"])
                 case "error":
                     raise ValueError(message["content"])
+                case _:
+                    pass
             if name is not None and time.monotonic() > acting:
                 acting, number = time.monotonic() + draw.uniform(0.1, 1.5), number + 1
                 event = _something(draw, number, position)
@@ -123,7 +125,7 @@ async def _visit(
             raise ValueError("no session was opened in time")
         if draw.random() < 0.3:
             counts.deaths += 1
-            socket._response.connection.transport.abort()
+            await http.connector.close()  # without a word
         return name, 0 if changing else position  # of a change that was not answered one cannot know
 
 

@@ -4,6 +4,7 @@ import argparse
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.models import add_models, open_session
+from worldkv_jax.cli.tracing import add_trace_flag, traced
 
 
 def add_rollout(benchmarks) -> None:
@@ -34,6 +35,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--no-decode", dest="decode", action="store_false", default=unset, help="measure without decoding only")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
     add("--debug", default=unset, action="store_true", help="show the traceback of an error")
+    add_trace_flag(parser)
     add_cache_flag(parser)
 
 
@@ -53,12 +55,13 @@ def _bench_rollout(args: argparse.Namespace) -> None:
     session = open_session(args, memory=False)
     name = f"rollout_{args.model}"
     folder = prepare_output(args.out, writes=[f"{name}.json"])
-    result = run_rollout_benchmark(
-        session,
-        benchmark,
-        # Bars are for people who wait at a terminal.
-        progress=lambda items, label: tqdm(items, desc=label, unit="burst", leave=False, disable=None),
-    )
+    with traced(args):
+        result = run_rollout_benchmark(
+            session,
+            benchmark,
+            # Bars are for people who wait at a terminal.
+            progress=lambda items, label: tqdm(items, desc=label, unit="burst", leave=False, disable=None),
+        )
     result = {"model": args.model, **result}
     weights = ", random weights" if session.random_weights else ""
     title = f"{args.model}{weights}, {result['hardware']['device']}, jax {result['versions']['jax']}"

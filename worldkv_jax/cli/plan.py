@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
-    parser.add_argument("--device", default="h200", metavar="NAME", help="h200 (default), h100, a100-80gb, ...")
+    parser.add_argument(
+        "--device", default="h200", metavar="NAME", help="h200 (default), h100, l40s, rtx4090, v5e-8, ..."
+    )
     parser.add_argument(
         "--save-every", type=int, default=5, metavar="N", help="chunks from one kept moment to the next (default: 5)"
     )
@@ -33,15 +35,15 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--save-every {args.save_every}: give at least 1")
     session = open_session(args, weights=False)
     what = (session.backbone, session.memory, session.cost)
-    sizes = {"chunks": session.chunks, "worlds": session.worlds}
+    sizes = {"chunks": session.chunks, "worlds": session.worlds, "chips": device.chips}
     plans = placements(*what, **sizes, save_every=args.save_every)
     print(f"{args.model}: {session.chunks} chunks, {describe_memory(session.memory)}, on {device.name}")
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
     columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
     rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
     rows += [
-        {"what": "together", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
-        {"what": "while encoding", **_cells(plans, lambda p: p.loading_bytes or None)},
+        {"what": f"together, {_moment(plans)}", **_cells(plans, lambda p: sum(p.device_bytes.values()))},
+        {"what": "while loading", **_cells(plans, lambda p: p.loading_bytes or None)},
         {"what": f"fits {format_bytes(device.memory_bytes)}", **{t: _yes(p, device) for t, p in plans.items()}},
         {"what": "in host memory", **_cells(plans, lambda p: p.host_bytes or None)},
         {"what": "a kept moment", **_cells(plans, lambda p: p.point_bytes)},
@@ -49,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
     ]
     print_table([row for row in rows if any(row[tier] is not None for tier in plans)], columns)
     plan = next(iter(plans.values()))
+    if device.chips > 1:
+        print(f"\nper chip, with heads split over {plan.chips} of {device.chips}; a kept moment and moves are of all")
     print(f"\n{describe_saving(plan.saving)}")
     print(f"last chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
     floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
@@ -101,6 +105,10 @@ def _cells(plans, of) -> dict:
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}
+
+
+def _moment(plans) -> str:
+    return " or ".join(dict.fromkeys(plan.moment for plan in plans.values()))
 
 
 def _yes(plan, device) -> str:

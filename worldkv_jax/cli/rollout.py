@@ -7,6 +7,7 @@ from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
 from worldkv_jax.cli.flags import seed_number
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
+from worldkv_jax.cli.tracing import add_trace_flag, traced
 from worldkv_jax.cli.world_flags import (
     add_world_flags,
     check_world_flags,
@@ -36,6 +37,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="write over an earlier rollout, and try what does not fit by the plan"
     )
     add_world_flags(parser)
+    add_trace_flag(parser)
     add_cache_flag(parser)
 
 
@@ -52,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     if session.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing; speed and memory are those of the real model")
     try:
-        report, files = _generate(session, folder, past, args)
+        with traced(args):
+            report, files = _generate(session, folder, past, args)
     except Exception as error:
         if not out_of_memory(error):
             raise

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_from_angles
 from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric
@@ -45,7 +46,9 @@ def pairs_of_turn(frames: int) -> tuple[tuple[int, int], ...]:
     return ((0, frames - 1),)
 
 
-def score_replay(frames, truth, *, metrics: Sequence[Metric] = (PSNR, SSIM)) -> dict[str, float | None]:
+def score_replay(
+    frames: ArrayLike, truth: ArrayLike, *, metrics: Sequence[Metric] = (PSNR, SSIM)
+) -> dict[str, float | None]:
     """Score a replayed path (task D): each metric's mean over all frames against the truth.
 
     Args:

@@ -30,7 +30,7 @@ class Fetched(NamedTuple):
         if isinstance(self.spans, KVSpan):
             return self.spans
 
-        def stack(*parts):
+        def stack(*parts: jax.Array) -> jax.Array:
             ranks = len(parts) // worlds
             by_world = [jnp.stack(parts[b * ranks : (b + 1) * ranks], axis=1) for b in range(worlds)]
             return jnp.stack(by_world, axis=1)

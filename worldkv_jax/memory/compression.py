@@ -83,7 +83,7 @@ def kept_tokens(
 def _random_like(scores: jax.Array) -> jax.Array:
     """Replace scores ``[..., n]`` by random numbers that they seed, row by row."""
 
-    def draw(row):
+    def draw(row: jax.Array) -> jax.Array:
         seed = jax.lax.bitcast_convert_type(row.sum(), jnp.uint32)
         return jax.random.uniform(jax.random.fold_in(jax.random.key(0), seed), row.shape)
 
@@ -116,7 +116,7 @@ def compress(
     frames: int,
     anchor: int = 0,
     scores: jax.Array | None = None,
-    arrays: tuple = (),
+    arrays: tuple[jax.Array, ...] = (),
 ) -> KVSpan:
     """Prune a chunk to the tokens that the configuration chooses; nothing if all would stay.
 

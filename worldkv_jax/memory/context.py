@@ -42,11 +42,11 @@ class Context(NamedTuple):
         return sum(part.rows if isinstance(part, Retrieved) else part.keys.shape[-3] for part in self.parts)
 
     @property
-    def layers(self) -> tuple:
+    def layers(self) -> tuple[Any, ...]:
         """What a scan over layers takes: the arrays of all parts, with a leading axis of layers."""
         return tuple(part.chunks if isinstance(part, Retrieved) else part for part in self.parts)
 
-    def of_layer(self, arrays: tuple) -> tuple[KVSpan, ...]:
+    def of_layer(self, arrays: tuple[Any, ...]) -> tuple[KVSpan, ...]:
         """Return the keys and values ``[B, n, N, H]`` of one layer, which one element of `layers` holds."""
         spans = []
         for part, held in zip(self.parts, arrays):
@@ -254,7 +254,7 @@ def rebase_frames(picks: Picks, chunk: jax.Array, layout: BankLayout, window: Wi
 def _pad(tree: Any, tokens: int) -> Any:
     """Append rows of zeros, as a released window in a short video needs: it is smaller than what is retrieved."""
 
-    def pad(a):
+    def pad(a: jax.Array) -> jax.Array:
         missing = max(0, tokens - a.shape[2])
         return jnp.pad(a, [(0, missing if axis == 2 else 0) for axis in range(a.ndim)]) if missing else a
 

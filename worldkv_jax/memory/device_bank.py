@@ -38,8 +38,8 @@ class DeviceBank(flax.struct.PyTreeNode):
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Gather the picked chunks as they are stored."""
 
-        def gather(slots):
-            def one_world(world, picked):
+        def gather(slots: jax.Array) -> jax.Array:
+            def one_world(world: jax.Array, picked: jax.Array) -> jax.Array:
                 return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
 
             return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
@@ -53,7 +53,7 @@ class DeviceBank(flax.struct.PyTreeNode):
         slot, stored = place(self.index, number, made.description, self.layout, finished.rules)
         stored &= complete
 
-        def write(slots, new):
+        def write(slots: jax.Array, new: jax.Array) -> jax.Array:
             zero = jnp.zeros_like(slot)
             return overwrite(slots, new[None], (slot, *[zero] * new.ndim), stored)
 

@@ -27,7 +27,7 @@ class Picks(NamedTuple):
     slots: jax.Array  # [B, K] int32 bank slots
     chunks: jax.Array  # [B, K] int32 chunk ids, -1 beyond `count`
     scores: jax.Array  # [B, K] float32, lower is nearer, `FARTHEST` beyond `count`
-    count: jax.Array  # int32, chunks really found
+    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  # int32, chunks really found (and no tuple.count)
 
 
 def empty_index(layout: BankLayout) -> Index:
@@ -71,7 +71,7 @@ def pick(
     number, retrieval = layout.spec.stored(chunk), layout.retrieval
     valid, rule = _candidates(index, number, layout), with_arrays(retrieval.rule, rules.retrieval)
 
-    def one_world(view, query, descriptions):
+    def one_world(view: Any, query: jax.Array | None, descriptions: jax.Array) -> tuple[jax.Array, jax.Array]:
         asked = rule.describe_query(view, query)
         return choose(rule, asked, descriptions, index.chunks, valid, retrieval.chunks)
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.tree_util import KeyPath
 
 
 def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str | None = None) -> Any:
@@ -32,8 +33,8 @@ def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str 
             raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[name]} devices of axis {name!r}")
     explicit = AxisType.Explicit in mesh.axis_types
 
-    def split(path, leaf):
-        axes = [None] * leaf.ndim
+    def split(path: KeyPath[Any], leaf: Any) -> NamedSharding:
+        axes: list[str | None] = [None] * leaf.ndim
         if jax.tree_util.GetAttrKey("view") in path:  # of frames that wait, [B, ...]
             axes[0] = worlds
         elif leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
@@ -53,7 +54,7 @@ def is_explicit(*trees: Any) -> bool:
     return any(not _mesh(leaf).empty and AxisType.Explicit in _mesh(leaf).axis_types for leaf in jax.tree.leaves(trees))
 
 
-def recall_along(recall: Callable, memory: Any, view: Any, others: dict[str, Any]) -> Any:
+def recall_along(recall: Callable[..., Any], memory: Any, view: Any, others: dict[str, Any]) -> Any:
     """Call ``recall(memory, view, **others)`` and split what it gives as the memory is."""
     _check_jittable(memory)
     keys = memory.window.ring.keys
@@ -66,14 +67,14 @@ def recall_along(recall: Callable, memory: Any, view: Any, others: dict[str, Any
     return _along(call, out, arguments)
 
 
-def remember_along(remember: Callable, memory: Any, *others: Any) -> Any:
+def remember_along(remember: Callable[..., Any], memory: Any, *others: Any) -> Any:
     """Call ``remember(memory, *others)`` and leave every array split as it is."""
     _check_jittable(memory)
     out = jax.tree.map(lambda x: jax.typeof(x).sharding.spec, memory)
     return _along(remember, out, (memory, *others))
 
 
-def _along(call: Callable, specs: Any, arguments: tuple) -> Any:
+def _along(call: Callable[..., Any], specs: Any, arguments: tuple[Any, ...]) -> Any:
     """Let XLA split a program along the axes; only what goes in and comes out is explicit."""
     mesh = next(_mesh(leaf) for leaf in jax.tree.leaves(arguments) if not _mesh(leaf).empty)
     out = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P))

@@ -5,7 +5,7 @@ A token's norm and the outliers of one head then never cost another one its prec
 
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def _refuse_gradient(x: jax.Array, storage: Storage) -> jax.Array:
 
 
 @_refuse_gradient.defjvp
-def _refuse(storage, primals, tangents):
+def _refuse(storage: Storage, primals: Any, tangents: Any) -> Any:
     raise ValueError(
         f"bank.storage={storage!r} keeps keys and values in eight bits, which no gradient passes: train with "
         "storage='model', or remember jax.lax.stop_gradient(own)"

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from worldkv_jax.memory.layout import BankLayout, Layout
 
@@ -39,7 +40,7 @@ def count_lost(layout: Layout, chunk: jax.Array) -> jax.Array:
 
 def check_known_room(layout: Layout, chunk: jax.Array) -> None:
     """Raise as `check_room` if the number of the chunk is known by now: not under jit, nor while it is computed."""
-    if isinstance(chunk, jax.core.Tracer) or chunk.ndim or not chunk.is_fully_replicated or not chunk.is_ready():
+    if isinstance(chunk, Tracer) or chunk.ndim or not chunk.is_fully_replicated or not chunk.is_ready():
         return
     check_room(layout, int(jax.device_get(chunk)))
 

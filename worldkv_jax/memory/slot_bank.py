@@ -127,18 +127,18 @@ class SlotBank(flax.struct.PyTreeNode):
         )
         return self.replace(index=index, slots=slots, offered=offered)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         """Pickle the chunks as NumPy arrays: JAX would bring them back into the device's memory, all at once."""
         slots = jax.tree.map(lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, self.slots)
         return {**vars(self), "slots": slots}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Bring each chunk back to the memory of its tier, on the device where the index is."""
         target = tier_sharding(SingleDeviceSharding(_device(state["index"].chunks)), state["layout"].config.tier)
         place = lambda x: jax.device_put(x, target) if isinstance(x, np.ndarray) else x  # noqa: E731
         vars(self).update({**state, "slots": jax.tree.map(place, state["slots"])})
 
-    def __deepcopy__(self, memo: dict) -> "SlotBank":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SlotBank":
         """Copy every array where it is."""
         return jax.tree.map(lambda x: copy.deepcopy(x, memo), self)
 
@@ -187,7 +187,7 @@ def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
     return SingleDeviceSharding(next(iter(sharding.device_set)))
 
 
-def _device(array: jax.Array) -> jax.Device:
+def _device(array: jax.Array) -> Any:  # a jax.Device, which JAX itself does not type
     return next(iter(array.sharding.device_set))
 
 
@@ -209,7 +209,7 @@ def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:
     }
 
 
-def _check_not_traced(given, layout: BankLayout) -> None:
+def _check_not_traced(given: Any, layout: BankLayout) -> None:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         raise ValueError(
             f"bank.tier={layout.config.tier!r} moves or shares arrays, which jit, vmap and grad cannot: "
@@ -223,7 +223,7 @@ def _world(span: KVSpan, b: jax.Array) -> KVSpan:
 
 
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), donate_argnames="window")
-def _digest(window, finished: Finished, *, window_layout: WindowLayout, bank_layout: BankLayout):
+def _digest(window: Window, finished: Finished, *, window_layout: WindowLayout, bank_layout: BankLayout) -> Any:
     window, made, _ = digest(window, finished, window_layout=window_layout, bank_layout=bank_layout)
     return window, made, bank_layout.spec.stored(finished.chunk)
 

@@ -107,7 +107,7 @@ def window_rows(seen: jax.Array, layout: WindowLayout) -> Window:
     ago = (rolled - 1 - jnp.arange(layout.ring_frames, dtype=jnp.int32)) % max(layout.ring_frames, 1)
     ring = jnp.where(ago < rolled, seen - 1 - ago, -1)
 
-    def rows(frames):
+    def rows(frames: jax.Array) -> Rows:
         tokens = jnp.repeat(frames, layout.spec.tokens_per_frame)[None, None, :, None, None]
         tokens = jnp.broadcast_to(tokens, (1, layout.worlds, *tokens.shape[2:]))
         return Rows(tokens // layout.spec.stored_frames, tokens)
@@ -139,7 +139,7 @@ def _first_draft(seen: jax.Array, layout: WindowLayout) -> jax.Array:
 def _write(buffer: KVSpan, part: KVSpan, start: jax.Array, *, active: jax.Array) -> KVSpan:
     """Overwrite tokens from ``start`` on; where not ``active``, with themselves, so the update stays in place."""
 
-    def write(buffer, part):
+    def write(buffer: jax.Array, part: jax.Array) -> jax.Array:
         zero = jnp.zeros_like(start)
         at = (zero, zero, jnp.where(active, start, zero), zero, zero)
         return overwrite(buffer, part.astype(buffer.dtype), at, active)

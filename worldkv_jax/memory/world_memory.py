@@ -143,7 +143,9 @@ def recall(
 
 
 @jax.named_scope("recall")
-def _recall(memory, view, *, query, fetched, ids, rules):
+def _recall(
+    memory: WorldMemory, view: Any, query: jax.Array | None, fetched: Fetched | None, ids: Any, rules: RuleArrays
+) -> tuple[Context, Picks | None]:
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
@@ -179,7 +181,7 @@ def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, ru
     return _select(memory, view, **others)
 
 
-def _select(memory, view, *, query, rules):
+def _select(memory: WorldMemory, view: Any, *, query: jax.Array | None, rules: RuleArrays) -> Picks:
     return pick(memory.bank.index, memory.chunk, view, query, memory.bank.layout, rules)
 
 
@@ -234,7 +236,7 @@ def remember(
 
 
 @jax.named_scope("remember")
-def _remember(memory, finished):
+def _remember(memory: WorldMemory, finished: Finished) -> WorldMemory:
     layout = memory.layout
     if memory.bank is None:
         window, bank = advance(memory.window, finished, window_layout=layout.window), None

@@ -4,7 +4,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from worldkv_jax.play.metrics import Metrics
 
@@ -82,7 +82,7 @@ class Admission:
     @contextlib.asynccontextmanager
     async def place(
         self, name: str, size: int, *, tell: Callable[[int, int], Awaitable[None]], gone: asyncio.Event
-    ) -> AsyncIterator[None]:
+    ) -> AsyncGenerator[None]:
         """Wait for a place, and hold it while the block opens the session.
 
         Args:

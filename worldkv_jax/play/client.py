@@ -12,7 +12,7 @@ import dataclasses
 import io
 import threading
 import urllib.parse
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from typing import Any
 
 import aiohttp
@@ -119,7 +119,7 @@ def connect(
     replay: dict | None = None,
     form: str = "webp",
     fast: bool = False,
-) -> Iterator[World]:
+) -> Generator[World]:
     """Open a session, or come back to one.
 
     Args:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
@@ -23,9 +24,9 @@ _log = logging.getLogger(__name__)
 class Connection:
     """Speaks with one client."""
 
-    def __init__(self, lobby: Lobby, socket: web.WebSocketResponse):
+    def __init__(self, lobby: Lobby, socket: web.WebSocketResponse, abort: Callable[[], None]):
         self._lobby, self._socket = lobby, socket
-        self._outlet = Outlet(socket)
+        self._outlet = Outlet(socket, abort)
         self._rate = Rate()
         self._mistakes = 0
 

@@ -79,7 +79,7 @@ class Game:
             ValueError: damaged weights, or a model that cannot be steered.
         """
         loaded = self.default.load()
-        if loaded.loaded.steering is None:
+        if loaded.loaded is None or loaded.loaded.steering is None:
             raise ValueError(f"{loaded.model} cannot be played: its package offers no `steering`")
         sessions = {
             name: dataclasses.replace(session, loaded=loaded.loaded, placement=loaded.placement)
@@ -95,7 +95,10 @@ class Game:
     @property
     def steering(self) -> Steering:
         """How its worlds are walked through."""
-        return self.default.loaded.steering
+        loaded = self.default.loaded
+        if loaded is None or loaded.steering is None:
+            raise ValueError(f"{self.default.model} is not loaded; take what load() returns")
+        return loaded.steering
 
     def free_bytes(self) -> int:
         """Return the bytes that worlds may take where they are kept: on the device, or on a CPU in main memory."""

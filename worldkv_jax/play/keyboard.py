@@ -78,7 +78,8 @@ class Keyboard:
     def release(self) -> None:
         """Let go of everything."""
         self._held, self._look = frozenset(), [0.0, 0.0]
-        self._since.clear(), self._taps.clear(), self._script.clear()
+        self._script.clear()
+        self._forget_taps()
 
     def sample(self, frames: int) -> Controls:
         """Take the controls of a chunk that begins now."""
@@ -90,5 +91,9 @@ class Keyboard:
                 for frame in range(frames)
             ]
         look, self._look = self._look, [0.0, 0.0]
-        self._taps.clear(), self._since.clear()
+        self._forget_taps()
         return Controls(tuple(rows), (look[0], look[1]))
+
+    def _forget_taps(self) -> None:
+        self._taps.clear()
+        self._since.clear()

@@ -6,7 +6,7 @@ import logging
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Lobby:
         kept: bool = True,
         tell: Callable[[int, int], Awaitable[None]],
         gone: asyncio.Event,
-    ) -> AsyncIterator[tuple[Seat, bool]]:
+    ) -> AsyncGenerator[tuple[Seat, bool]]:
         """Offer a seat, and whether it is one that somebody comes back to; wait where there is none.
 
         Args:

@@ -3,11 +3,11 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def local_server(*arguments: str) -> Iterator[str]:
+def local_server(*arguments: str) -> Generator[str]:
     """Start ``worldkv play`` with these arguments in a process of its own, on a free port; offer its address.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -27,8 +28,14 @@ class Outlet:
         write_ms: that the latest message took.
     """
 
-    def __init__(self, socket: web.WebSocketResponse):
-        self._socket = socket
+    def __init__(self, socket: web.WebSocketResponse, abort: Callable[[], None]):
+        """Begin to send.
+
+        Args:
+            socket: of the client.
+            abort: ends a connection that cannot be closed politely.
+        """
+        self._socket, self._abort = socket, abort
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MOST_WAITING)
         self._closing: tuple[int, str] | None = None
         self.gone = asyncio.Event()
@@ -88,8 +95,7 @@ class Outlet:
                 self.write_ms, self.sent_bytes = round(1000 * (loop.time() - since)), self.sent_bytes + len(data)
                 self._queue.task_done()
         except TimeoutError:  # nobody reads: closing politely would wait as well
-            if self._socket._req is not None and self._socket._req.transport is not None:
-                self._socket._req.transport.abort()
+            self._abort()
         except (ConnectionError, RuntimeError):
             pass  # the client left
         finally:

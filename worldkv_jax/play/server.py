@@ -93,7 +93,7 @@ async def _socket(request: web.Request) -> web.StreamResponse:
         await socket.close(code=PROTOCOL, message=b"too many connections of one client; close one")
         return socket
     try:
-        await Connection(lobby, socket).run()
+        await Connection(lobby, socket, lambda: request.transport and request.transport.abort()).run()
     finally:
         guard.disconnect(address)
     return socket

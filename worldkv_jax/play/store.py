@@ -158,8 +158,9 @@ class Book:
                         shown[mark] = Shown(camera, base64.b64decode(thumbnail), latents, lanes)
                     case ["point", chunks, mark, folder]:
                         points.append((chunks, mark, folder))
-                    case _ if tree is not None:
-                        tree.apply(change)
+                    case _:
+                        if tree is not None:
+                            tree.apply(change)
         if tree is None:
             raise ValueError("this session is damaged: it has no beginning")
         with open(self._folder / _JOURNAL, "rb+") as journal:

@@ -1,6 +1,13 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
-from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.backbone import (
+    AttentionProbe,
+    AttentionQueries,
+    Backbone,
+    ChunkInput,
+    CommitsLastPass,
+    CommittedSpan,
+)
 from worldkv_jax.rollout.checking import check_backbone
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
@@ -17,6 +24,7 @@ __all__ = [
     "CameraSource",
     "Chunk",
     "ChunkInput",
+    "CommitsLastPass",
     "CommittedSpan",
     "GeneratedChunk",
     "Noise",

@@ -72,6 +72,17 @@ class Backbone(Protocol):
         ...
 
 
+@runtime_checkable
+class CommitsLastPass(Protocol):
+    """What a backbone also offers if a denoising pass can yield what is remembered, see `Schedule.commit`."""
+
+    def flow_and_commit(
+        self, params: Any, x: Float[Array, "B ..."], t: Float[Array, ""], prepared: Any, context: Context
+    ) -> tuple[Float[Array, "B ..."], KVSpan, Any]:
+        """Run one pass for its flow, the keys and values of its tokens ``[L, B, T, N, H]``, and the new carry."""
+        ...
+
+
 class AttentionQueries(NamedTuple):
     """What every layer of a pass asks with, and what it sees besides its memory; all after RoPE.
 

@@ -13,7 +13,7 @@ from worldkv_jax.memory import Context, KVSpan, Picks, WorldMemory, recall, reme
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.retrieval import needs_query
 from worldkv_jax.memory.world_memory import window_context
-from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.backbone import AttentionProbe, Backbone, ChunkInput, CommitsLastPass, CommittedSpan
 from worldkv_jax.rollout.sampler import denoise
 from worldkv_jax.rollout.world import World, unshare
 
@@ -66,6 +66,7 @@ def generate_chunk(
     if while_running is not None:
         while_running(world.memory)
     latents, own, carry = _generate_jit(params, prepared, context, noise, backbone=backbone)
+    del prepared, context  # give their room to what is stored
     return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
 
 
@@ -98,7 +99,7 @@ def needs_queries(memory: WorldMemory) -> bool:
 def _step(
     params: Any, world: World, chunk: ChunkInput, noise: jax.Array, fetched: Fetched | None, *, backbone: Backbone
 ) -> tuple[GeneratedChunk, World]:
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
+    prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, picks = _recall(backbone, params, world.memory, chunk, prepared, noise[0], fetched)
     latents, own, carry = _generate(params, prepared, context, noise, backbone)
     return GeneratedChunk(latents, picks), _next(world, own, carry, chunk)
@@ -106,18 +107,45 @@ def _step(
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="world")
 def _observe(params: Any, world: World, chunk: ChunkInput, latents: jax.Array, *, backbone: Backbone) -> World:
-    prepared = backbone.prepare_chunk(params, world.carry, chunk, world.position)
+    prepared = _prepare(backbone, params, world.carry, chunk, world.position)
     context, _ = _recall(backbone, params, world.memory, chunk, prepared, latents, None)
-    own, carry = backbone.commit(params, latents, prepared, context)
+    own, carry = _commit(backbone, params, latents, prepared, context)
     return _next(world, own, carry, chunk)
 
 
 def _generate(
     params: Any, prepared: Any, context: Context, noise: jax.Array, backbone: Backbone
 ) -> tuple[jax.Array, KVSpan | CommittedSpan | None, Any]:
-    latents = denoise(lambda x, t: backbone.flow(params, x, t, prepared, context), noise, backbone.schedule)
-    own, carry = backbone.commit(params, latents, prepared, context)
-    return latents, own, carry
+    @jax.named_scope("pass")
+    def flow(x: jax.Array, t: jax.Array) -> jax.Array:
+        return backbone.flow(params, x, t, prepared, context)
+
+    if backbone.schedule.commit == "clean_pass":
+        latents = denoise(flow, noise, backbone.schedule)
+        return latents, *_commit(backbone, params, latents, prepared, context)
+    if not isinstance(backbone, CommitsLastPass):
+        raise ValueError(
+            f"{type(backbone).__name__} has no `flow_and_commit` method, which commit='last_pass' needs; use "
+            "commit='clean_pass'"
+        )
+
+    @jax.named_scope("commit")
+    def last(x: jax.Array, t: jax.Array) -> tuple[jax.Array, KVSpan | CommittedSpan | None, Any]:
+        return backbone.flow_and_commit(params, x, t, prepared, context)
+
+    return denoise(flow, noise, backbone.schedule, last=last)
+
+
+@jax.named_scope("prepare")
+def _prepare(backbone: Backbone, params: Any, carry: Any, chunk: ChunkInput, position: jax.Array) -> Any:
+    return backbone.prepare_chunk(params, carry, chunk, position)
+
+
+@jax.named_scope("commit")
+def _commit(
+    backbone: Backbone, params: Any, latents: jax.Array, prepared: Any, context: Context
+) -> tuple[KVSpan | CommittedSpan | None, Any]:
+    return backbone.commit(params, latents, prepared, context)
 
 
 def _next(world: World, own: KVSpan | CommittedSpan | None, carry: Any, chunk: ChunkInput) -> World:
@@ -155,7 +183,7 @@ def _recall(
 @functools.partial(jax.jit, static_argnames="backbone")
 def prepare(params: Any, carry: Any, chunk: ChunkInput, position: jax.Array, *, backbone: Backbone) -> Any:
     """Compute what is constant over the passes of a chunk, jitted on its own."""
-    return backbone.prepare_chunk(params, carry, chunk, position)
+    return _prepare(backbone, params, carry, chunk, position)
 
 
 @functools.partial(jax.jit, static_argnames="backbone")
@@ -171,4 +199,4 @@ _generate_jit = jax.jit(_generate, static_argnames="backbone")
 def _commit_jit(
     params: Any, latents: jax.Array, prepared: Any, context: Context, *, backbone: Backbone
 ) -> tuple[KVSpan | CommittedSpan | None, Any]:
-    return backbone.commit(params, latents, prepared, context)
+    return _commit(backbone, params, latents, prepared, context)

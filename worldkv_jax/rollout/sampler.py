@@ -2,11 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from worldkv_jax.names import check_name
+
+Commit = Literal["clean_pass", "last_pass"]
+COMMITS = ("clean_pass", "last_pass")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,9 @@ class Schedule:
     """Noise level that turns the flow into clean latents: ``x0 = x - sigma * flow``."""
     noise_sigmas: tuple[float, ...]
     """Noise level that each step but the first starts from: ``(1 - sigma) * x0 + sigma * noise``."""
+    commit: Commit = "clean_pass"
+    """Which pass yields the keys and values that are remembered: one more over the clean latents, or the last of the
+    denoising, whose latents are still noisy."""
 
     def __post_init__(self):
         for name in ("times", "clean_sigmas", "noise_sigmas"):  # lists and arrays are welcome, but not hashable
@@ -37,11 +46,40 @@ class Schedule:
                 f"{len(self.times)} steps noise again {len(self.times) - 1} times, got "
                 f"{len(self.noise_sigmas)} noise_sigmas"
             )
+        check_name("commit", self.commit, COMMITS)
 
     @property
     def steps(self) -> int:
         """Denoising passes of a chunk."""
         return len(self.times)
+
+    @property
+    def passes(self) -> int:
+        """All passes of a chunk, that of the commit included."""
+        return self.steps + (self.commit == "clean_pass")
+
+    def fewer_passes(self, steps: int | None = None, commit: Commit = "clean_pass") -> "Schedule":
+        """Return a schedule of every so many of the steps, from the first on, that commits as asked.
+
+        Args:
+            steps: how many there are to be; all by default.
+            commit: which pass yields what is remembered.
+
+        Raises:
+            ValueError: the steps do not divide evenly, or an unknown commit.
+        """
+        steps = self.steps if steps is None else steps
+        if steps < 1 or self.steps % steps:
+            fitting = [n for n in range(1, self.steps + 1) if self.steps % n == 0]
+            raise ValueError(f"`steps` {steps}: of the {self.steps} steps of this schedule take {fitting}")
+        every = self.steps // steps
+        return dataclasses.replace(
+            self,
+            times=self.times[::every],
+            clean_sigmas=self.clean_sigmas[::every],
+            noise_sigmas=self.noise_sigmas[every - 1 :: every],
+            commit=commit,
+        )
 
 
 def shifted_schedule(steps: int, *, shift: float) -> Schedule:
@@ -60,17 +98,22 @@ def shifted_schedule(steps: int, *, shift: float) -> Schedule:
 
 
 def denoise(
-    flow: Callable[[jax.Array, jax.Array], jax.Array], noise: Float[Array, "steps ..."], schedule: Schedule
-) -> Float[Array, "..."]:
+    flow: Callable[[jax.Array, jax.Array], jax.Array],
+    noise: Float[Array, "steps ..."],
+    schedule: Schedule,
+    *,
+    last: Callable[[jax.Array, jax.Array], tuple[Any, ...]] | None = None,
+) -> Any:
     """Turn noise into clean latents.
 
     Args:
         flow: predicts the flow of ``(x, t)``, with ``t`` a float32 scalar.
         noise: ``[steps, ...]``: the first is where sampling starts, the others are added between the steps.
         schedule: times and noise levels.
+        last: predicts the flow of the last step, and returns whatever it likes after it.
 
     Returns:
-        Clean latents ``[...]``, float32.
+        Clean latents ``[...]``, float32; a tuple of them and of what ``last`` returned besides, if it is given.
 
     Raises:
         ValueError: noise for another number of steps.
@@ -91,4 +134,9 @@ def denoise(
         jnp.asarray((*schedule.noise_sigmas, 0.0), jnp.float32),
         jnp.concatenate([noise[1:], jnp.zeros_like(noise[:1])]),
     )
-    return jax.lax.scan(step, noise[0], inputs)[0]
+    if last is None:
+        return jax.lax.scan(step, noise[0], inputs)[0]
+    x, _ = jax.lax.scan(step, noise[0], jax.tree.map(lambda a: a[:-1], inputs))
+    t, clean_sigma, *_ = (a[-1] for a in inputs)
+    predicted, *besides = last(x, t)
+    return x - clean_sigma * predicted.astype(jnp.float32), *besides

@@ -255,6 +255,7 @@ def draw_noise(key: jax.Array, index: jax.Array, worlds: int, shape: tuple[int, 
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")
+@jax.named_scope("decode")
 def _decode(params: Any, latents: jax.Array, decoder: Any, *, backbone: Backbone) -> tuple[jax.Array, Any]:
     return backbone.decode(params, latents, decoder)
 

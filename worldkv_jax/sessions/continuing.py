@@ -3,14 +3,14 @@
 import contextlib
 import os
 import typing
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 import jax
 from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.rollout import ChunkInput, Noise, World, split
+from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -45,6 +45,26 @@ class Keeper(Protocol):
     def finish(self, world: World) -> None:
         """Take the world after the last chunk."""
         ...
+
+
+def keep(
+    chunks: Generator[Chunk, None, World],
+    keeper: Keeper | None,
+    place: Callable[[], contextlib.AbstractContextManager[Any]],
+) -> Generator[Chunk, None, World]:
+    """Pass chunks on, each made within a place, and tell the keeper when one is done with and what comes out."""
+    while True:
+        # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
+        with place():
+            try:
+                chunk = next(chunks)
+            except StopIteration as end:
+                if keeper is not None:
+                    keeper.finish(end.value)
+                return end.value
+        yield chunk
+        if keeper is not None:
+            keeper.done(chunk.index)
 
 
 def identify(session: "Session", world: World) -> dict[str, Any]:

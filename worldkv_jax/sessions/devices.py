@@ -15,17 +15,31 @@ class Device:
     """Dense bfloat16 operations a second."""
     link_bytes: float
     """Bytes a second to host memory, one way."""
+    chips: int = 1
+    """How many of them there are; memory, arithmetic and link are those of one."""
 
 
-_GIB = 1024**3
+def _device(name: str, gib: int, tflops: float, link_gb: float, chips: int = 1) -> Device:
+    return Device(name=name, memory_bytes=gib * 1024**3, flops=tflops * 1e12, link_bytes=link_gb * 1e9, chips=chips)
+
+
 DEVICES = {
     device.name: device
     for device in (
-        Device(name="h200", memory_bytes=139 * _GIB, flops=989e12, link_bytes=64e9),
-        Device(name="h100", memory_bytes=78 * _GIB, flops=989e12, link_bytes=64e9),
-        Device(name="a100-80gb", memory_bytes=79 * _GIB, flops=312e12, link_bytes=32e9),
-        Device(name="a100-40gb", memory_bytes=39 * _GIB, flops=312e12, link_bytes=32e9),
-        Device(name="rtx4090", memory_bytes=23 * _GIB, flops=165e12, link_bytes=32e9),
+        _device("h200", 139, 989, 64),
+        _device("h100", 78, 989, 64),
+        _device("a100-80gb", 79, 312, 32),
+        _device("a100-40gb", 39, 312, 32),
+        _device("l40s", 44, 362, 32),
+        _device("rtx5090", 31, 210, 64),
+        _device("rtx4090", 23, 165, 32),
+        _device("rtx4070", 11, 58, 32),
+        # What links a TPU to its host is not published; counted as PCIe 4 with eight lanes.
+        _device("v5e", 15, 197, 16),
+        _device("v5e-8", 15, 197, 16, chips=8),
+        _device("v6e", 31, 918, 16),
+        _device("v6e-4", 31, 918, 16, chips=4),
+        _device("v5p", 94, 459, 16),
     )
 }
 """Devices that a plan can be made for; memory is what programs find there."""

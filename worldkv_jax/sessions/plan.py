@@ -16,6 +16,8 @@ class Cost:
 
     weights_bytes: int
     """Parameters that stay during the rollout."""
+    whole_weights_bytes: int = 0
+    """Of them those that each of several devices has whole: what has neither heads nor hidden units."""
     passes: int
     """Passes of a chunk that attend to the context: denoising steps and the clean pass."""
     pass_flops: float
@@ -32,7 +34,8 @@ class Cost:
     """Of them the state alone, which a world carries from chunk to chunk."""
     decode_flops: float = 0.0
     encoder_bytes: int = 0
-    """Encoders of prompt and image, which are loaded and released before the rollout."""
+    """What loading takes at its worst: encoders of prompt and image, which are released before the rollout, or weights
+    before they are rounded to eight bits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,17 +63,21 @@ class Plan:
     tier: str | None
     """Where the bank is; ``None`` without one."""
     device_bytes: dict[str, int]
-    """What lies on the device at once, by what it is."""
+    """What lies on the device at once at the worst moment of a chunk, by what it is."""
+    moment: str
+    """That moment: ``denoising`` or ``decoding``."""
     host_bytes: int
     """Stored chunks in host memory."""
     loading_bytes: int
-    """What lies on the device while prompt and image are encoded, if that is more."""
+    """What lies on the device while the session is loaded, if that is more."""
     link_bytes: int
     """Bytes between host and device for one chunk, both ways together."""
     chunk_flops: float
-    """Arithmetic of the last chunk."""
+    """Arithmetic of the last chunk, of all devices together."""
     attended_tokens: int
     """Tokens that the last chunk attends to, its own included."""
+    chips: int
+    """Devices that heads are split over."""
     point_bytes: int
     """What a kept moment of the world takes in memory beside stored chunks of their own; and a fork, once it goes its
     own way."""
@@ -78,7 +85,7 @@ class Plan:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes on the device at the worst moment."""
+        """Bytes on the device, or on each of several, at the worst moment."""
         return max(sum(self.device_bytes.values()), self.loading_bytes)
 
     def fits(self, device_bytes: int, host_bytes: int | None = None) -> bool:
@@ -87,11 +94,18 @@ class Plan:
 
     def floor_seconds(self, device: Device) -> float:
         """Return the time of the last chunk if the device computed and moved at its data sheet's speed."""
-        return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes)
+        return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes) / self.chips
 
 
 def make_plan(
-    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, save_every: int = 5
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int = 1,
+    save_every: int = 5,
+    chips: int = 1,
 ) -> Plan:
     """Count what a rollout needs.
 
@@ -102,41 +116,28 @@ def make_plan(
         chunks: length of the rollout.
         worlds: worlds in the batch; ``cost`` is for all of them.
         save_every: chunks from one point to the next, where the world is kept in a folder.
+        chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
 
     Raises:
         ValueError: a memory that does not fit the model or the length.
     """
     spec = backbone.spec
     layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
-    capacity = capacity_by_tier(layout)
-    tier = None if layout.bank is None else layout.bank.config.tier
-    own_and_context = spec.chunk_tokens + layout.context_tokens
-    on_device = layout.bank is not None and layout.bank.config.on_device
-    needs = {
-        "weights": cost.weights_bytes,
-        "window and bank" if on_device else "window": capacity["device"],
-        # Parts are assembled once a chunk, a window of one part is read where it lies; and each layer appends its own
-        # keys and values in turn.
-        "context": (spec.bytes(worlds, layout.context_tokens) if layout.bank or layout.window.sink_frames else 0)
-        + spec.bytes(worlds, own_and_context) // spec.layers,
-        "own keys and values": spec.bytes(worlds, spec.chunk_tokens),
-        "carry": cost.carry_bytes,
-        "constant over a chunk": cost.prepared_bytes,
-        "activations": cost.activation_bytes,
-        "decoder": cost.decoder_bytes,
-    }
-    moved = 0
-    if layout.bank is not None and not on_device:
-        moved = layout.bank.chunk_bytes * (1 + layout.bank.retrieval.chunks)
-        needs["chunks on their way"] = moved
+    capacity, bank = capacity_by_tier(layout), layout.bank
+    chips = max(count for count in range(1, chips + 1) if spec.heads % count == 0)
+    moments = _moments(layout, cost, capacity["device"], chips)
+    moment = max(moments, key=lambda name: sum(moments[name].values()))
+    away = bank is not None and not bank.config.on_device
     return Plan(
-        tier=tier,
-        device_bytes={name: size for name, size in needs.items() if size},
+        tier=None if bank is None else bank.config.tier,
+        device_bytes={name: size for name, size in moments[moment].items() if size},
+        moment=moment,
         host_bytes=sum(size for place, size in capacity.items() if place != "device"),
         loading_bytes=cost.encoder_bytes,
-        link_bytes=moved,
+        link_bytes=bank.chunk_bytes * (1 + bank.retrieval.chunks) if away else 0,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
+        chips=chips,
         point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
         saving=_count_saving(layout, cost, chunks, save_every),
     )
@@ -158,6 +159,53 @@ def _count_saving(layout: Layout, cost: Cost, chunks: int, every: int) -> Saving
     )
 
 
+def _moments(layout: Layout, cost: Cost, window_bytes: int, chips: int) -> dict[str, dict[str, int]]:
+    """Count what lies on the device while a chunk is denoised, and while it is decoded.
+
+    A device runs one program after another, so what one gives back the next takes: temporaries of the two never lie
+    there together, and a chunk's context is gone before it is decoded. Of several devices each has its own heads'
+    weights, keys and values; activations and what conditions them are counted whole.
+    """
+    spec, bank, worlds = layout.spec, layout.bank, layout.worlds
+    on_device = bank is not None and bank.config.on_device
+    always = {
+        "weights": cost.whole_weights_bytes + (cost.weights_bytes - cost.whole_weights_bytes) // chips,
+        "window and bank" if on_device else "window": window_bytes // chips,
+        "carry": cost.carry_bytes,
+        "decoder's state": cost.decoder_state_bytes,
+    }
+    if bank is not None and not on_device:
+        # Those of the next chunk arrive, and the chunk ahead leaves, while this one is generated.
+        always["chunks on their way"] = bank.chunk_bytes * (1 + bank.retrieval.chunks) // chips
+    denoising = always | {
+        "retrieved chunks": _retrieved_bytes(layout) // chips,
+        # The buffer of all that one layer attends to, which each layer fills in turn.
+        "context of a layer": spec.bytes(worlds, spec.chunk_tokens + layout.context_tokens) // spec.layers // chips,
+        "own keys and values": spec.bytes(worlds, spec.chunk_tokens) // chips,
+        "constant over a chunk": cost.prepared_bytes,
+        "activations": cost.activation_bytes,
+    }
+    decoding = always | {"decoding": cost.decoder_bytes - cost.decoder_state_bytes}
+    return {"denoising": denoising, "decoding": decoding}
+
+
+def _retrieved_bytes(layout: Layout) -> int:
+    """Count what is held of retrieved chunks beside window and bank: as stored, where layers can restore them."""
+    bank = layout.bank
+    if bank is None:
+        return 0
+    picks = bank.retrieval.chunks * bank.chunk_bytes
+    attended = layout.spec.bytes(layout.worlds, bank.retrieval.chunks * bank.kept_tokens)
+    if layout.window.far_frames:  # the released window is one with what is retrieved
+        window = layout.window
+        return layout.spec.bytes(
+            layout.worlds, layout.context_tokens - window.sink_frames * layout.spec.tokens_per_frame
+        )
+    if bank.config.tier == "device" or bank.compression.at == "retrieval":
+        return attended
+    return 0 if bank.config.on_device else picks
+
+
 def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
     """Count the arithmetic of chunk number ``chunk``, all passes, preparation and decoding together."""
     spec = layout.spec
@@ -167,40 +215,60 @@ def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
 
 
 def placements(
-    backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int = 1, save_every: int = 5
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int = 1,
+    save_every: int = 5,
+    chips: int = 1,
 ) -> dict[str, Plan]:
     """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
-    bank = memory.bank
+    bank, sizes = memory.bank, {"chunks": chunks, "worlds": worlds, "save_every": save_every, "chips": chips}
     if bank is None:
-        return {"device": make_plan(backbone, memory, cost, chunks=chunks, worlds=worlds, save_every=save_every)}
+        return {"device": make_plan(backbone, memory, cost, **sizes)}
     return {
         tier: make_plan(
             backbone,
             dataclasses.replace(memory, bank=dataclasses.replace(bank, tier=tier)),
             cost,
-            chunks=chunks,
-            worlds=worlds,
-            save_every=save_every,
+            **sizes,
         )
         for tier in ("device", "pinned_host")
     }
 
 
-def advise(backbone: Backbone, memory: MemoryConfig, cost: Cost, *, chunks: int, worlds: int, device_bytes: int) -> str:
+def advise(
+    backbone: Backbone,
+    memory: MemoryConfig,
+    cost: Cost,
+    *,
+    chunks: int,
+    worlds: int,
+    device_bytes: int,
+    chips: int = 1,
+) -> str:
     """Say what to change so that a rollout fits a device that is too small for it; options are named in backticks."""
     ways = [("", "", memory)]
     if memory.bank is not None and memory.bank.storage == "model":
         bank = dataclasses.replace(memory.bank, storage="int8")
         ways.append(("eight bits a number and ", "`storage` int8 ", dataclasses.replace(memory, bank=bank)))
     for words, option, changed in ways:
-        for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds).items():
+        for tier, plan in placements(backbone, changed, cost, chunks=chunks, worlds=worlds, chips=chips).items():
             if plan.fits(device_bytes):
                 return f"it fits with {words}the bank in {tier} memory ({option}`tier` {tier})"
-    floor = cost.weights_bytes + cost.activation_bytes + cost.prepared_bytes + cost.carry_bytes + cost.decoder_bytes
+    floor = (
+        cost.weights_bytes // chips
+        + cost.activation_bytes
+        + cost.prepared_bytes
+        + cost.carry_bytes
+        + cost.decoder_bytes
+    )
     if floor > device_bytes:
         return (
-            "the model alone does not fit: use bfloat16 weights, a smaller picture, no decoding (`decode=False`), "
-            "or split it over several devices"
+            "the model alone does not fit: use bfloat16 weights or eight bits (`weights` int8), a smaller picture, no "
+            "decoding (`decode=False`), or split it over several devices"
         )
     if memory.mode == "full":
         return "use `memory` worldkv, which bounds what lies on the device"

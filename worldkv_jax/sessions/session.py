@@ -205,18 +205,7 @@ class Session:
             progress=progress,
             watch=keeper,
         )
-        while True:
-            # Entered for each chunk alone: whoever takes the chunks goes on outside of the mesh.
-            with self._on_mesh():
-                try:
-                    chunk = next(chunks)
-                except StopIteration as end:
-                    if keeper is not None:
-                        keeper.finish(end.value)
-                    return end.value
-            yield chunk
-            if keeper is not None:
-                keeper.done(chunk.index)
+        return (yield from continuing.keep(chunks, keeper, self._on_mesh))
 
     def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
         """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""

@@ -49,7 +49,7 @@ class SessionFile:
             if name not in types:
                 raise ValueError(f"{self.model} has no option {name!r}: the session was made by another version")
             kind: Callable[..., Any] = types[name].of
-            inner = isinstance(value, dict) and dataclasses.is_dataclass(kind)
+            inner = isinstance(value, dict) and dataclasses.is_dataclass(types[name].of)
             given[name] = kind(**value) if inner else tuple(value) if isinstance(value, list) else value
         return cls(**given)
 

@@ -36,9 +36,9 @@ class Controls:
         """Whether nothing was done."""
         return not any(self.frames) and self.look == (0.0, 0.0)
 
-    def to_json(self) -> list:
+    def to_json(self) -> list[Any]:
         """Return it as JSON: runs of frames with the same keys, and the mouse where it moved."""
-        runs: list[list] = []
+        runs: list[list[Any]] = []
         for keys in self.frames:
             if runs and runs[-1][0] == list(keys):
                 runs[-1][1] += 1

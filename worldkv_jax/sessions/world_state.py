@@ -79,7 +79,7 @@ def restore(
     _check_shapes(like, state)
     elsewhere = place_like(params, jnp.int32(0)).sharding if elsewhere is None else elsewhere
 
-    def load(path: KeyPath, leaf: Any) -> jax.Array:
+    def load(path: KeyPath[Any], leaf: Any) -> jax.Array:
         array = read(state[_name(path)])
         return jax.device_put(array, leaf.sharding if isinstance(leaf, jax.Array) else elsewhere)
 
@@ -111,7 +111,7 @@ def input_of(like: ChunkInput, given: Mapping[str, ArrayRef], read: Read, *, chu
             "options that the world was made with"
         )
 
-    def load(path: KeyPath, leaf: Any) -> jax.Array:
+    def load(path: KeyPath[Any], leaf: Any) -> jax.Array:
         array = read(given[_name(path)])
         # As bound to a device as what the session itself gives: else the step would be compiled again.
         bound = isinstance(leaf, jax.Array) and leaf.committed
@@ -132,7 +132,7 @@ def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
     return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
 
 
-def _name(path: KeyPath) -> str:
+def _name(path: KeyPath[Any]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 

@@ -205,9 +205,24 @@ STORAGE = Group(
     question="Do eight bits a number cost fidelity?",
 )
 
+SPEED = Group(
+    title="Fewer passes, and weights in eight bits",
+    variants=(
+        DEFAULT_,
+        Variant(name="last pass remembered", memory=DEFAULT, commit="last_pass", quick=True),
+        Variant(name="2 steps", memory=DEFAULT, steps=2),
+        Variant(name="2 steps, last pass remembered", memory=DEFAULT, steps=2, commit="last_pass"),
+        Variant(name="1 step", memory=DEFAULT, steps=1),
+        Variant(name="int8 weights", memory=DEFAULT, weights="int8", quick=True),
+        Variant(name="fp8 weights", memory=DEFAULT, weights="fp8"),
+    ),
+    reference="DEFAULT",
+    question="What do faster models cost in remembering?",
+)
+
 GROUPS = (
     MODES, KEEP_RATIO, BUDGET, SLOW, SCORE, COUNT, ONE_CHUNK, THREE_CHUNKS, TOLERANCE, PACE, POSITIONS, LONG_RULES,
-    CAMERAS, BANK, STORAGE,
+    CAMERAS, BANK, STORAGE, SPEED,
 )  # fmt: skip
 """What is swept on the validation worlds."""
 

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ports.demo_world.demo.scenario import FIRST, LAP, LATE
+from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results
 from ports.demo_world.study.variants import Group, Variant
 from ports.demo_world.worlds.families import Family
@@ -104,7 +105,6 @@ def length_table(variants: Sequence[Variant], results: Results) -> str:
     return "\n".join(lines)
 
 
-def _text(result) -> str:
-    phase = LATE if LATE in result.phases else FIRST
-    interval = mean_interval(result.of_phase(phase))
+def _text(result: Result) -> str:
+    interval = mean_interval(result.of_phase(result.latest))
     return f"{interval.mean:.2f}" if interval.half_width is None else f"{interval.mean:.2f} ± {interval.half_width:.2f}"

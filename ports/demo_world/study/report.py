@@ -75,9 +75,10 @@ def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) ->
         worlds = min(plan.long_worlds, runner.setting.worlds) if variant.long else None
         result, known = runner.run(variant, worlds=worlds)
         results[variant.name] = result
-        late = result.of_phase(LATE).mean()
+        latest = result.of_phase(result.latest).mean()
         spent = "measured before" if known else f"{result.seconds:.0f} s"
-        print(f"{split} {number}/{len(variants)}  {variant.name}: late revisits {late:.2f} dB, {spent}", flush=True)
+        made = f"{variant.name}: {result.latest}s {latest:.2f} dB"
+        print(f"{split} {number}/{len(variants)}  {made}, {spent}", flush=True)
     return results
 
 
@@ -161,14 +162,22 @@ def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Pat
 
 
 def _write_numbers(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+    def late(result: Result) -> dict:
+        if result.latest != LATE:
+            return {}
+        return {
+            "late_psnr": result.of_phase(LATE).round(3),
+            "late_ssim": result.of_phase(LATE, result.ssim).round(4),
+        }
+
     def numbers(results):
         return {
             name: {
                 "attended_tokens": result.attended,
                 "stored_share": round(result.stored_share, 4),
                 "first_psnr": result.of_phase(FIRST).round(3),
-                "late_psnr": result.of_phase(LATE).round(3),
-                "late_ssim": result.of_phase(LATE, result.ssim).round(4),
+                "from_behind_walls": result.behind,
+                **late(result),
             }
             for name, result in results.items()
         }

@@ -14,10 +14,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
+from ports.wan.nn.quantized import quantize_blocks
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
@@ -62,6 +63,11 @@ class Result:
     seconds: float
     behind: float | None = None
     """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
+
+    @property
+    def latest(self) -> str:
+        """The latest phase that the rollout has: short ones have first revisits alone."""
+        return LATE if LATE in self.phases else FIRST
 
     def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
         """Average each world's scores over the chunks of a phase: ``[B]``."""
@@ -180,9 +186,14 @@ class Runner:
         self, variant: Variant, scenario: Scenario, worlds: range
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``, and by chunk which were brought back."""
-        backbone, params, tour = self.backbone, self.params, scenario.tour
+        schedule = self.backbone.schedule.fewer_passes(variant.steps, variant.commit)
+        backbone, tour = dataclasses.replace(self.backbone, schedule=schedule), scenario.tour
         if variant.true_past:
-            backbone = TrulyRemembering(backbone.config, backbone.schedule)
+            backbone = TrulyRemembering(backbone.config, schedule)
+        params = self.params
+        if variant.weights is not None:
+            model = jax.tree.map(jnp.copy, params.model)  # whose kernels are consumed
+            params = params._replace(model=quantize_blocks(model, variant.weights))
         chosen = slice(worlds.start, worlds.stop)
         inputs = _inputs(scenario.poses[chosen], backbone.spec, variant.noise, seed=self.setting.seed, worlds=worlds)
         if variant.true_past:
@@ -243,6 +254,7 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
     usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name}
     what += [[name, value] for name, value in since.items() if value != usual[name]]
+    what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ from worldkv_jax.memory import (
     ViewCoverage,
     ViewOverlap,
 )
+from worldkv_jax.rollout.sampler import Commit
 
 _FIELD = field_of_view(intrinsics(*ROOMS.size), ROOMS.size)
 # What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
@@ -45,6 +46,12 @@ class Variant:
     """Remember the truth after each chunk instead of what was generated: a control without drift."""
     noise: tuple[float, float] = (0.0, 0.0)
     """How much the memory's cameras are off: standard deviations in degrees, and in units of a room 2 wide."""
+    steps: int | None = None
+    """Denoising passes; all by default."""
+    commit: Commit = "clean_pass"
+    """Which pass yields what is remembered."""
+    weights: str | None = None
+    """``int8`` or ``fp8`` for weights in eight bits."""
     quick: bool = False
     """Also part of the quick study."""
 
@@ -56,7 +63,14 @@ class Variant:
     @property
     def plain(self) -> bool:
         """Whether it is measured in the setting of the demo."""
-        return (self.laps, self.lap) == (3, LAP) and not any(self.noise) and not self.true_past
+        usual = (self.laps, self.lap) == (3, LAP) and not any(self.noise)
+        return usual and not self.true_past and not self.speed
+
+    @property
+    def speed(self) -> dict:
+        """What makes the model itself faster at some cost, where anything does."""
+        given = {"steps": self.steps, "commit": self.commit, "weights": self.weights}
+        return {name: value for name, value in given.items() if value not in (None, "clean_pass")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels_pallas.attention import attention as attend
-from ports.wan.sharding import split_heads
+from ports.wan.sharding import over_heads
 
 
 def attention(
@@ -28,8 +28,9 @@ def attention(
     """
     if mask is not None:
         return _masked_attention(query, key, value, mask)
-    query, key, value = (split_heads(x) for x in (query, key, value))
-    return attend(query, key, value, length=length)
+    if length is not None:
+        length = jnp.broadcast_to(length, query.shape[:1])
+    return over_heads(lambda q, k, v, n: attend(q, k, v, length=n), query, key, value, length)
 
 
 def _masked_attention(query, key, value, mask):

@@ -16,6 +16,7 @@ from flax import nnx
 from ports.wan.nn.attention import attention
 from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, along_last, gate, layer_norm, modulate
 from ports.wan.nn.memory_rows import Past
+from ports.wan.nn.quantized import Quantized, quantize_rows, restore
 from ports.wan.sharding import keep_whole
 from worldkv_jax.memory import KVSpan
 from worldkv_jax.rope import rotate, rotation
@@ -73,7 +74,7 @@ class QKV(NamedTuple):
 class Conditions(NamedTuple):
     """What a block is given besides tokens, time and past; of a whole stack, every leaf has a leading layer axis."""
 
-    film: tuple[jax.Array, jax.Array] | None = None
+    film: tuple[jax.Array | Quantized, jax.Array | Quantized] | None = None
     """Camera scale and shift ``[B, T, d]`` of `CameraFiLM`."""
     cross: tuple[jax.Array, jax.Array] | None = None
     """Keys and values ``[B, n, N, H]`` of prompt or image, of `CrossAttention.project`."""
@@ -134,11 +135,14 @@ class CameraFiLM(nnx.Module):
         self.scale = Linear(dim, dim, scale=0.02, rngs=rngs)
         self.shift = Linear(dim, dim, scale=0.3, rngs=rngs)
 
-    def __call__(self, camera: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, camera: jax.Array) -> tuple[jax.Array | Quantized, jax.Array | Quantized]:
         """Turn the camera embedding ``[B, T, d]`` into scale and shift; constant over a chunk's passes."""
         camera = keep_whole(camera)
         z = camera + self.injector(camera)
-        return keep_whole(self.scale(z)), keep_whole(self.shift(z))
+        film = keep_whole(self.scale(z)), keep_whole(self.shift(z))
+        kernel = self.scale.kernel.get_value()
+        # Kept over all passes of a chunk, for all layers: half the bytes where the weights are in eight bits as well.
+        return tuple(quantize_rows(f, kernel.kind) for f in film) if isinstance(kernel, Quantized) else film
 
 
 BeforeFFN = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
@@ -195,7 +199,7 @@ class DiTBlock(nnx.Module):
         x = x + gate(h.astype(jnp.float32), gate_attn)
 
         if conditions.film is not None:
-            scale, shift = (f.astype(jnp.float32) for f in conditions.film)
+            scale, shift = (restore(f) for f in conditions.film)
             x = (1 + scale) * x + shift
         if conditions.cross is not None:
             h = self.cross_attn(self.norm3(x).astype(self.dtype), *conditions.cross)

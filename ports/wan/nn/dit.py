@@ -29,6 +29,8 @@ class WanConfig:
     text_dim: int = 4096
     dtype: str = "bfloat16"
     """What linear maps and attention compute in; norms, modulation and the residual stream are float32."""
+    weights: str | None = None
+    """``int8`` or ``fp8`` for blocks whose kernels are in eight bits, see `ports.wan.nn.quantized`."""
 
     def __post_init__(self):
         if self.dim % self.heads:

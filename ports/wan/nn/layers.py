@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from ports.wan.nn import quantized
+
 
 class Linear(nnx.Module):
     """Affine map of the last axis, computed in the dtype of its input."""
@@ -16,7 +18,12 @@ class Linear(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map ``[..., d_in]`` to ``[..., d_out]``."""
         # Two dimensions: XLA on CPU is almost twice as slow on a product with more.
-        y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
+        rows, kernel = x.reshape(-1, x.shape[-1]), self.kernel.get_value()
+        y = (
+            quantized.multiply(rows, kernel)
+            if isinstance(kernel, quantized.Quantized)
+            else rows @ kernel.astype(x.dtype)
+        )
         if self.bias is not None:
             y = y + self.bias[...].astype(x.dtype)[None]
         return y.reshape(*x.shape[:-1], -1)

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanConfig
+from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
+from ports.wan.nn.quantized import quantized_shapes
 
 # Of the Wan 2.1 VAE at its released width, for each pixel of a frame and four bytes a number. Temporaries are those of
 # the programs compiled for an H200 (jax 0.10.2) at 352x640 to 480x832: decoding takes 10,900 in float32 and twice 6,100
@@ -22,6 +25,29 @@ _TINY_SHARE = 1 / 25  # of both, for TAEHV
 def count_bytes(abstract: Mapping, dtype: str) -> int:
     """Return the bytes of parameters, described as ``jax.ShapeDtypeStruct``, in a dtype."""
     return sum(leaf.size for leaf in jax.tree.leaves(abstract)) * jnp.dtype(dtype).itemsize
+
+
+def transformer_bytes(network: type[nnx.Module], config: WanConfig) -> int:
+    """Return the bytes of a transformer's weights, with the kernels of its blocks in eight bits if it has them so."""
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, config.dtype), abstract_params(network, config)
+    )
+    leaves = jax.tree.leaves(quantized_shapes(abstract, config.weights))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+
+def rounding_bytes(network: type[nnx.Module], config: WanConfig) -> int:
+    """Return what rounding weights to eight bits takes: all as they were, and the largest rounded; else nothing."""
+    if config.weights is None:
+        return 0
+    abstract = abstract_params(network, config)
+    return count_bytes(abstract, config.dtype) + max(leaf.size for leaf in jax.tree.leaves(abstract))
+
+
+def whole_bytes(network: type[nnx.Module], config: WanConfig) -> int:
+    """Return the bytes of those that each of several devices has whole: all outside of the blocks."""
+    abstract = abstract_params(network, config)
+    return count_bytes({name: part for name, part in abstract.items() if name != "blocks"}, config.dtype)
 
 
 def token_products(config: WanConfig, context_rows: int) -> int:

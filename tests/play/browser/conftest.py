@@ -1,36 +1,18 @@
 """A served world, and a browser on it; what needs them is skipped where no Playwright or Chromium is installed."""
 
-import contextlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.play.browser.visitor import Visitor
+from worldkv_jax.play.local_server import local_server
 
 # No screen, no graphics card, and no talk with anybody but the page's server.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PLAY = "import sys; from worldkv_jax.cli.main import main; sys.exit(main())"
-
-
-@contextlib.contextmanager
-def served(*arguments: str) -> Iterator[str]:
-    """Run ``worldkv play`` and yield its address, which is the first line that it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    command = [sys.executable, "-c", PLAY, "play", *arguments, "--port", "0", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        try:
-            address = server.stdout.readline().strip()
-            assert address.startswith("http://127.0.0.1:"), f"the first line is no address: {address!r}"
-            yield address
-        finally:
-            server.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +26,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def world(chromium, tmp_path_factory) -> Iterator[str]:
     """The address of a served demo world."""
-    with served("demo-world", "--state", str(tmp_path_factory.mktemp("state"))) as address:
+    with local_server("demo-world", "--state", str(tmp_path_factory.mktemp("state"))) as address:
         yield address
 
 
@@ -70,7 +52,6 @@ def visit(browser) -> Iterator[Callable[..., Visitor]]:
 
     yield open_page
     for visitor in visitors:
-        complaints, asked, address = visitor.complaints, visitor.asked, visitor.address
-        visitor.page.context.close()
-        assert not complaints
-        assert all(url.startswith((address, "blob:")) for url in asked), asked
+        visitor.leave()
+        assert not visitor.complaints
+        assert all(url.startswith((visitor.address, "blob:")) for url in visitor.asked), visitor.asked

@@ -79,8 +79,8 @@ def test_a_reload_comes_back_to_the_session(world, visit):
 
 def test_a_shared_world_is_the_same_bit_for_bit(world, visit, tmp_path):
     visitor = visit(world + COMPARED)
-    visitor.walk("l", 5)
-    visitor.walk("w", 3)
+    visitor.walk("l", 3)
+    visitor.walk("w", 2)
     saved, shown = visitor.session_file(tmp_path), visitor.pixels()
     visitor.button("Share").click()
     visitor.button("Copy the address").click()
@@ -183,8 +183,7 @@ def test_comes_back_after_a_lost_connection_and_after_sleep(world, visit):
 
     sockets[-1].close(code=1000, reason="idle")
     visitor.page.get_by_text("The world sleeps.").wait_for()
-    visitor.page.keyboard.press("w")
-    visitor.wait_to_play()
+    visitor.walk("w", 2)
     assert visitor.session() == session and len(sockets) == 3
 
 

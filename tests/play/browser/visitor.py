@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 20_000  # milliseconds; machines that run tests may be busy
+PATIENCE = 90_000  # milliseconds; machines that run tests may be busy
 
 
 class Visitor:
@@ -22,6 +22,10 @@ class Visitor:
         page.on("request", lambda request: self.asked.append(request.url))
         page.goto(address)
         self.wait_to_play()
+
+    def leave(self) -> None:
+        """Close the page."""
+        self.page.context.close()
 
     def wait_to_play(self) -> None:
         """Wait for the first picture."""

@@ -20,11 +20,11 @@ class AttentionScore:
 
     needs_query = True  # not annotated: a constant, no field
 
-    def describe(self, cameras, keys):
+    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
         """Average the keys of a finished chunk over its tokens."""
         return keys.astype(jnp.float32).mean(axis=1).reshape(-1)
 
-    def describe_query(self, cameras, query):
+    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
         """Take the mean queries of the next chunk."""
         if query is None:
             raise ValueError(
@@ -33,7 +33,7 @@ class AttentionScore:
             )
         return query.astype(jnp.float32).reshape(-1)
 
-    def score(self, query, index, valid):
+    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
         """Score by the negative mean logit."""
         logits = jnp.sum(index * query[None], axis=-1)
         return -logits if self.axis_name is None else -jax.lax.psum(logits, self.axis_name)

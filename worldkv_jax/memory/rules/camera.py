@@ -23,11 +23,11 @@ class CameraRule:
         """Reduce the cameras ``[F, 4, 4]`` of one chunk to float32 ``[D]``."""
         raise NotImplementedError
 
-    def describe(self, cameras, keys):
+    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
         """Reduce a finished chunk's cameras."""
         return self.describe_cameras(cameras)
 
-    def describe_query(self, cameras, query):
+    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
         """Reduce the next chunk's cameras."""
         return self.describe_cameras(cameras)
 
@@ -56,25 +56,25 @@ class CameraDistance(CameraRule):
                 f"rotation_weight={self.rotation_weight} is outside [0, 1]; 0 ignores rotation, 1 ignores translation"
             )
 
-    def describe_cameras(self, cameras):
+    def describe_cameras(self, cameras: jax.Array) -> jax.Array:
         """Average the chunk's positions and rotations: ``[3 + 9]``."""
         cameras = cameras.astype(jnp.float32)
         rotations = cameras[:, :3, :3]
         rotation = rotations.mean(axis=0) if self.rotation_mean == "elementwise" else mean_rotation(rotations)
         return jnp.concatenate([cameras[:, :3, 3].mean(axis=0), rotation.reshape(9)])
 
-    def score(self, query, index, valid):
+    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
         """Score by camera distance, in [0, 1] among the valid chunks."""
         translation, rotation = self._distances(query, index)
         distance = self._weigh(translation, rotation, index, valid)
         return jnp.round(distance / self.tolerance) * self.tolerance if self.tolerance else distance
 
-    def between(self, index):
+    def between(self, index: jax.Array) -> jax.Array:
         """Score all pairs, divided by the largest distances of all pairs."""
         translation, rotation = jax.lax.map(lambda one: self._distances(one, index), index)
         return self._weigh(translation, rotation, index, jnp.ones(index.shape[0], bool))
 
-    def _distances(self, query, index):
+    def _distances(self, query: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         offset = index[:, :3] - query[None, :3]
         translation = jnp.sum(jnp.square(offset), axis=-1)
         if not self.squared_translation:
@@ -90,7 +90,7 @@ class CameraDistance(CameraRule):
             rotation = rotation_angle(index[:, 3:].reshape(-1, 3, 3), query[3:].reshape(1, 3, 3))
         return translation, rotation
 
-    def _weigh(self, translation, rotation, index, valid):
+    def _weigh(self, translation: jax.Array, rotation: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
         farthest = jnp.max(jnp.where(valid[:, None], jnp.abs(index[:, :3]), 0.0))
         noise = _NOISE * jnp.maximum(farthest, 1.0)
         noise = jnp.square(noise) if self.squared_translation else noise

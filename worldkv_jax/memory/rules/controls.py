@@ -18,7 +18,9 @@ class RandomChoice(CameraDistance):
 
     seed: int = 0
 
-    def choose(self, query, index, chunks, valid, k):
+    def choose(
+        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
+    ) -> tuple[jax.Array, jax.Array]:
         """Order the candidates by a random number of their ids."""
         view = jax.lax.bitcast_convert_type(query.sum(), jnp.uint32)
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), view), valid.sum(dtype=jnp.uint32))
@@ -33,7 +35,9 @@ class MostRecent(CameraDistance):
     Which chunks are redundant to each other is still judged by the cameras.
     """
 
-    def choose(self, query, index, chunks, valid, k):
+    def choose(
+        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
+    ) -> tuple[jax.Array, jax.Array]:
         """Order the candidates by their age in chunks, the youngest being 0."""
         age = jnp.max(jnp.where(valid, chunks, -1)) - chunks
         return nearest(age.astype(jnp.float32), chunks, valid, k)

@@ -1,6 +1,7 @@
 """View coverage: chunks that together have seen the next view, instead of each for itself."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +26,14 @@ class ViewCoverage(ViewOverlap):
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
 
-    def choose(self, query, index, chunks, valid, k):
+    def choose(
+        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
+    ) -> tuple[jax.Array, jax.Array]:
         """Choose greedily; scores are one minus the worth that each chunk added, in [0, 1]."""
         query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
         seen = points_seen(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)
 
-        def pick(state, _):
+        def pick(state: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, Any]:
             worth, free = state
             scores = jnp.where(free, 1 - jnp.mean(jnp.where(seen, worth, 0.0), axis=-1), jnp.inf)
             oldest = jnp.where(free & (scores == scores.min()), chunks, jnp.iinfo(jnp.int32).max)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from worldkv_jax.cameras import view_overlap
@@ -28,11 +29,11 @@ class ViewOverlap(CameraRule):
         if not 0 < self.near < self.far:
             raise ValueError(f"near={self.near}, far={self.far}: expected 0 < near < far, in scene units")
 
-    def describe_cameras(self, cameras):
+    def describe_cameras(self, cameras: jax.Array) -> jax.Array:
         """Keep the chunk's poses."""
         return cameras.astype(jnp.float32).reshape(-1)
 
-    def score(self, query, index, valid):
+    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
         """Score by one minus the view overlap, in [0, 1]."""
         query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
         return 1 - view_overlap(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)

@@ -106,7 +106,7 @@ function enter(given) {
     keys.offer(session.keys.map(({ key }) => key), session.aliases);
     showPads(byId("pads"), session.keys, keys);
     showKeyList(session.keys);
-  }
+  } else if (keys.held.length > 0) showAndSendKeys(keys.held); // those that woke it
   document.title = `${session.model} – worldkv play`;
   byId("model").textContent = session.model;
   byId("random").hidden = !session.random_weights;

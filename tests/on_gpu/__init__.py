@@ -1,0 +1,1 @@
+"""What whoever has a GPU runs once: ``make gpu``."""

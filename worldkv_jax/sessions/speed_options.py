@@ -1,0 +1,29 @@
+"""What makes a model faster at some cost, the same for every model: fewer passes, and weights in eight bits."""
+
+from typing import Any
+
+from worldkv_jax.sessions.options import option
+
+_GROUP = "faster at some cost, see docs/performance.md"
+
+
+def steps_option() -> Any:
+    """Declare how many denoising passes are made, see `worldkv_jax.rollout.Schedule.fewer_passes`."""
+    return option(None, "denoising passes: all (default), or every so many of them", metavar="N", group=_GROUP)
+
+
+def commit_option() -> Any:
+    """Declare which pass yields what is remembered, see `worldkv_jax.rollout.Schedule.commit`."""
+    return option(
+        "clean_pass",
+        "remember from a pass of its own over the clean chunk (default), or from the last denoising pass",
+        choices=("clean_pass", "last_pass"),
+        group=_GROUP,
+    )
+
+
+def weights_option() -> Any:
+    """Declare whether the kernels of the blocks are in eight bits."""
+    return option(
+        None, "eight bits for the blocks' kernels and what they multiply", choices=("int8", "fp8"), group=_GROUP
+    )
