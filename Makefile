@@ -42,7 +42,7 @@ lint: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/ruff format --check .
 
 types: $(TEST_STAMP)
-	@$(TEST_ENV)/bin/pyright --pythonpath $(TEST_ENV)/bin/python
+	@$(TEST_ENV)/bin/pyright --level error --pythonpath $(TEST_ENV)/bin/python
 
 # Arguments choose tests: then those that need another compilation may be none, which pytest calls an error.
 test: $(TEST_STAMP)
@@ -77,7 +77,7 @@ check-python:
 $(DEMO_STAMP): pyproject.toml | check-python
 	@echo "installing worldkv-jax into $(DEMO_ENV) (about 2 minutes, once) ..."
 	@$(PYTHON) -m venv $(DEMO_ENV)
-	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(if $(EXTRAS),[$(EXTRAS)])"
+	@$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[all$(EXTRAS:%=,%)]"
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | check-python

@@ -14,7 +14,7 @@ from worldkv_jax import memory as wm
 # %% A tiny model, to see the way; `worldkv train` without options trains the one that is shipped, which takes hours.
 # A step shows a walk with random parts of its past hidden: so the model learns to look at what a memory brings back.
 model = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
-config = TrainConfig(steps=4, batch=2, chunks=3, rooms=4, report_every=2)
+config = TrainConfig(steps=4, batch=2, chunks=3, worlds=4, report_every=2)
 folder = Path(tempfile.mkdtemp())
 train(config, model, folder)  # a second call goes on where the folder stops, bit for bit
 

@@ -1,4 +1,4 @@
-"""Shared settings of all tests: eight CPU devices, strict dtypes, quick compilation, the place of the goldens."""
+"""Shared settings of all tests: eight CPU devices, strict dtypes and ranks, quick compilation, the goldens."""
 
 import os
 from importlib.metadata import version
@@ -14,6 +14,8 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+STRICT_RANKS = ("cameras", "environments", "memory", "rollout")
+"""Folders whose tests broadcast no axis that is not there."""
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 QUICK += ["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []
@@ -57,6 +59,14 @@ def pytest_collection_modifyitems(config, items):
 def assets(request) -> Path:
     """The folder of real inputs, for tests that are marked so."""
     return request.config.getoption("--assets")
+
+
+@pytest.fixture(autouse=True)
+def strict_ranks(request):
+    """Let implicit leading axes be errors, in the folders that are held to it."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    with jax.numpy_rank_promotion("raise" if folder in STRICT_RANKS else "allow"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

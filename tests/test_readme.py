@@ -21,6 +21,6 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize(("page", "source"), EXAMPLES)
 def test_example_runs(page, source, capsys):
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have it
         exec(compile(source, page, "exec"), {})
     assert capsys.readouterr().out

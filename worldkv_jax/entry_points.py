@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from worldkv_jax.extras import advice
+
 
 def find_entries(group: str) -> dict[str, str]:
     """Return the values of an entry-point group by name, in alphabetical order: ``module`` or ``module:attribute``."""
@@ -30,8 +32,8 @@ def load_entry(kind: str, name: str, value: str) -> Any:
         loaded = importlib.import_module(module)
     except ImportError as error:
         hidden = hidden_by(module)
-        advice = f"{hidden}; start elsewhere, or rename it" if hidden else "install what is missing"
-        raise ValueError(f"{kind} {name!r} cannot be loaded from {module}: {error}; {advice}") from error
+        how = f"{hidden}; start elsewhere, or rename it" if hidden else advice(error) or "install what is missing"
+        raise ValueError(f"{kind} {name!r} cannot be loaded from {module}: {error}; {how}") from error
     if not attribute:
         return loaded
     if not hasattr(loaded, attribute):

@@ -87,7 +87,7 @@ class Rope:
 
 def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     """Rotate the channel pairs of ``x [..., T, N, H]`` by the angles of ``cos, sin [..., T, H / 2]``."""
-    cos, sin = cos[..., None, :], sin[..., None, :]
+    cos, sin = (table.reshape(*[1] * (x.ndim - table.ndim - 1), *table.shape)[..., None, :] for table in (cos, sin))
     a, b = jnp.moveaxis(x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2), -1, 0)
     return jnp.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape).astype(x.dtype)
 

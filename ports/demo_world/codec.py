@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ports.wan.nn.layers import along_last
+
 
 class Codec(NamedTuple):
     """Principal components of pixel patches; a pytree, saved with the model."""
@@ -35,12 +37,15 @@ def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
 
 def encode(codec: Codec, frames: jax.Array) -> jax.Array:
     """Encode frames ``[..., h, w, 3]`` in [0, 1] to latents ``[..., h / p, w / p, c]``."""
-    return (_to_patches(frames, _cell(codec)) - codec.mean) @ codec.basis / codec.scale
+    patches = _to_patches(frames, _cell(codec))
+    latents = (patches - along_last(codec.mean, patches)) @ codec.basis
+    return latents / along_last(codec.scale, latents)
 
 
 def decode(codec: Codec, latents: jax.Array) -> jax.Array:
     """Decode latents ``[..., h / p, w / p, c]`` to frames ``[..., h, w, 3]``, clipped to [0, 1]."""
-    patches = (latents * codec.scale) @ codec.basis.T + codec.mean
+    patches = (latents * along_last(codec.scale, latents)) @ codec.basis.T
+    patches = patches + along_last(codec.mean, patches)
     *lead, rows, cols, _ = patches.shape
     cell = _cell(codec)
     pixels = jnp.swapaxes(patches.reshape(*lead, rows, cols, cell, cell, 3), -4, -3)

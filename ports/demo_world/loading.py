@@ -31,7 +31,7 @@ def open_session(
     """Check what was asked for, see `worldkv_jax.sessions.ModelOptions.check`."""
     if options.worlds < 1:
         raise ValueError(f"`worlds` {options.worlds}: at least one world is needed")
-    checkpoint = options.checkpoint or str(shipped_weights(options.world, options.past))
+    checkpoint = options.checkpoint or str(shipped_weights(options.family, options.past))
     backbone = DemoWorld.sized(checkpoint)
     poses = trajectory(options.trajectory, degrees_per_frame=options.degrees_per_frame, hold_frames=3)
     size = backbone.spec.chunk_frames

@@ -19,6 +19,6 @@ class DemoOptions(ModelOptions):
     trajectory: str = option("R120_L120", "camera moves (default: R120_L120)", metavar="SCRIPT")
     degrees_per_frame: float = option(10.0, "speed of turns", metavar="D")
     worlds: int = option(1, "worlds generated at once", metavar="N")
-    world: Literal["rooms", "apartments"] = option("rooms", "family of worlds that the shipped weights are of")
+    family: Literal["rooms", "apartments"] = option("rooms", "family of worlds that the shipped weights are of")
     past: Literal["gaps", "clips"] = option("gaps", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")

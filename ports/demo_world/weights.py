@@ -11,8 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+
+from worldkv_jax.entry_points import hidden_by
+from worldkv_jax.extras import told
+
+with told():
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import save
 
 from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
@@ -29,6 +34,7 @@ def shipped_weights(world: str = "rooms", past: str = "gaps") -> Path:
 
     Raises:
         ValueError: there are none of this kind.
+        FileNotFoundError: another package of the same name hides the one with the file.
     """
     if (world, past) not in _SHIPPED:
         have = "; ".join(f"world {w}, past {p}" for w, p in _SHIPPED)
@@ -36,7 +42,10 @@ def shipped_weights(world: str = "rooms", past: str = "gaps") -> Path:
             f"no weights of world {world}, past {past} are released (there are: {have}); train them with "
             f"`worldkv train --world {world} --past {past}` and give the file as `checkpoint`"
         )
-    return Path(str(files("checkpoints") / _SHIPPED[world, past]))
+    path = Path(str(files("checkpoints") / _SHIPPED[world, past]))
+    if not path.is_file() and (hidden := hidden_by("checkpoints")):
+        raise FileNotFoundError(f"{path} is not there: {hidden}; start elsewhere, or rename it")
+    return path
 
 
 def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> None:

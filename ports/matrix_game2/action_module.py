@@ -83,7 +83,7 @@ def attend_over_time(query: jax.Array, own: FrameKV, past: FrameKV, filled: jax.
     # Thousands of softmaxes over half a dozen frames: sums that XLA fuses are faster than tiny matrix products.
     query_ = query[:, :, None].astype(jnp.float32) * query.shape[-1] ** -0.5
     logits = jnp.sum(query_ * key[:, None], axis=-1, keepdims=True)
-    weights = jax.nn.softmax(jnp.where(visible[:, None, None, None], logits, -jnp.inf), axis=2)
+    weights = jax.nn.softmax(jnp.where(visible[None, None, :, None, None, None], logits, -jnp.inf), axis=2)
     return jnp.sum(weights * value[:, None], axis=2).astype(query.dtype)
 
 

@@ -35,7 +35,7 @@ def registered():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
-    sizes = ("--sizes", *SIZES, "--rules", *RULES, "--capacities", *CAPACITIES, "--tiers", "device")
+    sizes = ("--sizes", *SIZES, "--rules", *RULES, "--capacities", *CAPACITIES, "--tiers", "device", "--frames", 12)
     assert bench(*sizes, "--shape", "tiny", "--repeats", 3, "--warmup", 1, "--seed", 5, "--out", folder) == 0
     return folder
 
@@ -49,6 +49,12 @@ def test_every_size_is_measured_in_order(result):
     assert [(row["rule"], row["chunks"]) for row in result["selection"]] == [(r, n) for r in RULES for n in SIZES]
     storage = [(row["capacity"], row["operation"]) for row in result["storage"]]
     assert storage == [(size, operation) for size in CAPACITIES for operation in OPERATIONS]
+
+
+def test_the_memory_in_a_model_is_measured_beside_its_own_cache(result):
+    rows = result["embedding"]
+    assert [row["cache"] for row in rows] == ["cache by hand", "sliding memory", "worldkv memory"]
+    assert rows[0]["ratio"] == 1 and all(row["step_s"] > 0 and row["ratio"] > 0 for row in rows)
 
 
 def test_times_are_ordered_and_relative_to_the_smallest_size(result):

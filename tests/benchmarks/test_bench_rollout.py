@@ -143,6 +143,7 @@ def test_a_full_distant_bank_has_dropped_its_oldest():
     assert int(memory.bank.index.chunks[(14 - 1) % 8]) == 14
 
 
+@pytest.mark.slow
 def test_a_backbone_that_hands_on_late_is_measured_too():
     made = run_rollout_benchmark(
         session(LaggingBackbone(), worlds=2),
@@ -196,6 +197,7 @@ def test_the_ceiling_is_the_widest_map_of_the_blocks():
         widest_product({"norm": jnp.zeros(6)}, layers=5, rows=7, dtype="float32")
 
 
+@pytest.mark.slow
 def test_the_command_measures_the_shipped_world(tmp_path, capsys):
     words = "--lengths 10 --rounds 1 --timed 1 --modes sliding worldkv --tiers device --no-decode"
     assert main(["bench", "rollout", "demo-world", *words.split(), "--out", str(tmp_path)]) == 0

@@ -36,6 +36,7 @@ def latents(folder):
     return np.load(folder / "latents.npy")
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_and_the_videos_join(made, tmp_path):
     whole = latents(made / "whole")
     np.testing.assert_array_equal(latents(made / "first"), whole[:, :9])

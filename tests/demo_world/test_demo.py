@@ -30,12 +30,14 @@ def late(memories, name):
     return memories[name]["late_revisit_psnr"]
 
 
+@pytest.mark.slow
 def test_full_kv_remembers_and_the_window_forgets(memories):
     assert late(memories, "Full KV") >= 22
     assert late(memories, "Full KV") >= late(memories, "Sliding window") + 4
     assert late(memories, "WorldKV") >= late(memories, "Sink + recent") + 3
 
 
+@pytest.mark.slow
 def test_worldkv_keeps_up_with_full_kv_at_a_fraction(memories):
     assert late(memories, "WorldKV") >= late(memories, "Full KV") - 0.5
     full, ours = memories["Full KV"], memories["WorldKV"]
@@ -44,6 +46,7 @@ def test_worldkv_keeps_up_with_full_kv_at_a_fraction(memories):
     assert ours["host_kv_bytes"] > ours["device_kv_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_pruning_the_wrong_way_is_worse(memories):
     """Paired over worlds, so that what differs between rooms does not hide it."""
     right, wrong = (
@@ -53,6 +56,7 @@ def test_pruning_the_wrong_way_is_worse(memories):
     assert ((right - wrong).mean(axis=1) > 0).mean() >= 0.75  # in most rooms
 
 
+@pytest.mark.slow
 def test_every_file_is_there_and_whole(demo):
     assert {path.name for path in demo.iterdir()} == {"demo.mp4", "memory.png", "revisits.png", "report.json"}
     report = json.loads((demo / "report.json").read_text())

@@ -18,6 +18,7 @@ from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, anal
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
+from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.report import Plan, run_study
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant, whole
@@ -165,10 +166,30 @@ def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_
         noise = (lambda index, draw=draw: draw(index) * (0.5 if index == 3 else 1)) if changed else draw
         monkeypatch.setattr(study_runs, "noise_of_worlds", lambda *_, noise=noise: noise)
         study = runner(shipped, tmp_path / str(changed), worlds=1)
-        seen.append(study._measure_batch(one, study.scenario(one), range(1)))
+        seen.append(study._measure_batch(one, study.scenario(one), range(1))[0])
     assert seen[0].shape[:2] == (1, 3)
     assert np.abs(seen[0][:, 0] - seen[1][:, 0]).max() > 1e-3
     np.testing.assert_array_equal(seen[0][:, 1:], seen[1][:, 1:])
+
+
+def test_picks_from_behind_walls_are_counted():
+    """One world of four chunks: two look at room 0, the third mostly at room 1, the last at both."""
+    rooms = np.array([[[1.0, 0.0], [1.0, 0.0], [0.02, 0.98], [0.5, 0.5]]])
+    shares = behind_walls(rooms, [np.array([[0, 1]]), np.array([[0, 2]]), np.zeros((1, 0), int)], first=2)
+    np.testing.assert_array_equal(shares, [[1.0, 0.0, np.nan]])
+    walled = dataclasses.replace(made_up("walled", 20.0), behind=0.25)
+    rows = study_tables.table([Variant(name="walled", memory=whole())], {"walled": walled}, "walled")
+    assert study_tables.markdown(rows, "walled").splitlines()[2].endswith("| 25 % |")
+    assert "behind" not in study_tables.markdown([rows[0] | {"behind": None}], "walled")
+
+
+def test_rooms_of_chunks_are_those_the_cameras_stand_in():
+    scenario = make_scenario(5, 1, family=APARTMENTS, laps=3, lap=2, arc=60.0)
+    rooms = rooms_of_chunks(APARTMENTS, 5, scenario.poses)
+    assert rooms.shape == (1, 6, 4)
+    np.testing.assert_allclose(rooms.sum(axis=-1), 1, atol=1e-5)
+    ground = scenario.poses[0, ::3, :3:2, 3] > 2
+    assert rooms[0, 0].argmax() == int(ground[0] @ [2, 1]) and rooms[0, 3].argmax() == int(ground[3] @ [2, 1])
 
 
 def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys):

@@ -34,7 +34,9 @@ def run(out, steps, model=TINY, **changes):
     return load_weights(out / "demo_world.safetensors")
 
 
-@pytest.mark.parametrize(("world", "past"), [("rooms", "gaps"), ("apartments", "clips")])
+@pytest.mark.parametrize(
+    ("world", "past"), [pytest.param("rooms", "gaps", marks=pytest.mark.slow), ("apartments", "clips")]
+)
 def test_interrupted_training_goes_on_bit_for_bit(tmp_path, world, past):
     model = dataclasses.replace(TINY, world=world)
     whole = run(tmp_path / "whole", 10, model, past=past)

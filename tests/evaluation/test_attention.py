@@ -13,7 +13,6 @@ from tests.rollout.tiny_backbone import BlindBackbone, TinyBackbone
 from worldkv_jax import memory as wm
 from worldkv_jax.evaluation.attention import attention_map, attention_mass, rank_correlation
 from worldkv_jax.evaluation.attention_rules import covered_mass, rule_picks
-from worldkv_jax.evaluation.context_rows import row_chunks
 from worldkv_jax.rollout import AttentionQueries, chunk_inputs, generate_chunk, start
 
 CHUNKS = 12
@@ -35,7 +34,7 @@ MEMORIES = {
 def test_rows_are_named_by_the_tokens_they_hold(name):
     """The values of a walk hold the number of their token since the beginning of the world."""
     for step in walk(MEMORIES[name], CHUNKS, worlds=2):
-        rows = row_chunks(step.memory.layout, step.chunk, step.picks)
+        rows = np.asarray(step.context.chunks)
         assert rows.shape == (2, step.context.span.keys.shape[2])
         length = int(step.context.length)
         tokens = np.asarray(step.context.span.values)[0, :, :length, 0, 0]
@@ -61,7 +60,7 @@ def test_masses_are_those_of_a_plain_softmax(config):
     x = jax.random.normal(jax.random.key(9), (2, *backbone.latent_shape))
     seen = attention_map(backbone, params, world, chunk, x, 1.0, chunks=CHUNKS)
     assert seen.mass.shape == (2, 2, 2, CHUNKS) and not seen.mass[..., 5:].any()
-    rows = row_chunks(world.memory.layout, 5, seen.picks)
+    rows = np.asarray(seen.context.chunks)
     for layer in range(2):
         for b in range(2):
             past, own = (np.asarray(k)[layer, b] for k in (seen.context.span.keys, seen.queries.keys))

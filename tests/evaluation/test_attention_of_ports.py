@@ -43,7 +43,10 @@ def assert_only_means_are_held(backbone, params, world, chunk, x, seen):
         assert f"[{','.join(map(str, array.shape))}]" not in program
 
 
-@pytest.mark.parametrize("port", [of_lingbot, of_matrix_game, of_inspatio])
+LONG = [pytest.param(port, marks=pytest.mark.slow) for port in (of_matrix_game, of_inspatio)]
+
+
+@pytest.mark.parametrize("port", [of_lingbot, *LONG])
 def test_a_port_says_where_it_looks(port):
     backbone, params, inputs = port()
     assert isinstance(backbone, AttentionProbe)

@@ -129,6 +129,7 @@ def test_tiers_agree(remembered):
     np.testing.assert_array_equal(latents(made), latents(remembered[0]))
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_the_same_but_for_rounding(native):
     half = dataclasses.replace(backbone(), config=dataclasses.replace(TINY, dtype="bfloat16"), remembered_position=-3)
     small = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params())

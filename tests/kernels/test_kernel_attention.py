@@ -34,7 +34,7 @@ def oracle(query, key, value, length):
 
 @each_implementation
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("groups", [4, pytest.param(2, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize(
     "rows, length", [(7, 7), (BLOCK, 1), (BLOCK + 1, BLOCK + 1), (2 * BLOCK + 90, [BLOCK, 2 * BLOCK + 3])]
 )

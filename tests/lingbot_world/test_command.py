@@ -54,6 +54,7 @@ def released_command(place, out):
     ]
 
 
+@pytest.mark.slow
 def test_the_released_command_works(place, tmp_path, capsys):
     out = tmp_path / "made"
     assert main([*released_command(place, out), "--base_seed", "42", "--dtype", "float32"]) == 0
@@ -72,6 +73,7 @@ def test_the_released_command_works(place, tmp_path, capsys):
     assert "ignored" in said and "--task" in said and "--dit_fsdp" in said and "--ulysses_size" in said
 
 
+@pytest.mark.slow
 def test_own_options_an_embedding_and_a_live_scale(place, tmp_path):
     embedding = tmp_path / "door.npy"
     np.save(embedding, np.random.default_rng(1).normal(size=(5, TINY.text_dim)).astype(np.float32))

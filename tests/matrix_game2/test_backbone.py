@@ -28,6 +28,10 @@ KEYS = {
 }
 TWO_RETRIEVED = wm.MemoryConfig(mode="worldkv", retrieval=wm.RetrievalConfig(chunks=2))
 each_variant = pytest.mark.parametrize("name", VARIANTS)
+FIRST, *OTHERS = VARIANTS
+one_variant_quickly = pytest.mark.parametrize(
+    "name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 
 
 def run(name, memory, keys=None, **options):
@@ -52,7 +56,7 @@ def test_is_a_backbone(name):
     hash(backbone)
 
 
-@each_variant
+@one_variant_quickly
 def test_a_window_as_large_as_the_history_equals_full_memory(name):
     keep_all = wm.CompressionConfig(keep_ratio=1.0)
     everything = wm.MemoryConfig(
@@ -64,7 +68,7 @@ def test_a_window_as_large_as_the_history_equals_full_memory(name):
     np.testing.assert_allclose(got, full, atol=2e-5)
 
 
-@each_variant
+@one_variant_quickly
 def test_memory_matters(name):
     native, _ = run(name, native_memory(tiny(name)[0].config))
     full, _ = run(name, wm.MemoryConfig(mode="full"))
@@ -82,7 +86,7 @@ def test_the_native_window_of_the_car_is_one_frame():
     assert [chunk.attended_tokens for chunk in made] == [0] + [backbone.spec.tokens_per_frame] * 6
 
 
-@pytest.mark.parametrize("name", ["universal", "templerun"])
+@pytest.mark.parametrize("name", ["universal", pytest.param("templerun", marks=pytest.mark.slow)])
 def test_a_batch_of_worlds_equals_the_worlds_one_by_one(name):
     backbone, params = tiny(name)
     keys = [KEYS[name][shift:] + KEYS[name][:shift] for shift in range(4)]
@@ -161,6 +165,7 @@ def test_frames_are_nine_and_then_twelve_and_in_range():
         assert 0 <= chunk.frames.min() <= chunk.frames.max() <= 1
 
 
+@pytest.mark.slow
 def test_half_precision_runs_and_stays_near():
     backbone, params = tiny("universal")
     half = dataclasses.replace(backbone, config=dataclasses.replace(backbone.config, dtype="bfloat16"))

@@ -38,6 +38,7 @@ def command(place, *flags, **changes):
     return ["rollout", "matrix-game-2", *words, *flags]
 
 
+@pytest.mark.slow
 def test_a_script_is_played(place, tmp_path, capsys):
     out = tmp_path / "made"
     assert main([*command(place), "--memory", "worldkv", "--retrieve", "1", "--out", str(out)]) == 0
@@ -63,6 +64,7 @@ def test_actions_typed_live_are_those_of_a_script(place, tmp_path, monkeypatch, 
     np.testing.assert_allclose(live, script, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_worlds_of_one_picture(place, tmp_path):
     out = tmp_path / "made"
     flags = ["--actions", "S", "--memory", "sliding", "--no-decode", "--latents", "--out", str(out)]
@@ -70,6 +72,7 @@ def test_two_worlds_of_one_picture(place, tmp_path):
     assert np.load(out / "latents.npy").shape == (2, 3, 4, 6, 16)
 
 
+@pytest.mark.slow
 def test_the_tiny_decoder(place, tmp_path):
     out = tmp_path / "made"
     flags = ["--decoder", "taehv", "--memory", "sliding", "--out", str(out)]

@@ -21,6 +21,7 @@ from tests.memory.walks import (
     worldkv,
 )
 from worldkv_jax import memory as wm
+from worldkv_jax.memory.index import FARTHEST
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.prefetching import can_prefetch, prefetch
 from worldkv_jax.memory.report import attended_tokens
@@ -158,8 +159,8 @@ def test_picks_beyond_the_count_are_marked():
         count = int(step.picks.count)
         assert count == max(0, min(4, step.chunk - 2))
         assert (np.asarray(step.picks.chunks)[:, count:] == -1).all()
-        assert np.isinf(np.asarray(step.picks.scores)[:, count:]).all()
-        assert np.isfinite(np.asarray(step.picks.scores)[:, :count]).all()
+        assert (np.asarray(step.picks.scores)[:, count:] == FARTHEST).all()
+        assert (np.asarray(step.picks.scores)[:, :count] < 10).all()
 
 
 @pytest.mark.parametrize("policy", ["error", "drop_oldest"])

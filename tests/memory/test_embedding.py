@@ -1,5 +1,7 @@
 """The memory in a model that knows nothing of it: grouped queries, half precision, resets, one scan, export."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,103 +10,41 @@ from jax import export
 
 from tests.memory.walks import SPEC, picked, poses, recall, remember, span, still, tokens_in, tokens_of, walk, worldkv
 from worldkv_jax import memory as wm
+from worldkv_jax.benchmarks.embedding import FrameModel, stacked, with_memory, with_rolling_cache
 
-WORLDS, STEPS, TOKENS, QUERIES, HEADS, WIDTH, WINDOW = 8, 64, 4, 4, 2, 8, 4
-GENIE = wm.KVSpec(layers=2, heads=HEADS, head_dim=WIDTH, tokens_per_frame=TOKENS, chunk_frames=1, dtype="bfloat16")
+WORLDS, STEPS, WINDOW = 8, 64, 4
+MODEL = FrameModel(layers=2, queries=4, heads=2, head_dim=8, tokens=4)
 SLIDING = wm.MemoryConfig(mode="sliding", recent_frames=WINDOW)
-MODEL = QUERIES * WIDTH
 
 
-def weights():
-    sizes = {"q": MODEL, "k": HEADS * WIDTH, "v": HEADS * WIDTH, "o": MODEL}
-    keys = jax.random.split(jax.random.key(0), GENIE.layers * len(sizes)).reshape(GENIE.layers, -1)
-
-    def draw(key, n):
-        return (jax.random.normal(key, (MODEL, n)) * MODEL**-0.5).astype(jnp.bfloat16)
-
-    return [{name: draw(keys[i, j], n) for j, (name, n) in enumerate(sizes.items())} for i in range(GENIE.layers)]
-
-
-def transform(params, x, mix):
-    """Run the transformer on ``x [1, T, MODEL]``; ``mix(layer, q, own)`` is its attention."""
-    owns = []
-    for layer, w in enumerate(params):
-        q, k, v = ((x @ w[name]).reshape(*x.shape[:2], -1, WIDTH) for name in "qkv")
-        own = wm.KVSpan(k, v)
-        x = x + mix(layer, q, own).reshape(x.shape) @ w["o"]
-        owns.append(own)
-    return x, jax.tree.map(lambda *layers: jnp.stack(layers), *owns)
-
-
-def frames_and_resets():
-    x = jax.random.normal(jax.random.key(1), (STEPS, WORLDS, 1, TOKENS, MODEL)).astype(jnp.bfloat16)
+def frames_and_resets(model=MODEL):
+    x = jax.random.normal(jax.random.key(1), (STEPS, WORLDS, 1, model.tokens, model.width)).astype(model.dtype)
     done = np.zeros((STEPS, WORLDS), bool)
     done[20, 2] = done[33, 2] = done[40, 5] = True
     return x, jnp.asarray(done)
 
 
-def stacked(config):
-    memory = wm.WorldMemory.create(config, GENIE, chunks=STEPS)
-    return jax.tree.map(lambda leaf: jnp.stack([leaf] * WORLDS), memory)
-
-
-@jax.jit
-def with_memory(memories, params, x, done, cameras):
-    def world(memory, x, camera):
-        context, picks = wm.recall(memory, camera)
-        out, own = transform(params, x, lambda layer, q, own: wm.attend(q, own, context, layer))
-        return wm.remember(memory, own, camera), (out, picks)
-
-    def step(memories, inputs):
-        x, done, camera = inputs
-        return jax.vmap(world)(wm.reset(memories, done), x, camera)
-
-    return jax.lax.scan(step, memories, (x, done, cameras))
-
-
-@jax.jit
-def with_rolling_cache(params, x, done):
-    """What such a model does by hand: shift the cache, mask what is not there yet."""
-
-    def world(state, x):
-        cache, seen = state
-        valid = jnp.repeat(jnp.arange(WINDOW, 0, -1) <= seen, TOKENS)
-        mask = jnp.concatenate([valid, jnp.ones(TOKENS, bool)])[None, None, None]
-
-        def mix(layer, q, own):
-            k, v = (jnp.concatenate([old[layer], new], axis=1) for old, new in zip(cache, own))
-            with jax.numpy_dtype_promotion("standard"):
-                return jax.nn.dot_product_attention(q, k, v, mask=mask)
-
-        out, own = transform(params, x, mix)
-        shifted = jax.tree.map(lambda old, new: jnp.concatenate([old, new], axis=2)[:, :, TOKENS:], cache, own)
-        return (shifted, seen + 1), out
-
-    def step(state, inputs):
-        x, done = inputs
-        return jax.vmap(world)((state[0], jnp.where(done, 0, state[1])), x)
-
-    empty = jax.tree.map(lambda leaf: jnp.stack([leaf] * WORLDS), GENIE.zeros(1, WINDOW * TOKENS))
-    return jax.lax.scan(step, (empty, jnp.zeros(WORLDS, jnp.int32)), (x, done))[1]
-
-
-def test_sliding_equals_a_rolling_cache_written_by_hand():
-    (x, done), params = frames_and_resets(), weights()
-    cameras = jnp.broadcast_to(jnp.eye(4), (STEPS, WORLDS, 1, 1, 4, 4))
-    memories, (out, _) = with_memory(stacked(SLIDING), params, x, done, cameras)
-    expected = with_rolling_cache(params, x, done)
-    np.testing.assert_allclose(out.astype(jnp.float32), expected.astype(jnp.float32), atol=0.05)
-    assert np.mean(np.asarray(out == expected)) > 0.9
+@pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 0.05), ("float32", 1e-5)])
+def test_sliding_equals_a_rolling_cache_written_by_hand(dtype, rounding):
+    model = dataclasses.replace(MODEL, dtype=dtype)
+    (x, done), params = frames_and_resets(model), model.weights()
+    views = jnp.broadcast_to(jnp.eye(4), (STEPS, WORLDS, 1, 1, 4, 4))
+    memories = stacked(SLIDING, model, worlds=WORLDS, steps=STEPS)
+    memories, (out, _) = with_memory(model, memories, params, x, done, views)
+    expected = with_rolling_cache(model, params, x, done, window=WINDOW)
+    np.testing.assert_allclose(out.astype(jnp.float32), expected.astype(jnp.float32), atol=rounding)
+    assert dtype == "float32" or np.mean(np.asarray(out == expected)) > 0.9
     assert memories.chunk.tolist() == [64, 64, 31, 64, 64, 24, 64, 64]
 
 
 def test_picks_are_the_nearest_views_of_each_world_since_its_reset():
-    (x, done), params = frames_and_resets(), weights()
+    (x, done), params = frames_and_resets(), MODEL.weights()
     yaw = np.abs((np.arange(STEPS)[:, None] * (1.3 + 0.37 * np.arange(WORLDS)) + 160) % 320 - 160)
     cameras = np.stack([still(angle)[:, :1] for angle in yaw.ravel()]).reshape(STEPS, WORLDS, 1, 1, 4, 4)
     rule = wm.CameraDistance(rotation_weight=1.0)
     config = worldkv(rule=rule, chunks=3, sink_frames=1, recent_frames=2)
-    _, (_, picks) = with_memory(stacked(config), params, x, done, jnp.asarray(cameras, jnp.float32))
+    memories = stacked(config, MODEL, worlds=WORLDS, steps=STEPS)
+    _, (_, picks) = with_memory(MODEL, memories, params, x, done, jnp.asarray(cameras, jnp.float32))
     chunks, counts = np.asarray(picks.chunks)[:, :, 0], np.asarray(picks.count)
     for world in range(WORLDS):
         start = 0
@@ -132,7 +72,7 @@ def test_own_picks_replace_the_rule():
 
 
 def test_a_reset_needs_a_flag_for_each_memory():
-    memory = wm.WorldMemory.create(SLIDING, GENIE, worlds=2)
+    memory = wm.WorldMemory.create(SLIDING, MODEL.spec, worlds=2)
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         wm.reset(memory, jnp.zeros(2, bool))
 

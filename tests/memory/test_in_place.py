@@ -50,6 +50,13 @@ def test_the_window_of_a_host_tier_stays_where_it_is(tier):
         assert buffers(memory.replace(bank=None)) == before
 
 
+def test_a_reset_of_some_worlds_copies_no_bank():
+    memories = jax.eval_shape(jax.vmap(lambda _: wm.WorldMemory.create(CONFIGS["int8"], SPEC, chunks=8)), jnp.arange(4))
+    plan = jax.jit(wm.reset, donate_argnums=0).lower(memories, jax.ShapeDtypeStruct((4,), bool)).compile()
+    plan = plan.memory_analysis()
+    assert plan.temp_size_in_bytes < 0.1 * plan.alias_size_in_bytes
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_compiled_program_needs_no_second_bank(name):
     """All keys and values are aliased, and what is needed besides does not grow with the bank."""

@@ -60,6 +60,17 @@ def test_eight_bits_refuse_a_gradient(storage):
     np.testing.assert_allclose(jax.grad(loss)(keys, False, "model"), keys)
 
 
+def test_queries_of_more_heads_than_keys_have_are_refused():
+    memory = wm.WorldMemory.create(worldkv(rule="attention", capacity=4), SPEC)
+    with pytest.raises(ValueError, match=r"query has shape \(2, 1, 8, 8\), expected \(2, 1, 2, 8\).*grouped queries"):
+        wm.recall(memory, still(0), query=jnp.zeros((2, 1, 8, 8)))
+
+
+def test_a_dtype_is_the_same_however_it_is_written():
+    named, typed = (dataclasses.replace(SPEC, dtype=dtype) for dtype in ("bfloat16", jnp.bfloat16))
+    assert named == typed and hash(named) == hash(typed) and typed.dtype == "bfloat16"
+
+
 @pytest.mark.parametrize("rule", ["camera", "paper", "released"])
 @pytest.mark.parametrize("frames", [1, 3])
 def test_gradients_of_camera_scores_are_finite(rule, frames):

@@ -1,4 +1,4 @@
-"""The strict modes of JAX: implicit dtypes, ranks and transfers are errors, and so is a NaN."""
+"""The strict modes of JAX: implicit dtypes, ranks and transfers are errors, and so are NaN and infinity."""
 
 import contextlib
 
@@ -26,6 +26,7 @@ MODES = {
     "x64 and strict dtypes": {"enable_x64": True, "numpy_dtype_promotion": "strict"},
     "ranks": {"numpy_rank_promotion": "raise"},
     "NaN": {"debug_nans": True},
+    "infinity": {"debug_infs": True},
     "transfers": {"transfer_guard": "disallow"},
 }
 

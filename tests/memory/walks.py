@@ -79,6 +79,7 @@ def walk(config: wm.MemoryConfig, chunks: int, *, worlds=1, spec=SPEC, cameras=N
         view = jnp.asarray(cameras[chunk])
         query = span(chunk, worlds, spec).keys.mean(axis=2)
         context, picks = (recall if inside else wm.recall)(memory, view, query=query)
+        context = context._replace(parts=(context.span,))  # for longer than until the memory is consumed
         memory = (remember if inside else wm.remember)(memory, span(chunk, worlds, spec), view)
         yield Step(chunk, context, picks, memory)
 

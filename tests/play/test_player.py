@@ -92,6 +92,23 @@ def test_unknown_keys_change_nothing(walked):
     assert player.position == position
 
 
+def test_a_world_goes_on_after_a_defect(game, walked, monkeypatch):
+    """A lane that failed, while another had gone on already, is made again."""
+    player = Player(game, Tree(7, MEMORIES))
+    for controls in PATH[:2]:
+        player.step(controls)
+
+    def broken(self, given):
+        raise RuntimeError("no memory")
+
+    window = player._lanes[1]
+    monkeypatch.setattr(window, "step", broken.__get__(window))
+    with pytest.raises(RuntimeError):
+        player.step(PATH[2])
+    assert player.position == 14
+    assert sums(player.step(PATH[2])) == sums(walked[1][2])
+
+
 def test_a_full_memory_says_what_to_do(game):
     small = dataclasses.replace(game, rooms={**game.rooms, "full": 13})
     player = Player(small, Tree(1, ("full",)))

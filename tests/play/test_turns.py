@@ -11,27 +11,30 @@ from worldkv_jax.play.turns import Turns
 
 
 def test_whoever_had_least_comes_next():
-    """Whose chunks take three times as long gets fewer of them; who comes late makes up for nothing."""
-    turns, made = Turns(), collections.Counter()
+    """One whose chunks count three times gets a third as many; who comes late makes up for nothing."""
+    turns, made, late = Turns(), collections.Counter(), asyncio.Event()
 
-    async def play(name, seconds, wait=0.0):
-        await asyncio.sleep(wait)
-        while time.monotonic() < until:
-            async with turns.turn(name) as turn:
-                await turn.run(time.sleep, seconds)
+    async def play(name, share):
+        while made["quick 0"] < 60:
+            async with turns.turn(name, share=share) as turn:
+                await turn.run(time.sleep, 0.001)
                 made[name] += 1
+            if made["quick 0"] == 30:
+                late.set()
+
+    async def come_late():
+        await late.wait()
+        await play("late", 1.0)
 
     async def main():
-        quick = [play(f"quick {number}", 0.01) for number in range(4)]
-        await asyncio.gather(play("slow 0", 0.03), play("slow 1", 0.03), play("late", 0.01, wait=0.5), *quick)
+        quick = [play(f"quick {number}", 1.0) for number in range(4)]
+        await asyncio.gather(play("slow 0", 3.0), play("slow 1", 3.0), come_late(), *quick)
 
-    until = time.monotonic() + 1.2
     asyncio.run(main())
     turns.close()
-    quick = [made[f"quick {number}"] for number in range(4)]
-    assert max(quick) <= 1.5 * min(quick)
-    assert made["slow 0"] and made["slow 1"] and min(quick) > 1.5 * max(made["slow 0"], made["slow 1"])
-    assert 0 < made["late"] < max(quick)
+    assert all(abs(made[f"quick {number}"] - 60) <= 2 for number in range(4))
+    assert all(abs(made[f"slow {number}"] - 20) <= 2 for number in range(2))
+    assert abs(made["late"] - 30) <= 3
 
 
 def test_a_turn_that_is_given_up_goes_to_the_next():

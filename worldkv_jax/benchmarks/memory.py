@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from worldkv_jax.benchmarks.embedding import measure_embedding
 from worldkv_jax.benchmarks.selection import measure_selection, plan_selection
 from worldkv_jax.benchmarks.storage import OPERATIONS, measure_storage, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort
@@ -22,6 +23,8 @@ class MemoryBenchmark:
     """Memories to hold the bank."""
     capacities: Sequence[int] = (10, 30, 100, 300, 1_000)
     """Chunks in the full bank; none to leave this part out."""
+    frames: int = 32
+    """Frames of the small model that embeds the memory, in one scan; 0 to leave this part out."""
     shape: str = "demo"
     """Keys and values, see `shape_named`."""
     retrieve: int = 6
@@ -42,8 +45,8 @@ def run_memory_benchmark(
         progress: wraps the rows of each part as they come; it is also given how many there will be.
 
     Returns:
-        The machine, the parameters, rows of ``selection`` and of ``storage``, and ``checks``; all of it has a
-        JSON form. Times are in seconds.
+        The machine, the parameters, rows of ``selection``, ``storage`` and ``embedding``, and ``checks``; all of it has
+        a JSON form. Times are in seconds.
 
     Raises:
         ValueError: parameters that do not fit together or do not fit in memory, before anything is measured.
@@ -63,12 +66,14 @@ def run_memory_benchmark(
     machine = describe_machine()
     selection = list(progress(measure_selection(choosing, effort=effort, seed=seed), len(choosing)))
     storage = list(progress(measure_storage(storing, effort=effort, seed=seed), len(storing) * len(OPERATIONS)))
+    embedding = list(measure_embedding(effort=effort, steps=benchmark.frames)) if benchmark.frames else []
     return {
         "benchmark": "memory",
         **machine,
         "parameters": dataclasses.asdict(benchmark),
         "selection": selection,
         "storage": storage,
+        "embedding": embedding,
         "checks": check_rows(selection, storage),
     }
 

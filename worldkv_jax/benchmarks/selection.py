@@ -12,7 +12,7 @@ import numpy as np
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views, random_cameras
 from worldkv_jax.memory import DEFAULT, RULES, AttentionScore, BankConfig, KVSpec, RetrievalConfig
-from worldkv_jax.memory.index import Index, describe_chunk, select
+from worldkv_jax.memory.index import Index, describe_chunk, pick
 from worldkv_jax.memory.layout import BankLayout, Layout
 from worldkv_jax.names import check_name
 
@@ -78,4 +78,4 @@ def _selection(layout: BankLayout, seed: int) -> Callable[[], Any]:
     index = Index(descriptions, jnp.arange(oldest, after, dtype=jnp.int32))
     chunk = jnp.int32(after + layout.candidate_lag)  # just late enough that every chunk is a candidate
     queries = cycle_views(rng, frames)
-    return lambda: select(index, chunk, next(queries), None, layout)
+    return lambda: pick(index, chunk, next(queries), None, layout)

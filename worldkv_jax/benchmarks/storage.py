@@ -14,7 +14,7 @@ from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, WorldMemory, recall, remember
-from worldkv_jax.memory.index import select
+from worldkv_jax.memory.index import pick
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions import model_names, open_model
@@ -123,7 +123,7 @@ class _FullWorld:
         return dict(zip(OPERATIONS, (self.select, self.recall, self.remember, self.recall_remember)))[operation]
 
     def select(self):
-        return select(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.bank.layout)
+        return pick(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.bank.layout)
 
     def recall(self):
         verb = _recall if self.memory.jittable else recall

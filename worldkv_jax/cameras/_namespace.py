@@ -36,5 +36,12 @@ def product(a: A, b: A) -> A:
     """
     if namespace(a, b) is np:
         return a @ b
+    a, b = same_rank(a, b)
     products: Any = a[..., :, :, None] * b[..., None, :, :]
     return products.sum(-2)
+
+
+def same_rank(*arrays: Any) -> tuple[Any, ...]:
+    """Give all arrays the rank of the largest, by leading axes of one."""
+    rank = max(array.ndim for array in arrays)
+    return tuple(array.reshape(*[1] * (rank - array.ndim), *array.shape) for array in arrays)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.spatial.transform import Rotation, Slerp
 
-from worldkv_jax.cameras._namespace import A, as_float, namespace, product
+from worldkv_jax.cameras._namespace import A, as_float, namespace, product, same_rank
 from worldkv_jax.cameras.checks import validate_poses
 from worldkv_jax.cameras.rotations import rotation_angle
 
@@ -102,7 +102,7 @@ def relative(origin: A, poses: A) -> A:
         ``inverse(origin) @ poses``; float64 for NumPy input, float32 for JAX, where it works under jit.
     """
     xp = namespace(origin, poses)
-    origin, poses = as_float(xp, origin, poses)
+    origin, poses = same_rank(*as_float(xp, origin, poses))
     to_origin = xp.swapaxes(origin[..., :3, :3], -1, -2)
     turn = product(to_origin, poses[..., :3, :3])
     shift = product(to_origin, poses[..., :3, 3:] - origin[..., :3, 3:])

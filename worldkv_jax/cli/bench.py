@@ -10,7 +10,7 @@ from worldkv_jax.cli.bench_world import add_world
 
 HELP = "measure speed and memory on this machine"
 
-_PARTS = ("selection", "storage")
+_PARTS = ("selection", "storage", "embedding")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,14 @@ def _add_memory(benchmarks) -> None:
         choices=_PARTS,
         metavar="PART",
         default=list(_PARTS),
-        help="selection: choosing chunks; storage: recalling and remembering them (default: both)",
+        help="selection: choosing chunks; storage: recalling and remembering them; embedding: the memory in a small "
+        "model, beside its own rolling cache (default: all)",
     )
     add("--rules", **many, metavar="RULE", help="camera, paper, released, overlap (default: camera released overlap)")
     add("--sizes", **many, type=int, metavar="N", help="chunks to choose from (default: 10 100 ... 100000)")
     add("--tiers", **many, metavar="TIER", help="memories of the bank (default: device pinned_host host)")
     add("--capacities", **many, type=int, metavar="N", help="chunks in the bank (default: 10 30 100 300 1000)")
+    add("--frames", **one, type=int, metavar="N", help="frames of the small model in one scan (default: 32)")
     add("--shape", **one, help="keys and values: tiny, demo, or for GPUs matrix-game, lingbot (default: demo)")
     add("--retrieve", **one, type=int, metavar="K", help="chunks to retrieve (default: 6)")
     add("--keep-ratio", **one, type=float, metavar="R", help="share of tokens stored (default: 0.25)")
@@ -78,6 +80,7 @@ def _bench_memory(args: argparse.Namespace) -> None:
     print(f"{machine}, {result['date']}")
     _print_selection(result["selection"])
     _print_storage(result["storage"], benchmark.shape)
+    _print_embedding(result["embedding"])
     _print_checks(result["checks"])
     title = f"{machine}, shape {benchmark.shape}, {benchmark.retrieve} chunks retrieved"
     save_figure(folder / "memory.png", cost_figure(result["selection"], result["storage"], title))
@@ -93,6 +96,7 @@ def _parameters(given: dict):
     given = given | {f"{name}_s": given[name] for name in ("budget", "call_limit") if name in given}
     given |= {"sizes": ()} if "selection" not in given["parts"] else {}
     given |= {"capacities": ()} if "storage" not in given["parts"] else {}
+    given |= {"frames": 0} if "embedding" not in given["parts"] else {}
 
     def given_to(kind):
         return {field.name: given[field.name] for field in dataclasses.fields(kind) if field.name in given}
@@ -124,6 +128,15 @@ def _print_storage(rows: list[dict], shape: str) -> None:
         columns = {"tier": "tier", "operation": "operation", "capacity": "chunks", **_TIMES, **_COUNTS}
         columns |= {"bank_bytes": "bank bytes", "temp_bytes": "temporary bytes"}
         print_table([_in_microseconds(row) for row in rows], columns)
+
+
+def _print_embedding(rows: list[dict]) -> None:
+    from worldkv_jax.sessions.results import print_table
+
+    if rows:
+        print("\nOne frame of eight worlds of a small model, with its own cache and with the memory")
+        rows = [row | {"median": round(1e6 * row["step_s"])} for row in rows]
+        print_table(rows, {"cache": "cache", "median": "median us", "ratio": "x by hand"})
 
 
 def _in_microseconds(row: dict) -> dict:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Generator
 
 from worldkv_jax.entry_points import hidden_by
+from worldkv_jax.extras import advice
 
 _USERS = (ValueError, OSError, ModuleNotFoundError, MemoryError, OverflowError, RecursionError)
 _BY_JAX = {
@@ -62,6 +63,8 @@ def user_message(error: Exception) -> str | None:
         return None
     if isinstance(error, ModuleNotFoundError) and error.name and (hidden := hidden_by(error.name)):
         return f"{error}: {hidden}; start elsewhere, or rename it"
+    if isinstance(error, ModuleNotFoundError) and "pip install" not in str(error) and (how := advice(error)):
+        return f"{error}: {how}"
     if isinstance(error, OSError) and error.strerror:
         places = [str(place) for place in (error.filename, error.filename2) if place is not None]
         return ": ".join([" -> ".join(places), error.strerror.lower()]) if places else error.strerror.lower()

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import rankdata
 
-from worldkv_jax.evaluation.context_rows import row_chunks
 from worldkv_jax.memory import Context, Picks, recall
 from worldkv_jax.memory.world_memory import window_context
 from worldkv_jax.rollout import AttentionProbe, AttentionQueries, Backbone, ChunkInput, World
@@ -60,8 +59,8 @@ def attention_map(
         query = _queries(params, x, t, prepared, window_context(memory), backbone=backbone).mean
     context, picks = recall(memory, chunk.cameras, query=query)
     queries = _queries(params, x, t, prepared, context, backbone=backbone)
-    rows = row_chunks(memory.layout, int(memory.chunk), picks)
-    return AttentionMap(np.asarray(attention_mass(queries, context, rows, chunks=chunks)), context, queries, picks)
+    mass = attention_mass(queries, context, context.chunks, chunks=chunks)
+    return AttentionMap(np.asarray(mass), context, queries, picks)
 
 
 @functools.partial(jax.jit, static_argnames=("chunks", "most"))

@@ -1,17 +1,19 @@
 """World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
 
 from worldkv_jax.memory.attending import attend
+from worldkv_jax.memory.checking import check_rule
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context
 from worldkv_jax.memory.exporting import register
 from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.meshes import shardings
 from worldkv_jax.memory.profiles import DEFAULT, OFFICIAL, PAPER, profile
+from worldkv_jax.memory.pruning import CompressionRule
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_room
 from worldkv_jax.memory.rules import RULES, AttentionScore, CameraDistance, ViewCoverage, ViewOverlap
-from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, reset
+from worldkv_jax.memory.spans import KVSpan, KVSpec, TimeShift
+from worldkv_jax.memory.world_memory import WorldMemory, recall, remember, reset, select
 
 __all__ = [
     "DEFAULT",
@@ -22,6 +24,7 @@ __all__ = [
     "BankConfig",
     "CameraDistance",
     "CompressionConfig",
+    "CompressionRule",
     "Context",
     "KVSpan",
     "KVSpec",
@@ -29,15 +32,18 @@ __all__ = [
     "Picks",
     "RetrievalConfig",
     "Rule",
+    "TimeShift",
     "ViewCoverage",
     "ViewOverlap",
     "WorldMemory",
     "attend",
     "check_room",
+    "check_rule",
     "profile",
     "recall",
     "remember",
     "reset",
+    "select",
     "shardings",
 ]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import jax
 import jax.numpy as jnp
 
+from worldkv_jax.memory.digest import Finished
 from worldkv_jax.memory.index import Index, Picks
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.spans import KVSpan
@@ -60,10 +61,8 @@ class Bank(Protocol):
         """Bring picked chunks to where the window is, but for those that ``known`` has brought already."""
         ...
 
-    def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, Self]:
-        """Take chunk number ``chunk``: roll the window, and store what `digest` makes of ``own [L, B, T, N, H]``.
+    def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, Self]:
+        """Take a chunk: roll the window, and store what `digest` makes of it.
 
         A bank that is not `jittable` consumes the window and itself.
         """
@@ -101,6 +100,6 @@ class Bank(Protocol):
             index: that names them.
             chunks: by slot what `read` returned, of any tier; also as NumPy arrays.
             window: whose device, or split of heads, they belong to.
-            offered: chunks that were given to the bank so far.
+            offered: chunks that the model made so far.
         """
         ...

@@ -1,5 +1,6 @@
 """World Compression: which tokens of a chunk are worth keeping."""
 
+import functools
 from typing import Literal
 
 import jax
@@ -10,6 +11,8 @@ from kernels_pallas.compact import compact
 from kernels_pallas.dispatch import Implementation
 from kernels_pallas.select_lowest import select_lowest
 from worldkv_jax.memory.config import CompressionConfig
+from worldkv_jax.memory.pruning import CompressionRule
+from worldkv_jax.memory.rule_arrays import with_arrays
 from worldkv_jax.memory.spans import KVSpan
 
 
@@ -87,16 +90,56 @@ def _random_like(scores: jax.Array) -> jax.Array:
     return jax.vmap(draw)(scores.reshape(-1, scores.shape[-1])).reshape(scores.shape)
 
 
-def compress(span: KVSpan, config: CompressionConfig, *, frames: int, anchor: int = 0) -> KVSpan:
-    """Prune a chunk ``[L, B, T, N, H]`` to the tokens `kept_tokens` chooses; nothing if all would stay."""
+def highest_tokens(
+    rule: CompressionRule,
+    span: KVSpan,
+    *,
+    frames: int,
+    count: int,
+    scores: jax.Array | None = None,
+    kernels: Implementation = None,
+) -> jax.Array:
+    """Choose the ``count`` tokens of a chunk ``[L, B, T, N, H]`` that a rule scores highest.
+
+    Returns:
+        Positions int32 ``[L, B, count]``, in order.
+    """
+    one_world = functools.partial(rule.score, frames=frames)
+    worth = jax.vmap(one_world, in_axes=(1, None if scores is None else 1), out_axes=1)(span, scores)
+    return select_lowest(-worth.astype(jnp.float32), count, implementation=kernels)
+
+
+def compress(
+    span: KVSpan,
+    config: CompressionConfig,
+    *,
+    frames: int,
+    anchor: int = 0,
+    scores: jax.Array | None = None,
+    arrays: tuple = (),
+) -> KVSpan:
+    """Prune a chunk to the tokens that the configuration chooses; nothing if all would stay.
+
+    Args:
+        span: ``[L, B, T, N, H]``.
+        config: how.
+        frames: frames of the chunk.
+        anchor: the frame that is kept whole, where there is one.
+        scores: float ``[L, B, T]`` that the model gives its tokens, for rules that want them.
+        arrays: of a rule that carries some.
+    """
     tokens = span.keys.shape[-3]
-    kept = config.kept(tokens // frames, frames)
-    if tokens // frames + kept >= tokens:
+    count = config.tokens(tokens // frames, frames)
+    if count >= tokens:
         return span
+    if config.rule is not None:
+        rule = with_arrays(config.rule, arrays)
+        indices = highest_tokens(rule, span, frames=frames, count=count, scores=scores, kernels=config.kernels)
+        return KVSpan(*compact(tuple(span), indices, implementation=config.kernels))
     indices = kept_tokens(
         span.keys,
         frames=frames,
-        kept=kept,
+        kept=count - tokens // frames,
         anchor=anchor,
         pooled=config.pooled,
         similarity=config.similarity,

@@ -5,8 +5,10 @@ import math
 from typing import Literal
 
 from kernels_pallas.dispatch import FILES
+from worldkv_jax.memory.pruning import CompressionRule, needs_scores
 from worldkv_jax.memory.quantization import STORAGES, Storage
-from worldkv_jax.memory.rules import RuleOrName
+from worldkv_jax.memory.rule_arrays import carries_arrays, structure_of
+from worldkv_jax.memory.rules import RuleOrName, check_methods
 from worldkv_jax.names import check_name
 
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
@@ -33,6 +35,9 @@ class CompressionConfig:
     keep: Literal["novel", "redundant", "random"] = "novel"
     """Keep the tokens least like the anchor. ``redundant`` is the wrong way round and ``random`` takes any, to
     measure against."""
+    rule: CompressionRule | None = None
+    """Keep the tokens that a rule of your own scores highest, as many as the budget says, from all frames: it replaces
+    the anchor, ``similarity``, ``pooled`` and ``keep``."""
     axis_name: str | None = None
     """Axis of the mesh that heads are split over, inside `jax.shard_map` alone: similarities are then summed over it,
     and every device keeps the same tokens."""
@@ -53,6 +58,31 @@ class CompressionConfig:
             object.__setattr__(self, "kernels", names)
         if self.rotate_anchor and self.at == "store":
             raise ValueError("rotate_anchor needs at='retrieval': a stored chunk has no rank yet")
+        if self.rule is not None:
+            self._check_rule(self.rule)
+
+    def _check_rule(self, rule: CompressionRule) -> None:
+        check_methods("compression.rule", rule, ("score",), "give a frozen dataclass with a method score")
+        object.__setattr__(self, "rule", structure_of(rule))
+        if self.at == "retrieval" and (needs_scores(rule) or carries_arrays(self.rule)):
+            raise ValueError("scores and arrays are given when a chunk is remembered: this rule needs at='store'")
+        if self.rotate_anchor:
+            raise ValueError("rotate_anchor concerns the anchor, and a compression.rule of your own has none")
+
+    def tokens(self, tokens_per_frame: int, chunk_frames: int) -> int:
+        """Return how many tokens of a chunk stay, ``P``.
+
+        Raises:
+            ValueError: a budget that does not fit the chunk.
+        """
+        if self.rule is None or self.keep_tokens is None:
+            return tokens_per_frame + self.kept(tokens_per_frame, chunk_frames)
+        if not 1 <= self.keep_tokens <= chunk_frames * tokens_per_frame:
+            raise ValueError(
+                f"keep_tokens={self.keep_tokens} does not fit a chunk of {chunk_frames} frames of {tokens_per_frame} "
+                f"tokens; give 1 to {chunk_frames * tokens_per_frame}"
+            )
+        return self.keep_tokens
 
     def kept(self, tokens_per_frame: int, chunk_frames: int) -> int:
         """Return how many non-anchor tokens of a chunk stay."""

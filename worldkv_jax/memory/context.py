@@ -1,10 +1,11 @@
 """The context of one chunk: sink, recent frames and retrieved chunks, packed for attention."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from worldkv_jax.memory.bank import Fetched
@@ -13,7 +14,7 @@ from worldkv_jax.memory.index import Picks
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.retrieved import Retrieved, restore
 from worldkv_jax.memory.spans import KVSpan, concatenate
-from worldkv_jax.memory.window import Window, latest, valid_tokens
+from worldkv_jax.memory.window import Rows, Window, in_order, latest, valid_tokens, waiting_frames, window_rows
 
 
 class Context(NamedTuple):
@@ -26,6 +27,8 @@ class Context(NamedTuple):
     parts: tuple[KVSpan | Retrieved, ...]  # KVSpan: [L, B, n, N, H]; valid rows in any order
     length: jax.Array  # int32
     hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
+    chunks: jax.Array | None = None  # [B, W] int32, the chunk of each row as `Picks` names it, -1 where not valid
+    frames: jax.Array | None = None  # [B, W] int32, the latent frame of each row when it was made, -1 where not known
 
     @property
     def span(self) -> KVSpan:
@@ -60,7 +63,9 @@ class Context(NamedTuple):
 
 def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Context:
     """Pack sink and recent frames, with nothing retrieved."""
-    return Context(_parts(_sink(window.sink, chunk, layout), window.ring), _filled(chunk, layout))
+    sink, length = _sink(window.sink, chunk, layout), _filled(chunk, layout)
+    ring = _ordered(window.ring, chunk, layout) if layout.draft_frames else window.ring
+    return Context(_parts(sink, ring), length, None, *_known(chunk, None, length, window_layout=layout))
 
 
 def assemble(
@@ -69,20 +74,22 @@ def assemble(
     """Pack sink, recent frames and retrieved chunks so that what is valid comes first.
 
     The sink fills before the ring, and chunks are only retrieved once their successors fill the ring, so
-    the order sink, ring, retrieved needs no packing.
+    the order sink, ring, retrieved needs no packing, but where frames wait to be stored with others.
     """
     layouts = {"window_layout": window_layout, "bank_layout": bank_layout}
-    sink = _sink(window.sink, chunk, window_layout)
-    if window_layout.far_frames:
-        part, length, hides_own = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
-        return Context(_parts(sink, part), length, hides_own)
+    sink, picks = _sink(window.sink, chunk, window_layout), fetched.picks
+    length = _length(chunk, picks, **layouts)
+    known = _known(chunk, picks, length, **layouts)
+    if window_layout.far_frames or window_layout.draft_frames:
+        part = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
+        return Context(_parts(sink, part), length, _any_found(picks) if window_layout.hides_own else None, *known)
     if isinstance(fetched.spans, KVSpan) or bank_layout.compression.at == "retrieval":
-        part, length = _retrieved(chunk, fetched, **layouts)
+        part = _retrieved(chunk, fetched, **layouts)
     else:
-        shift, length = _shift_and_length(chunk, fetched.picks, **layouts)
         ranks = bank_layout.retrieval.chunks
-        part = Retrieved(tuple(fetched.spans[rank::ranks] for rank in range(ranks)), shift, bank_layout)
-    return Context(_parts(sink, window.ring, part), length)
+        by_rank = tuple(fetched.spans[rank::ranks] for rank in range(ranks))
+        part = Retrieved(by_rank, _shift(chunk, picks, **layouts), bank_layout)
+    return Context(_parts(sink, window.ring, part), length, None, *known)
 
 
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
@@ -91,39 +98,108 @@ def _filled(chunk: jax.Array, layout: WindowLayout) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
-def _shift_and_length(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout):
-    """Return by how many frames retrieved chunks move, and how many rows are valid with the window before them."""
-    length = _filled(chunk, window_layout) + picks.count * bank_layout.kept_tokens
-    if not bank_layout.rebases:
-        return None, length
-    return rebase_frames(picks, chunk, bank_layout, near_frames=window_layout.near_frames), length
+def _length(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout) -> jax.Array:
+    """Count the rows that are valid; in the released window, older frames give way to retrieved chunks."""
+    sink, ring = valid_tokens(chunk * window_layout.spec.chunk_frames, window_layout)
+    found = picks.count * bank_layout.kept_tokens
+    if window_layout.far_frames:
+        ring = jnp.where(picks.count > 0, window_layout.near_frames * window_layout.spec.tokens_per_frame, ring)
+    return sink + ring + found
+
+
+@functools.partial(jax.jit, inline=True)  # outside of jit the 0 alone would be sent to the device
+def _any_found(picks: Picks) -> jax.Array:
+    return picks.count > 0
 
 
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
-def _retrieved(chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout):
-    """Return what was retrieved as it is attended to, and the length that goes with it."""
-    shift, length = _shift_and_length(chunk, fetched.picks, window_layout=window_layout, bank_layout=bank_layout)
-    return _flatten(_condition(fetched, shift, bank_layout)), length
+def _shift(chunk: jax.Array, picks: Picks, *, window_layout: WindowLayout, bank_layout: BankLayout) -> jax.Array | None:
+    """Return by how many frames retrieved chunks move."""
+    return rebase_frames(picks, chunk, bank_layout, window_layout) if bank_layout.rebases else None
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _retrieved(chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout) -> KVSpan:
+    """Return what was retrieved as it is attended to."""
+    shift = _shift(chunk, fetched.picks, window_layout=window_layout, bank_layout=bank_layout)
+    return _flatten(_condition(fetched, shift, bank_layout))
 
 
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
 def _ring_and_retrieved(
     ring: KVSpan, chunk: jax.Array, fetched: Fetched, *, window_layout: WindowLayout, bank_layout: BankLayout
-):
-    """Return ring and retrieved chunks where older frames give way to the latter: the released window."""
-    size, near_frames = window_layout.spec.tokens_per_frame, window_layout.near_frames
-    retrieved, length = _retrieved(chunk, fetched, window_layout=window_layout, bank_layout=bank_layout)
+) -> KVSpan:
+    """Return ring and retrieved chunks where the latter do not simply follow."""
+    retrieved = _retrieved(chunk, fetched, window_layout=window_layout, bank_layout=bank_layout)
+    return _join_ring(ring, retrieved, chunk, fetched.picks, window_layout)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _ordered(ring: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
+    return in_order(ring, chunk * layout.spec.chunk_frames, layout)
+
+
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
+def _known(
+    chunk: jax.Array,
+    picks: Picks | None,
+    length: jax.Array,
+    *,
+    window_layout: WindowLayout,
+    bank_layout: BankLayout | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Name chunk and frame of every row, int32 ``[B, W]``: they are joined as keys and values are."""
     seen = chunk * window_layout.spec.chunk_frames
-    sink_rows, ring_rows = valid_tokens(seen, window_layout)
+    sink, ring, _ = window_rows(seen, window_layout)
+    if picks is not None and bank_layout is not None:
+        ring = _join_ring(ring, picked_rows(picks, bank_layout), chunk, picks, window_layout)
+    elif window_layout.draft_frames:
+        ring = in_order(ring, seen, window_layout)
+    rows = [known[0, :, :, 0, 0] for known in concatenate([sink, ring])]
+    valid = jnp.arange(rows[0].shape[1], dtype=jnp.int32)[None] < length
+    chunks, frames = (jnp.where(valid, known, -1) for known in rows)
+    return chunks, frames
+
+
+def _join_ring(ring: Any, retrieved: Any, chunk: jax.Array, picks: Picks, layout: WindowLayout) -> Any:
+    """Put ring and retrieved tokens one after the other; of keys and values, or of what is known of each token."""
+    seen = chunk * layout.spec.chunk_frames
+    if layout.draft_frames:
+        start = (layout.near_frames + waiting_frames(seen, layout)) * layout.spec.tokens_per_frame
+        joined = concatenate([in_order(ring, seen, layout), retrieved])
+        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
+        return jax.tree.map(write, joined, retrieved)
+    joined = concatenate([latest(ring, seen, layout.near_frames, layout), retrieved])
+    if not layout.far_frames:
+        return joined
     # Chosen row by row, which XLA fuses into one write: a `cond` would first make both contexts, then copy one.
-    any_found = fetched.picks.count > 0
-    near_and_retrieved = concatenate([latest(ring, seen, near_frames, window_layout), retrieved])
-    rows = near_and_retrieved.keys.shape[2]
+    rows = jax.tree.leaves(joined)[0].shape[2]
     unused = jax.tree.map(lambda a: a[:, :, rows:], ring)
-    before, after = _pad(ring, rows), concatenate([near_and_retrieved, unused])
-    chosen = jax.tree.map(lambda new, old: jnp.where(any_found, new, old), after, before)
-    length = jnp.where(any_found, length - ring_rows + near_frames * size, sink_rows + ring_rows)
-    return chosen, length, any_found if window_layout.hides_own else None
+    before, after = _pad(ring, rows), concatenate([joined, unused])
+    return jax.tree.map(lambda new, old: jnp.where(picks.count > 0, new, old), after, before)
+
+
+def picked_rows(picks: Picks, layout: BankLayout) -> Rows:
+    """Name chunk and frame of each token of retrieved chunks.
+
+    Which frame is known where the order of the frames is: not of tokens that were chosen from all frames together.
+    """
+    ranks, frames = picks.chunks.shape[1], layout.spec.stored_frames
+    size, kept, compression = layout.spec.tokens_per_frame, layout.kept_tokens, layout.compression
+    offsets = np.full((ranks, kept), -1, np.int32)
+    for rank in range(ranks):
+        anchor = rank % frames if compression.rotate_anchor else 0
+        if kept == layout.chunk_tokens:
+            offsets[rank] = np.arange(kept) // size
+        elif compression.rule is None and compression.pooled:
+            offsets[rank, :size] = anchor
+        elif compression.rule is None:
+            others = (kept - size) // (frames - 1)
+            offsets[rank] = np.repeat(np.arange(frames), [size if f == anchor else others for f in range(frames)])
+    chunks = jnp.repeat(picks.chunks, kept, axis=1)
+    offset = offsets.reshape(1, -1)
+    known = jnp.where(offset < 0, -1, chunks * frames + offset)
+    return Rows(chunks[None, :, :, None, None], known[None, :, :, None, None])
 
 
 def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
@@ -134,7 +210,8 @@ def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
 def _moved(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
     """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
-    shift = jnp.maximum(0, chunk * layout.spec.chunk_frames - layout.sink_reach)
+    seen = chunk * layout.spec.chunk_frames
+    shift = jnp.maximum(0, seen - waiting_frames(seen, layout) - layout.sink_reach)
     return sink._replace(keys=layout.spec.rope.shift_time(sink.keys, shift))
 
 
@@ -145,7 +222,7 @@ def _parts(*spans: KVSpan | Retrieved) -> tuple[KVSpan | Retrieved, ...]:
 
 def _condition(fetched: Fetched, shift: jax.Array | None, layout: BankLayout) -> KVSpan:
     """Restore retrieved chunks ``[L, B, K, P, N, H]``, and prune them where the configuration says so."""
-    compression, frames = layout.compression, layout.spec.chunk_frames
+    compression, frames = layout.compression, layout.spec.stored_frames
     span = restore(fetched.joined(layout.worlds), None if shift is None else shift[None, :, :, None], layout)
     if compression.at == "retrieval":
         # The rank of a chunk decides its anchor frame, so ranks are pruned one by one.
@@ -159,26 +236,29 @@ def _condition(fetched: Fetched, shift: jax.Array | None, layout: BankLayout) ->
     return span
 
 
-def rebase_frames(picks: Picks, chunk: jax.Array, layout: BankLayout, *, near_frames: int) -> jax.Array:
+def rebase_frames(picks: Picks, chunk: jax.Array, layout: BankLayout, window: WindowLayout) -> jax.Array:
     """Return by how many frames each picked chunk moves, so that all lie right before the recent frames."""
-    retrieval, frames = layout.retrieval, layout.spec.chunk_frames
+    retrieval, frames = layout.retrieval, layout.spec.stored_frames
     order = jnp.broadcast_to(jnp.arange(picks.chunks.shape[1], dtype=jnp.int32), picks.chunks.shape)
     if retrieval.rebase_order == "time":
         found = jnp.where(picks.chunks < 0, jnp.iinfo(jnp.int32).max, picks.chunks)
         order = jnp.argsort(jnp.argsort(found, axis=-1), axis=-1).astype(jnp.int32)
-    recent_start = chunk * frames - near_frames
+    seen = chunk * layout.spec.chunk_frames
+    recent_start = seen - window.near_frames - waiting_frames(seen, window)
     shift = recent_start - (picks.count - order) * frames - picks.chunks * frames
     if retrieval.max_shift is not None:
         shift = jnp.clip(shift, -retrieval.max_shift, retrieval.max_shift)
     return shift
 
 
-def _pad(span: KVSpan, tokens: int) -> KVSpan:
+def _pad(tree: Any, tokens: int) -> Any:
     """Append rows of zeros, as a released window in a short video needs: it is smaller than what is retrieved."""
-    missing = tokens - span.keys.shape[2]
-    if missing <= 0:
-        return span
-    return jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0))), span)
+
+    def pad(a):
+        missing = max(0, tokens - a.shape[2])
+        return jnp.pad(a, [(0, missing if axis == 2 else 0) for axis in range(a.ndim)]) if missing else a
+
+    return jax.tree.map(pad, tree)
 
 
 def _flatten(span: KVSpan) -> KVSpan:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.memory.digest import digest
+from worldkv_jax.memory.digest import Finished, digest
 from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
@@ -46,19 +46,20 @@ class DeviceBank(flax.struct.PyTreeNode):
 
         return Fetched(picks, jax.tree.map(gather, self.slots))
 
-    def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, "DeviceBank"]:
+    def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "DeviceBank"]:
         """Roll the window and write the chunk over its slot."""
-        window, span, description = digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
-        slot, stored = place(self.index, chunk, description, self.layout)
+        window, made, complete = digest(window, finished, window_layout=layout, bank_layout=self.layout)
+        number = finished.chunk // self.layout.spec.store_every
+        slot, stored = place(self.index, number, made.description, self.layout, finished.rules)
+        stored &= complete
 
         def write(slots, new):
             zero = jnp.zeros_like(slot)
             return overwrite(slots, new[None], (slot, *[zero] * new.ndim), stored)
 
-        slots = jax.tree.map(write, self.slots, span)
-        return window, self.replace(index=write_index(self.index, slot, stored, chunk, description), slots=slots)
+        slots = jax.tree.map(write, self.slots, made.span)
+        index = write_index(self.index, slot, stored, number, made.description)
+        return window, self.replace(index=index, slots=slots)
 
     def padded(self) -> "DeviceBank":
         """Return the bank itself: its buffers have their full size from the start."""

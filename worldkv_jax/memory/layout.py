@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 import math
+from typing import Any
 
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.quantization import stored_bytes
+from worldkv_jax.memory.retrieval import view_of
 from worldkv_jax.memory.spans import KVSpec
 
 
@@ -23,13 +25,15 @@ class WindowLayout:
     """Older frames, attended until a first chunk is retrieved; released code only."""
     hides_own: bool
     """Whether retrieving chunks cuts the current chunk out of its own window; released code, short videos."""
+    draft_frames: int
+    """Room for the frames that wait until they are stored as one chunk; 0 where each chunk is stored at once."""
     sink_reach: int | None
     """Frames before a chunk at which the sink seems to begin at most; ``None`` leaves it where it was."""
 
     @property
     def ring_frames(self) -> int:
         """Frames of the rolling part of the window."""
-        return self.near_frames + self.far_frames
+        return self.near_frames + self.far_frames + self.draft_frames
 
     @property
     def step_frames(self) -> int:
@@ -40,6 +44,11 @@ class WindowLayout:
     def tokens(self) -> int:
         """Tokens that the window holds."""
         return (self.sink_frames + self.ring_frames) * self.spec.tokens_per_frame
+
+    @property
+    def attended_frames(self) -> int:
+        """Frames of it that a chunk attends to at most: of those that wait, the last comes with their storage."""
+        return self.sink_frames + self.ring_frames - (self.spec.chunk_frames if self.draft_frames else 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,19 +72,28 @@ class BankLayout:
     @property
     def kept_tokens(self) -> int:
         """Tokens a chunk has after pruning, ``P``."""
-        size, frames = self.spec.tokens_per_frame, self.spec.chunk_frames
-        return size + self.compression.kept(size, frames)
+        return self.compression.tokens(self.spec.tokens_per_frame, self.spec.stored_frames)
 
     @property
     def prunes_nothing(self) -> bool:
         """Whether tokens were to be dropped, and cannot be: the one frame of a chunk is its own anchor, kept whole."""
         wanted = self.compression.keep_ratio < 1 or self.compression.keep_tokens is not None
-        return wanted and self.spec.chunk_frames == 1
+        return wanted and self.spec.stored_frames == 1 and self.kept_tokens == self.chunk_tokens
 
     @property
     def stored_tokens(self) -> int:
         """Tokens of a chunk in the bank."""
-        return self.kept_tokens if self.compression.at == "store" else self.spec.chunk_tokens
+        return self.kept_tokens if self.compression.at == "store" else self.chunk_tokens
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of a chunk before it is pruned."""
+        return self.spec.stored_frames * self.spec.tokens_per_frame
+
+    @property
+    def view(self) -> Any:
+        """What the rule is given of each frame, see `ViewRule.view`."""
+        return view_of(self.retrieval.rule)
 
     @property
     def chunk_bytes(self) -> int:
@@ -112,7 +130,7 @@ class Layout:
         if self.bank is not None:
             self._check_retrieval(self.bank)
             self._check_window(self.bank)
-            self.bank.compression.kept(self.spec.tokens_per_frame, self.spec.chunk_frames)  # raises for a wrong budget
+            self.bank.kept_tokens  # noqa: B018 (raises for a budget that does not fit)
 
     @functools.cached_property
     def window(self) -> WindowLayout:
@@ -136,13 +154,14 @@ class Layout:
             near_frames=near,
             far_frames=ring - near,
             hides_own=hides_own,
+            draft_frames=self.spec.stored_frames if config.bank is not None and self.spec.store_every > 1 else 0,
             sink_reach=self._past_frames(near) if config.sink == "moving" else None,
         )
 
     @functools.cached_property
     def bank(self) -> BankLayout | None:
         """The bank; ``None`` in the modes without one."""
-        config, frames, sink = self.config, self.spec.chunk_frames, self.config.sink_frames or 0
+        config, frames, sink = self.config, self.spec.stored_frames, self.config.sink_frames or 0
         if config.bank is None or config.retrieval is None or config.compression is None:  # one with the others
             return None
         first_stored = 0 if config.released_window else sink // frames
@@ -150,7 +169,7 @@ class Layout:
         if capacity is None:
             if self.chunks is None:
                 raise ValueError("the bank has no size: give bank.capacity, or the rollout's length with chunks=...")
-            capacity = max(1, self.chunks - first_stored)
+            capacity = max(1, self.chunks // self.spec.store_every - first_stored)
         candidate_lag = config.recent_frames // frames
         if config.released_window:  # counts the current chunk as one of the recent ones
             candidate_lag = max(1, (self.window.near_frames + frames) // frames)
@@ -172,13 +191,15 @@ class Layout:
         window, bank = self.window, self.bank
         if bank is None:
             return window.tokens
-        near = (window.sink_frames + window.near_frames) * self.spec.tokens_per_frame
-        return max(window.tokens, near + bank.retrieval.chunks * bank.kept_tokens)
+        size, retrieved = self.spec.tokens_per_frame, bank.retrieval.chunks * bank.kept_tokens
+        if window.draft_frames:
+            return window.attended_frames * size + retrieved
+        return max(window.tokens, (window.sink_frames + window.near_frames) * size + retrieved)
 
     def _past_frames(self, near: int) -> int:
         """Count the frames of the past that a chunk attends to, retrieved chunks taken as whole ones."""
         config = self.config
-        retrieved = 0 if config.retrieval is None else config.retrieval.chunks * self.spec.chunk_frames
+        retrieved = 0 if config.retrieval is None else config.retrieval.chunks * self.spec.stored_frames
         return (config.sink_frames or 0) + near + retrieved
 
     def _shortest_released(self, retrieval: RetrievalConfig) -> int:
@@ -187,7 +208,7 @@ class Layout:
 
     def _check_retrieval(self, bank: BankLayout) -> None:
         wanted, most = bank.retrieval.chunks, bank.capacity
-        offered = None if self.chunks is None else self.chunks - bank.first_stored
+        offered = None if self.chunks is None else self.chunks // self.spec.store_every - bank.first_stored
         if bank.config.when_full == "drop_oldest" and (offered is None or offered > bank.capacity):
             most -= bank.candidate_lag
             if wanted > most:
@@ -206,14 +227,21 @@ class Layout:
             raise ValueError("positions='rebased' moves keys in time: the backbone's KVSpec must have its rope")
 
     def _check_window(self, bank: BankLayout) -> None:
-        config, frames = self.config, self.spec.chunk_frames
+        config, frames = self.config, self.spec.stored_frames
+        if self.spec.store_every > 1 and (config.released_window or config.recent_frames < frames):
+            why = "released_window=True" if config.released_window else f"recent_frames={config.recent_frames}"
+            raise ValueError(
+                f"store_frames={frames} waits in the window until a chunk of so many frames is there: {why} has no "
+                f"place for it; use recent_frames={frames} or more, and released_window=False"
+            )
         if not config.released_window:
+            unit = "chunk_frames" if self.spec.store_every == 1 else "store_frames"
             for name in ("sink_frames", "recent_frames"):
                 count = getattr(config, name)
                 if count % frames:
                     low, high = count // frames * frames, -(-count // frames) * frames
                     raise ValueError(
-                        f"{name}={count} is not a multiple of chunk_frames={frames}, so part of a chunk would be "
+                        f"{name}={count} is not a multiple of {unit}={frames}, so part of a chunk would be "
                         f"in neither window nor bank; use {low} or {high}"
                     )
         elif 0 < bank.retrieval.chunks * frames - self.window.ring_frames < frames:

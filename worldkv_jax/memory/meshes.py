@@ -32,18 +32,20 @@ def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str 
             raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[name]} devices of axis {name!r}")
     explicit = AxisType.Explicit in mesh.axis_types
 
-    def split(leaf):
+    def split(path, leaf):
         axes = [None] * leaf.ndim
-        if leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
+        if jax.tree_util.GetAttrKey("view") in path:  # of frames that wait, [B, ...]
+            axes[0] = worlds
+        elif leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
             axes[-4], axes[-2] = worlds, heads
         elif leaf.ndim == 3:  # descriptions [C, B, D]
-            axes[1] = worlds
+            axes[1] = worlds  # and scores of frames that wait [L, B, tokens]
         # As the programs give them back, or jit takes them for others and compiles again.
         while not explicit and axes and axes[-1] is None:
             axes.pop()
         return NamedSharding(mesh, P(*axes))
 
-    return jax.tree.map(split, memory)
+    return jax.tree.map_with_path(split, memory)
 
 
 def is_explicit(*trees: Any) -> bool:
@@ -51,15 +53,15 @@ def is_explicit(*trees: Any) -> bool:
     return any(not _mesh(leaf).empty and AxisType.Explicit in _mesh(leaf).axis_types for leaf in jax.tree.leaves(trees))
 
 
-def recall_along(recall: Callable, memory: Any, cameras: jax.Array, others: dict[str, Any]) -> Any:
-    """Call ``recall(memory, cameras, **others)`` and split what it gives as the memory is."""
+def recall_along(recall: Callable, memory: Any, view: Any, others: dict[str, Any]) -> Any:
+    """Call ``recall(memory, view, **others)`` and split what it gives as the memory is."""
     _check_jittable(memory)
     keys = memory.window.ring.keys
     axes = jax.typeof(keys).sharding.spec
     by_rank = {5: axes, 2: (axes[1], None), 1: (axes[1],), 0: ()}
-    arguments = (memory, cameras, others)
+    arguments = (memory, view, others)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
-    call = lambda memory, cameras, others: recall(memory, cameras, **others)  # noqa: E731
+    call = lambda memory, view, others: recall(memory, view, **others)  # noqa: E731
     out = jax.tree.map(lambda x: P(*by_rank[x.ndim]), jax.eval_shape(call, *shapes))
     return _along(call, out, arguments)
 

@@ -3,10 +3,11 @@
 import jax
 
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.memory.index import Picks, select
+from worldkv_jax.memory.index import Picks, pick
 from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import needs_query
-from worldkv_jax.memory.world_memory import WorldMemory, check_cameras
+from worldkv_jax.memory.views import check_view
+from worldkv_jax.memory.world_memory import WorldMemory
 
 
 def can_prefetch(layout: BankLayout) -> bool:
@@ -36,8 +37,8 @@ def pick_ahead(memory: WorldMemory, cameras: jax.Array) -> Picks | None:
     """
     if memory.bank is None or not can_prefetch(memory.bank.layout):
         return None
-    check_cameras(cameras, memory.layout)
-    return select(memory.bank.index, memory.chunk + 1, cameras, None, memory.bank.layout)
+    check_view(cameras, memory.layout)
+    return pick(memory.bank.index, memory.chunk + 1, cameras, None, memory.bank.layout)
 
 
 def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = None) -> Fetched | None:
@@ -70,6 +71,6 @@ def correct(memory: WorldMemory, cameras: jax.Array, guess: Fetched) -> Fetched:
         guess: what `prefetch` brought for other cameras; what it brought in vain is left out.
     """
     assert memory.bank is not None, "a guess comes from a bank"
-    check_cameras(cameras, memory.layout)
-    picks = select(memory.bank.index, memory.chunk, cameras, None, memory.bank.layout)
+    check_view(cameras, memory.layout)
+    picks = pick(memory.bank.index, memory.chunk, cameras, None, memory.bank.layout)
     return memory.bank.fetch(picks, memory.window, known=guess)

@@ -14,7 +14,8 @@ def bytes_by_tier(layout: Layout, chunk: int) -> dict[str, int]:
     full capacity, see `capacity_by_tier`.
     """
     spec = layout.spec
-    tokens = sum(_window_frames(layout, chunk)) * spec.tokens_per_frame
+    seen = chunk * spec.chunk_frames
+    tokens = min(seen, layout.window.sink_frames + layout.window.ring_frames) * spec.tokens_per_frame
     return _by_tier(layout, spec.bytes(layout.worlds, tokens), stored_chunks(layout, chunk))
 
 
@@ -65,16 +66,18 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     stacked = "" if seen is None or not seen.ndim else f"{copies} memories x "
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
-    sink, ring = layout.window.sink_frames, layout.window.ring_frames
+    window = layout.window
     where = " (moving)" if config.sink == "moving" else ""
-    lines.append(f"  window: sink {sink}{where} + recent {ring} frames of {spec.tokens_per_frame} tokens")
+    waiting = f" + {window.draft_frames} that wait" if window.draft_frames else ""
+    recent = f"recent {window.near_frames + window.far_frames}{waiting}"
+    lines.append(f"  window: sink {window.sink_frames}{where} + {recent} frames of {spec.tokens_per_frame} tokens")
     if bank is not None:
         held = "up to" if chunk is None else f"{stored_chunks(layout, chunk)} of"
         over = 0 if chunk is None else dropped_chunks(layout, chunk)
         dropped = f" ({over} dropped)" if over and bank.config.when_full != "error" else ""
         storage = "" if bank.config.storage == "model" else f" as {bank.config.storage}"
         lines.append(
-            f"  bank: {held} {bank.capacity} chunks, {bank.stored_tokens} of {spec.chunk_tokens} tokens each, "
+            f"  bank: {held} {bank.capacity} chunks, {bank.stored_tokens} of {bank.chunk_tokens} tokens each, "
             f"in {bank.config.tier} memory{storage}; when full: {bank.config.when_full}{dropped}"
         )
         lines.append(
@@ -104,6 +107,7 @@ def format_bytes(size: float) -> str:
 
 def _candidates(layout: BankLayout, chunk: int) -> int:
     """Count the chunks that may be retrieved for chunk number ``chunk``, at most."""
+    chunk //= layout.spec.store_every
     oldest, newest = layout.first_candidate, chunk - layout.candidate_lag
     policy = layout.config.when_full
     if policy == "error":
@@ -123,10 +127,13 @@ def _chunks_seen(chunk_counter: jax.Array) -> np.ndarray | None:
 
 
 def _window_frames(layout: Layout, chunk: int) -> tuple[int, int]:
-    """Count the frames in the sink and in the ring after ``chunk`` chunks."""
-    seen = chunk * layout.spec.chunk_frames
-    sink, ring = layout.window.sink_frames, layout.window.ring_frames
-    return min(seen, sink), min(max(seen - sink, 0), ring)
+    """Count the frames in the sink and in the ring that chunk number ``chunk`` attends to."""
+    seen, window = chunk * layout.spec.chunk_frames, layout.window
+    rolled = seen - window.sink_frames
+    held = window.near_frames + window.far_frames
+    if window.draft_frames:
+        held += rolled % window.draft_frames
+    return min(seen, window.sink_frames), min(max(rolled, 0), held)
 
 
 def _by_tier(layout: Layout, window: int, chunks: int) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """World Retrieval: what a rule is, and how chunks are chosen by one.
 
 A rule reduces a chunk to a short description once, when it is stored, and scores all descriptions against the
-one of the next chunk. Rules are frozen dataclasses: pass one of your own wherever a rule's name is accepted.
+one of the next chunk. Rules are frozen dataclasses: pass one of your own wherever a rule's name is accepted. One that
+carries arrays, such as learned weights, is a pytree as well (`jax.tree_util.register_dataclass`): its arrays are given
+with every call, as ``rule=`` of `recall` and `remember`.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +16,15 @@ import jax.numpy as jnp
 class Rule(Protocol):
     """A hashable retrieval rule; all methods are pure and see one world."""
 
-    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
+    def describe(self, view: Any, keys: jax.Array, /) -> jax.Array:
         """Reduce a finished chunk (cameras ``[F, 4, 4]``, keys ``[L, T, N, H]``) to float32 ``[D]``."""
         ...
 
-    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
+    def describe_query(self, view: Any, query: jax.Array | None, /) -> jax.Array:
         """Reduce the next chunk (cameras, perhaps mean queries ``[L, N, H]``) to float32 ``[D]``."""
         ...
 
-    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array, /) -> jax.Array:
         """Score descriptions ``[C, D]`` against the query's ``[D]``: float32 ``[C]``, lower is nearer."""
         ...
 
@@ -33,6 +35,15 @@ class QueryRule(Rule, Protocol):
 
     needs_query: bool
     """Whether `describe_query` is to be given the mean queries of a first pass over the chunk."""
+
+
+@runtime_checkable
+class ViewRule(Rule, Protocol):
+    """A rule that finds chunks by something else than one camera a frame: map cells, two cameras, embeddings."""
+
+    view: Any
+    """What it is given of each frame, a pytree of `jax.ShapeDtypeStruct`; all leaves of a chunk's view have the leading
+    axes ``[B, F]``, and the rule sees ``[F]``."""
 
 
 @runtime_checkable
@@ -61,6 +72,11 @@ class ChoosingRule(Rule, Protocol):
 def needs_query(rule: Rule) -> bool:
     """Tell whether a rule looks at the next chunk's queries and not only at its cameras."""
     return isinstance(rule, QueryRule) and rule.needs_query
+
+
+def view_of(rule: Rule) -> Any:
+    """Describe what a rule is given of each frame, as `ViewRule.view`: one camera, unless it says otherwise."""
+    return rule.view if isinstance(rule, ViewRule) else jax.ShapeDtypeStruct((4, 4), jnp.float32)
 
 
 def choose(

@@ -10,13 +10,13 @@ def stored_chunks(layout: Layout, chunk: int) -> int:
     """Count the chunks in the bank after ``chunk`` chunks."""
     if layout.bank is None:
         return 0
-    return min(max(chunk - layout.bank.first_stored, 0), layout.bank.capacity)
+    return min(max(chunk // layout.spec.store_every - layout.bank.first_stored, 0), layout.bank.capacity)
 
 
 def dropped_chunks(layout: Layout, chunk: int) -> int:
     """Count the chunks that found no place or lost it, after ``chunk`` chunks, whether or not that is allowed."""
     if layout.bank is not None:
-        return max(0, chunk - layout.bank.first_stored - layout.bank.capacity)
+        return max(0, chunk // layout.spec.store_every - layout.bank.first_stored - layout.bank.capacity)
     return max(0, chunk - layout.chunks) if layout.config.mode == "full" and layout.chunks is not None else 0
 
 
@@ -31,10 +31,10 @@ def lost_chunks(layout: Layout, chunk: int) -> int:
 
 def count_lost(layout: Layout, chunk: jax.Array) -> jax.Array:
     """Count as `lost_chunks`, after any number of chunks that is an array, or traced."""
-    # The count grows by one with each chunk once the room is used up, so one chunk says from where on.
+    # The count grows by one with each chunk that is stored once the room is used up, so one says from where on.
     far = 2**30
-    lost = lost_chunks(layout, far)
-    return jnp.maximum(chunk - (far - lost), 0) if lost else jnp.zeros_like(chunk)
+    lost, stored = lost_chunks(layout, far), 1 if layout.bank is None else layout.spec.store_every
+    return jnp.maximum(chunk // stored - (far // stored - lost), 0) if lost else jnp.zeros_like(chunk)
 
 
 def check_known_room(layout: Layout, chunk: jax.Array) -> None:
@@ -64,9 +64,11 @@ def check_room(layout: Layout, chunk: int) -> None:
 
 def check_bank_room(layout: BankLayout, chunk: int) -> None:
     """Raise ValueError before chunk number ``chunk`` is made if the bank is full and may not drop."""
-    if layout.config.when_full == "error" and chunk - layout.first_stored >= layout.capacity:
+    number, waits = divmod(chunk + 1, layout.spec.store_every)
+    number -= 1  # of the stored chunk that ends with this one
+    if layout.config.when_full == "error" and not waits and number - layout.first_stored >= layout.capacity:
         raise ValueError(
-            f"the bank is full: it holds {layout.capacity} chunks and chunk {chunk} needs a place; raise "
-            f"bank.capacity to {chunk + 1 - layout.first_stored} or more (or chunks=..., if that sets it), or set "
+            f"the bank is full: it holds {layout.capacity} chunks and chunk {number} needs a place; raise "
+            f"bank.capacity to {number + 1 - layout.first_stored} or more (or chunks=..., if that sets it), or set "
             "bank.when_full to 'drop_oldest' or 'drop_most_redundant'"
         )

@@ -1,6 +1,7 @@
 """The bank of separate arrays, one per chunk: on the device or in host memory, never seen by jit."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.memory.digest import digest
+from worldkv_jax.memory.digest import Finished, advance, digest
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.quantization import stored_shape
@@ -30,7 +31,7 @@ class SlotBank(flax.struct.PyTreeNode):
     index: Index
     slots: tuple[tuple[KVSpan, ...] | None, ...]  # C x B spans [L, P, N, H], as `quantize` makes them; None where empty
     offered: int = flax.struct.field(pytree_node=False)
-    """Chunks given to the bank so far, known on the host so that storing need not wait."""
+    """Chunks that the model made so far, known on the host so that storing need not wait."""
     layout: BankLayout = flax.struct.field(pytree_node=False)
     latest: int | None = flax.struct.field(pytree_node=False, default=None)
     """Slot of the chunk that was offered last, if it found one."""
@@ -68,24 +69,26 @@ class SlotBank(flax.struct.PyTreeNode):
                 spans.append(blank)
         return Fetched(picks, tuple(spans))
 
-    def store(
-        self, window: Window, own: KVSpan, cameras: jax.Array, chunk: jax.Array, layout: WindowLayout
-    ) -> tuple[Window, "SlotBank"]:
+    def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "SlotBank"]:
         """Roll the window and begin to move the chunk to its tier; the copy runs on while the caller goes on."""
-        _check_not_traced((own, chunk), self.layout)
+        _check_not_traced((finished.own, finished.chunk), self.layout)
         check_bank_room(self.layout, self.offered)
-        window, span, description = _digest(window, own, cameras, chunk, window_layout=layout, bank_layout=self.layout)
-        slot, stored = _place(self.index, chunk, description, self.layout)
-        index = _write_index(self.index, slot, stored, chunk, description)
+        offered = self.offered + 1
+        if offered % self.layout.spec.store_every:  # waits for more frames
+            return _advance(window, finished, window_layout=layout), self.replace(offered=offered)
+        window, made, number = _digest(window, finished, window_layout=layout, bank_layout=self.layout)
+        slot, stored = _place(self.index, number, made.description, self.layout, finished.rules)
+        index = _write_index(self.index, slot, stored, number, made.description)
         where = self._known_slot(slot, stored)
         slots = self.slots
         if where is not None:
-            target = tier_sharding(world_sharding(jax.tree.leaves(span)[0]), self.layout.config.tier)
+            target = tier_sharding(world_sharding(jax.tree.leaves(made.span)[0]), self.layout.config.tier)
             worlds = tuple(
-                jax.device_put(_world(span, jax.device_put(np.int32(b))), target) for b in range(self.layout.worlds)
+                jax.device_put(_world(made.span, jax.device_put(np.int32(b))), target)
+                for b in range(self.layout.worlds)
             )
             slots = (*slots[:where], worlds, *slots[where + 1 :])
-        return window, self.replace(index=index, slots=slots, offered=self.offered + 1, latest=where)
+        return window, self.replace(index=index, slots=slots, offered=offered, latest=where)
 
     def padded(self) -> "SlotBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
@@ -111,7 +114,8 @@ class SlotBank(flax.struct.PyTreeNode):
 
     def newest(self) -> tuple[int, tuple[KVSpan, ...]] | None:
         """Return number and content of the chunk that was offered last, if it found a slot."""
-        return None if self.latest is None else (self.offered - 1, self.read(self.latest))
+        number = self.offered // self.layout.spec.store_every - 1
+        return None if self.latest is None else (number, self.read(self.latest))
 
     def filled(
         self, index: Index, chunks: Mapping[int, tuple[KVSpan, ...]], window: Window, offered: int
@@ -140,7 +144,8 @@ class SlotBank(flax.struct.PyTreeNode):
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""
-        order, capacity = self.offered - self.layout.first_stored, self.layout.capacity
+        number = self.offered // self.layout.spec.store_every
+        order, capacity = number - self.layout.first_stored, self.layout.capacity
         policy = self.layout.config.when_full
         if order < 0:
             return None
@@ -217,6 +222,12 @@ def _world(span: KVSpan, b: jax.Array) -> KVSpan:
     return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, b, axis=1, keepdims=False), span)
 
 
-_digest = jax.jit(digest, static_argnames=("window_layout", "bank_layout"), donate_argnames="window")
+@functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), donate_argnames="window")
+def _digest(window, finished: Finished, *, window_layout: WindowLayout, bank_layout: BankLayout):
+    window, made, _ = digest(window, finished, window_layout=window_layout, bank_layout=bank_layout)
+    return window, made, finished.chunk // bank_layout.spec.store_every
+
+
+_advance = jax.jit(advance, static_argnames="window_layout", donate_argnames="window")
 _place = jax.jit(place, static_argnames="layout")
 _write_index = jax.jit(write_index, donate_argnames="index")

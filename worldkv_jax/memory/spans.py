@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-
-from worldkv_jax.rope import Rope
 
 
 class KVSpan(NamedTuple):
@@ -15,6 +13,20 @@ class KVSpan(NamedTuple):
 
     keys: jax.Array  # [L, B, tokens, N, H]
     values: jax.Array  # [L, B, tokens, N, H]
+
+
+@runtime_checkable
+class TimeShift(Protocol):
+    """Positions in keys that can be moved in time, such as `worldkv_jax.rope.Rope`; hashable."""
+
+    @property
+    def head_dim(self) -> int:
+        """Numbers of one head, ``H``."""
+        ...
+
+    def shift_time(self, keys: jax.Array, frames: jax.Array) -> jax.Array:
+        """Move keys ``[..., tokens, N, H]`` by a number of latent frames, int32 broadcastable to ``[..., tokens]``."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,16 +38,25 @@ class KVSpec:
     head_dim: int
     tokens_per_frame: int
     chunk_frames: int = 3
+    """Latent frames that the model makes at once, and that one `remember` takes."""
     dtype: str = "float32"
-    rope: Rope | None = None
+    rope: TimeShift | None = None
     """Positions in the keys; needed only to re-base retrieved ones."""
+    store_frames: int | None = None
+    """Latent frames that are pruned, stored and found as one, a multiple of ``chunk_frames``; ``None`` for just those.
+    For models that make one frame at a time; ids of stored chunks then count these."""
 
     def __post_init__(self):
+        object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)  # equal however it was written
         for name in ("layers", "heads", "head_dim", "tokens_per_frame", "chunk_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not jnp.issubdtype(jnp.dtype(self.dtype), jnp.floating):
             raise ValueError(f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'")
+        if self.stored_frames < 1 or self.stored_frames % self.chunk_frames:
+            raise ValueError(f"store_frames={self.store_frames} is no multiple of chunk_frames={self.chunk_frames}")
+        if self.rope is not None and not isinstance(self.rope, TimeShift):
+            raise ValueError(f"rope={self.rope!r} needs head_dim and shift_time(keys, frames), see TimeShift")
         if self.rope is not None and self.rope.head_dim != self.head_dim:
             raise ValueError(
                 f"rope.head_dim={self.rope.head_dim} but head_dim={self.head_dim}; give the rope of these keys"
@@ -45,6 +66,16 @@ class KVSpec:
     def chunk_tokens(self) -> int:
         """Tokens of one chunk, ``T``."""
         return self.chunk_frames * self.tokens_per_frame
+
+    @property
+    def stored_frames(self) -> int:
+        """Latent frames that are stored as one chunk."""
+        return self.chunk_frames if self.store_frames is None else self.store_frames
+
+    @property
+    def store_every(self) -> int:
+        """Chunks that the model makes for each one that is stored."""
+        return self.stored_frames // self.chunk_frames
 
     def shape(self, worlds: int, tokens: int) -> tuple[int, ...]:
         """Shape ``[L, B, tokens, N, H]`` of the keys, and of the values, of so many tokens."""
@@ -60,6 +91,6 @@ class KVSpec:
         return KVSpan(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
 
 
-def concatenate(spans: list[KVSpan]) -> KVSpan:
-    """Join spans along their tokens."""
+def concatenate(spans: list[Any]) -> Any:
+    """Join spans, or what else is known of tokens, along their tokens."""
     return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-3), *spans)

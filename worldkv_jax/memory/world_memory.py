@@ -14,13 +14,18 @@ from worldkv_jax.memory.bank import Bank, Fetched
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
-from worldkv_jax.memory.index import Picks, locate, select
+from worldkv_jax.memory.digest import Finished, advance, empty_drafts
+from worldkv_jax.memory.index import Picks, locate, pick
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
+from worldkv_jax.memory.pruning import CompressionRule
+from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_known_room, count_lost
+from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, arrays_of
 from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.window import Window, empty_window, push
+from worldkv_jax.memory.views import check_query, check_scores, check_view
+from worldkv_jax.memory.window import Window, empty_window
 
 BANKS: dict[str, type[Bank]] = {
     "device": DeviceBank,
@@ -59,11 +64,14 @@ class WorldMemory(flax.struct.PyTreeNode):
         if layout.bank is not None and layout.bank.prunes_nothing:
             warnings.warn(
                 "nothing is pruned: chunks of one frame are their own anchor, which is kept whole; remember several "
-                "frames as one chunk (KVSpec.chunk_frames), or say so with CompressionConfig(keep_ratio=1.0)",
+                "frames as one chunk (KVSpec.store_frames), or say so with CompressionConfig(keep_ratio=1.0)",
                 stacklevel=2,
             )
-        bank = None if layout.bank is None else BANKS[layout.bank.config.tier].empty(layout.bank)
-        return cls(window=empty_window(layout.window), bank=bank, chunk=jnp.int32(0), layout=layout)
+        window, bank = empty_window(layout.window), None
+        if layout.bank is not None:
+            bank = BANKS[layout.bank.config.tier].empty(layout.bank)
+            window = window._replace(drafts=empty_drafts(layout.bank))
+        return cls(window=window, bank=bank, chunk=jnp.int32(0), layout=layout)
 
     @property
     def jittable(self) -> bool:
@@ -94,11 +102,12 @@ class WorldMemory(flax.struct.PyTreeNode):
 
 def recall(
     memory: WorldMemory,
-    cameras: jax.Array,
+    view: Any,
     *,
     query: jax.Array | None = None,
     fetched: Fetched | None = None,
     picks: Picks | jax.Array | None = None,
+    rule: Rule | None = None,
 ) -> tuple[Context, Picks | None]:
     """Bring together the past that the next chunk attends to (WorldKV, World Retrieval).
 
@@ -106,35 +115,41 @@ def recall(
 
     Args:
         memory: the memory before the chunk.
-        cameras: ``[B, F, 4, 4]`` camera-to-world poses of the chunk, OpenCV axes.
-        query: mean queries ``[L, B, N, H]`` of the chunk, for the attention rule only.
+        view: cameras of the chunk, ``[B, F, 4, 4]`` camera-to-world poses, OpenCV axes; or what else the rule looks
+            at, see `ViewRule`.
+        query: mean queries ``[L, B, N, H]`` of the chunk, for the attention rule only; under grouped queries the sum
+            over each group.
         fetched: what `prefetch` brought for this chunk.
-        picks: instead of the rule's choice, chunk ids int32 ``[B, K]`` of your own, nearest first and -1 for none, or
-            what another memory of the same chunks picked. `locate` says which are left out.
+        picks: instead of the rule's choice, what `select` gave for this memory or for another one of the same chunks;
+            or chunk ids int32 ``[B, K]`` of your own, nearest first and -1 for none. `locate` says which are left out.
+        rule: the retrieval rule once more if it carries arrays.
 
     Returns:
         The context, and which chunks were picked (``None`` without a bank).
 
     Raises:
-        ValueError: cameras or picks of another shape, no query for the attention rule, or a host tier inside jit.
+        ValueError: cameras or picks of another shape, no query for the attention rule, a rule that is missing, or a
+            host tier inside jit.
     """
-    check_cameras(cameras, memory.layout)
+    check_view(view, memory.layout)
+    check_query(query, memory.layout)
     ids = picks.chunks if isinstance(picks, Picks) else picks
     if ids is not None:
         _check_ids(ids, memory.layout)
-    if is_explicit(memory, cameras):
-        return recall_along(_recall, memory, cameras, {"query": query, "fetched": fetched, "ids": ids})
-    return _recall(memory, cameras, query=query, fetched=fetched, ids=ids)
+    others = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
+    if is_explicit(memory, view):
+        return recall_along(_recall, memory, view, others)
+    return _recall(memory, view, **others)
 
 
 @jax.named_scope("recall")
-def _recall(memory, cameras, *, query, fetched, ids):
+def _recall(memory, view, *, query, fetched, ids, rules):
     if memory.bank is None:
         return window_context(memory), None
     if fetched is None:
         bank = memory.bank
         if ids is None:
-            picks = select(bank.index, memory.chunk, cameras, query, bank.layout)
+            picks = pick(bank.index, memory.chunk, view, query, bank.layout, rules)
         else:
             picks = locate(bank.index, memory.chunk, ids, bank.layout)
         fetched = memory.bank.fetch(picks, memory.window)
@@ -144,12 +159,44 @@ def _recall(memory, cameras, *, query, fetched, ids):
     return context, fetched.picks
 
 
+def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, rule: Rule | None = None) -> Picks:
+    """Choose the chunks that `recall` would bring back, and bring back nothing.
+
+    One choice serves several memories of the same chunks, and is what a learned rule is trained on: give it to
+    `recall` as ``picks``. Takes what `recall` takes.
+
+    Raises:
+        ValueError: as `recall`; or a memory that retrieves nothing.
+    """
+    layout = memory.layout
+    if memory.bank is None:
+        raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so there is nothing to select")
+    check_view(view, layout)
+    check_query(query, layout)
+    others = {"query": query, "rules": _rules(layout, rule)}
+    if is_explicit(memory, view):
+        return recall_along(_select, memory, view, others)
+    return _select(memory, view, **others)
+
+
+def _select(memory, view, *, query, rules):
+    return pick(memory.bank.index, memory.chunk, view, query, memory.bank.layout, rules)
+
+
 def window_context(memory: WorldMemory) -> Context:
     """Return the window alone as a context, with nothing retrieved; works under jit."""
     return window_alone(memory.window, memory.chunk, memory.layout.window)
 
 
-def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemory:
+def remember(
+    memory: WorldMemory,
+    own: KVSpan,
+    view: Any,
+    *,
+    scores: jax.Array | None = None,
+    rule: Rule | None = None,
+    compression_rule: CompressionRule | None = None,
+) -> WorldMemory:
     """Take a finished chunk into the memory: roll the window, prune the chunk, store it under its cameras.
 
     Donate the old memory under jit and every buffer is written in place. (In one jit with `recall` that takes
@@ -159,11 +206,16 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
     Args:
         memory: the memory before the chunk.
         own: keys and values ``[L, B, T, N, H]`` of the chunk's clean pass.
-        cameras: ``[B, F, 4, 4]`` camera-to-world poses of the chunk.
+        view: cameras of the chunk, as `recall` takes them.
+        scores: ``[L, B, T]`` that the model gives its tokens, such as the attention that each received: for a
+            compression rule that wants them.
+        rule: the retrieval rule once more if it carries arrays.
+        compression_rule: and the compression rule.
 
     Raises:
-        ValueError: keys or cameras of another shape, a host tier inside jit, or (where it is known without
-            waiting: outside jit) a memory that is full and may not drop. Under jit `WorldMemory.lost` counts.
+        ValueError: keys, cameras or scores of another shape, a rule that is missing, a host tier inside jit, or (where
+            it is known without waiting: outside jit) a memory that is full and may not drop. Under jit
+            `WorldMemory.lost` counts.
     """
     layout = memory.layout
     expected = layout.spec.shape(layout.worlds, layout.spec.chunk_tokens)
@@ -172,20 +224,22 @@ def remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array) -> WorldMemor
             f"own keys {own.keys.shape} and values {own.values.shape} do not fit this memory: expected {expected}, "
             "that is [layers, worlds, tokens of a chunk, heads, head dim]"
         )
-    check_cameras(cameras, layout)
+    check_view(view, layout)
+    check_scores(scores, layout)
     check_known_room(layout, memory.chunk)
-    if is_explicit(memory, own, cameras):
-        return remember_along(_remember, memory, own, cameras)
-    return _remember(memory, own, cameras)
+    finished = Finished(own, view, memory.chunk, scores, _rules(layout, rule, compression_rule, storing=True))
+    if is_explicit(memory, finished):
+        return remember_along(_remember, memory, finished)
+    return _remember(memory, finished)
 
 
 @jax.named_scope("remember")
-def _remember(memory, own, cameras):
+def _remember(memory, finished):
     layout = memory.layout
     if memory.bank is None:
-        window, bank = push(memory.window, own, memory.chunk * layout.spec.chunk_frames, layout.window), None
+        window, bank = advance(memory.window, finished, window_layout=layout.window), None
     else:
-        window, bank = memory.bank.store(memory.window, own, cameras, memory.chunk, layout.window)
+        window, bank = memory.bank.store(memory.window, finished, layout.window)
     return memory.replace(window=window, bank=bank, chunk=_next(memory.chunk))
 
 
@@ -232,11 +286,13 @@ def _check_ids(ids: jax.Array, layout: Layout) -> None:
         )
 
 
-def check_cameras(cameras: jax.Array, layout: Layout) -> None:
-    """Raise ValueError for cameras of another shape than a chunk of this memory has."""
-    expected = (layout.worlds, layout.spec.chunk_frames, 4, 4)
-    if cameras.shape != expected:
-        raise ValueError(
-            f"cameras have shape {cameras.shape}, expected {expected}: [worlds, frames of a chunk, 4, 4] "
-            "camera-to-world poses"
-        )
+def _rules(
+    layout: Layout, rule: Rule | None, compression_rule: CompressionRule | None = None, *, storing: bool = False
+) -> RuleArrays:
+    """Return the arrays of the rules; a memory without a bank asks none."""
+    if layout.bank is None:
+        return NO_ARRAYS
+    retrieval = arrays_of(layout.bank.retrieval.rule, rule, "retrieval.rule")
+    if not storing:
+        return RuleArrays(retrieval)
+    return RuleArrays(retrieval, arrays_of(layout.bank.compression.rule, compression_rule, "compression.rule"))

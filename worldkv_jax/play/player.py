@@ -3,6 +3,7 @@
 The same seed, memories and controls give the same latents bit for bit, whatever was forked or rewound meanwhile.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -68,6 +69,7 @@ class Player:
         self._points = Points(game.most_points)
         self._lanes: list[Lane] = []
         self._state: Any = None
+        self._broken = False
         self.beginning = game.steering.begin(tree.seed, picture)
         self.first = len(self.beginning.inputs)
         self._begin()
@@ -110,12 +112,20 @@ class Player:
         Raises:
             ValueError: keys that are not known, or a world without room.
         """
+        if self._broken:
+            collections.deque(self.make_current(), maxlen=0)
         if (full := self.full) is not None:
             raise ValueError(full)
         state, _ = self.game.steering.steer(self._state, controls)  # raises before anything is changed
         del state
+        made = len(self.tree.history)
         self.tree.append(controls)
-        return self._make(len(self.tree.history) - 1)
+        try:
+            return self._make(made)
+        except BaseException:
+            self.tree.rewind(made)
+            self._broken = True  # of the lanes some may have gone on
+            raise
 
     def reset(self, seed: int) -> None:
         """Begin another world."""
@@ -178,6 +188,7 @@ class Player:
         return Moment(tuple(lane.copy() for lane in self._lanes), self._state)
 
     def _resume(self, moment: Moment) -> None:
+        self._broken = False
         for lane in self._lanes:
             lane.close()
         key = key_of(self.tree.seed)

@@ -137,7 +137,7 @@ class Seat:
         if self.inbox or view.gone:
             return False
         asked = time.monotonic()
-        async with self._house.turns.turn(self.name) as turn:
+        async with self._house.turns.turn(self.name, share=len(self.player.tree.memories)) as turn:
             begun = time.monotonic()
             controls, applied = self.inbox.sample(self.player.frames_of_next())
             chunk = await turn.run(self.player.step, controls)
@@ -227,7 +227,7 @@ class Seat:
         """Make the present again, a chunk a turn, and show the last of what is made."""
         last, since = None, time.monotonic()
         while not view.gone:
-            async with self._house.turns.turn(self.name) as turn:
+            async with self._house.turns.turn(self.name, share=len(self.player.tree.memories)) as turn:
                 chunk = await turn.run(next, chunks, None)
             if chunk is None:
                 break

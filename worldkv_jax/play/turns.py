@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -25,10 +24,15 @@ class Turns:
         return len(self._waiting)
 
     @contextlib.asynccontextmanager
-    async def turn(self, who: Any) -> AsyncGenerator["Turn"]:
+    async def turn(self, who: Any, *, share: float = 1.0) -> AsyncGenerator["Turn"]:
         """Wait for a turn, and have it while the block runs; each ``who`` asks for one at a time.
 
         Newcomers and those who come back begin as if they had as much as the one who had least: nobody saves up turns.
+
+        Args:
+            who: has it.
+            share: what it counts, such as the lanes of the chunk that is made. Not seconds: on a busy machine they say
+                more about others than about the one whose turn it was.
         """
         if self._busy:
             floor = min((self._used[one] for one in self._waiting), default=self._used.get(who, 0.0))
@@ -41,11 +45,10 @@ class Turns:
                     self._next()
                 raise
         self._busy = True
-        since = time.perf_counter()
         try:
             yield Turn(self._thread)
         finally:
-            self._used[who] = self._used.get(who, 0.0) + time.perf_counter() - since
+            self._used[who] = self._used.get(who, 0.0) + share
             self._next()
 
     def forget(self, who: Any) -> None:

@@ -1,6 +1,7 @@
 """Rollouts: the Backbone protocol, the sampler, the chunk step, and streaming."""
 
 from worldkv_jax.rollout.backbone import AttentionProbe, AttentionQueries, Backbone, ChunkInput, CommittedSpan
+from worldkv_jax.rollout.checking import check_backbone
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.live import CameraSource, live_chunks
@@ -22,6 +23,7 @@ __all__ = [
     "Schedule",
     "Watch",
     "World",
+    "check_backbone",
     "chunk_inputs",
     "denoise",
     "fork",

@@ -13,6 +13,8 @@ class CommittedSpan(NamedTuple):
 
     span: KVSpan
     cameras: Float[Array, "B F 4 4"]
+    scores: Float[Array, "L B T"] | None = None
+    """For compression rules that want them, see `remember`."""
 
 
 class ChunkInput(NamedTuple):

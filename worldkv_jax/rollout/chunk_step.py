@@ -123,7 +123,7 @@ def _generate(
 def _next(world: World, own: KVSpan | CommittedSpan | None, carry: Any, chunk: ChunkInput) -> World:
     memory = world.memory
     if isinstance(own, CommittedSpan):
-        memory = remember(memory, own.span, own.cameras)
+        memory = remember(memory, own.span, own.cameras, scores=own.scores)
     elif own is not None:
         memory = remember(memory, own, chunk.cameras)
     return World(memory, carry, world.position + 1, world.decoder)

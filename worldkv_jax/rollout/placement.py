@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from worldkv_jax.memory import MemoryConfig, WorldMemory
+from worldkv_jax.memory import MemoryConfig, WorldMemory, shardings
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.rollout.world import World
 
@@ -39,8 +39,8 @@ def start_on_mesh(
         memory = WorldMemory.create(config, backbone.spec, worlds=worlds, chunks=chunks)
         return World(memory, backbone.init_carry(params, worlds), jnp.int32(0))
 
-    shardings = world_shardings(backbone, params, jax.eval_shape(make, params), mesh)
-    return jax.jit(make, out_shardings=shardings)(params)
+    placed = world_shardings(backbone, params, jax.eval_shape(make, params), mesh)
+    return jax.jit(make, out_shardings=placed)(params)
 
 
 def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -> World:
@@ -60,18 +60,12 @@ def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -
     """
     check_mesh(mesh)
     layout = world.memory.layout
-    heads = _axis(mesh, HEADS_AXIS, layout.spec.heads, "heads")
-    worlds = _axis(mesh, WORLDS_AXIS, layout.worlds, "worlds")
-
-    def of_memory(leaf: Any) -> NamedSharding:
-        if leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales
-            return split(mesh, *[None] * (leaf.ndim - 4), worlds, None, heads)
-        return split(mesh, None, worlds) if leaf.ndim == 3 else split(mesh)  # descriptions [C, B, D], or a count
+    heads, worlds = (name if name in mesh.shape else None for name in (HEADS_AXIS, WORLDS_AXIS))
 
     def of_carry(leaf: Any, axis: int) -> NamedSharding:
         return split(mesh, *[None] * axis, worlds) if axis >= 0 else split(mesh)
 
-    memory = jax.tree.map(of_memory, world.memory)
+    memory = shardings(world.memory, mesh, worlds=worlds, heads=heads)
     carry = jax.tree.map(of_carry, world.carry, _world_axes(backbone, params, world.carry, layout.worlds))
     position: Any = split(mesh)
     return World(memory, carry, position)
@@ -98,14 +92,6 @@ def check_mesh(mesh: Mesh) -> None:
             f"the axes of the mesh are of type {mesh.axis_types}; XLA splits a program as its inputs are along Auto "
             "ones: jax.make_mesh(..., axis_types=(AxisType.Auto,) * n)"
         )
-
-
-def _axis(mesh: Mesh, name: str, count: int, what: str) -> str | None:
-    if name not in mesh.shape:
-        return None
-    if count % mesh.shape[name]:
-        raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[name]} devices of axis {name!r}")
-    return name
 
 
 def _world_axes(backbone: Backbone, params: Any, carry: Any, worlds: int) -> Any:

@@ -239,12 +239,16 @@ def _checked_noise(key: jax.Array | None, noise: Noise | None, backbone: Backbon
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or key.ndim:
         raise ValueError(f"key is {key!r}; give one typed key, such as jax.random.key(0)")
     shape = (backbone.schedule.steps, *backbone.latent_shape)
-    return lambda index: _normal(key, np.int32(index), worlds, shape)
+    return lambda index: draw_noise(key, np.int32(index), worlds, shape)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _normal(key: jax.Array, index: jax.Array, worlds: int, shape: tuple[int, ...]) -> jax.Array:
-    """Draw each world's noise from its own key, so that it is the same alone and in a batch."""
+def draw_noise(key: jax.Array, index: jax.Array, worlds: int, shape: tuple[int, ...]) -> jax.Array:
+    """Draw the noise of chunk ``index``, each world's from a key of its own: the same alone and in a batch.
+
+    Returns:
+        float32 ``[steps, B, *latent_shape]``, where ``shape`` is ``(steps, *latent_shape)``.
+    """
     keys = jax.vmap(lambda world: jax.random.fold_in(jax.random.fold_in(key, world), index))(jnp.arange(worlds))
     # float32 by name: under x64 the default would be another world.
     return jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32), out_axes=1)(keys)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import LAP, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
 from worldkv_jax.evaluation.fidelity import psnr, ssim
@@ -58,6 +60,8 @@ class Result:
     stored_share: float
     """The same, as a share of what full KV holds."""
     seconds: float
+    behind: float | None = None
+    """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
 
     def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
         """Average each world's scores over the chunks of a phase: ``[B]``."""
@@ -139,10 +143,21 @@ class Runner:
         scenario, since = self.scenario(variant), time.perf_counter()
         size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
         batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
-        made = np.concatenate([self._measure_batch(variant, scenario, batch) for batch in batches])
+        frames, retrieved = zip(*(self._measure_batch(variant, scenario, batch) for batch in batches))
+        made = np.concatenate(frames)
         truth = scenario.truth[:worlds, scenario.tour :]
         scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
-        return {**scores, "seconds": time.perf_counter() - since}
+        return {**scores, "behind": self._behind(scenario, retrieved), "seconds": time.perf_counter() - since}
+
+    def _behind(self, scenario: Scenario, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
+        """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
+        setting = self.setting
+        if setting.family.rooms_seen is None:
+            return None
+        picks = [np.concatenate(of_batches) for of_batches in zip(*retrieved)]
+        rooms = rooms_of_chunks(setting.family, setting.seed, scenario.poses)[: len(picks[0])]
+        shares = behind_walls(rooms, picks, scenario.tour)
+        return None if np.isnan(shares).all() else float(np.nanmean(shares))
 
     def _result(self, variant: Variant, scores: dict) -> Result:
         path, family = _path(variant, self.setting.family), self.setting.family
@@ -158,10 +173,13 @@ class Runner:
             psnr=np.asarray(scores["psnr"]),
             ssim=np.asarray(scores["ssim"]),
             seconds=scores["seconds"],
+            behind=scores.get("behind"),
         )
 
-    def _measure_batch(self, variant: Variant, scenario: Scenario, worlds: range) -> np.ndarray:
-        """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``."""
+    def _measure_batch(
+        self, variant: Variant, scenario: Scenario, worlds: range
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the generated frames ``[worlds, chunks, 3, H, W, 3]``, and by chunk which were brought back."""
         backbone, params, tour = self.backbone, self.params, scenario.tour
         if variant.true_past:
             backbone = TrulyRemembering(backbone.config, backbone.schedule)
@@ -172,8 +190,8 @@ class Runner:
             inputs = [ChunkInput(c.cameras, (c.conditions, truth[:, i])) for i, c in enumerate(inputs)]
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
-        chunks = stream(backbone, params, world, inputs[tour:], noise=noise)
-        return np.stack([chunk.frames for chunk in chunks], axis=1)
+        chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
+        return np.stack([chunk.frames for chunk in chunks], axis=1), [chunk.retrieved for chunk in chunks]
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:

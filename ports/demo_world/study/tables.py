@@ -22,6 +22,7 @@ def row(result: Result, reference: Result) -> dict:
         "first_psnr": mean_interval(result.of_phase(FIRST)),
         "late_psnr": mean_interval(result.of_phase(LATE)),
         "late_ssim": mean_interval(result.of_phase(LATE, result.ssim)),
+        "behind": result.behind,
         "difference": None if result.name == reference.name else late_difference(result, reference),
     }
 
@@ -45,10 +46,10 @@ def table(variants: Sequence[Variant], results: Results, reference: str) -> list
 
 def markdown(rows: Sequence[Mapping], reference: str) -> str:
     """Write rows as a Markdown table; intervals are half-widths at 95 %."""
-    lines = [
-        f"| memory | attends | stores | first revisit, dB | late revisit, dB | late SSIM | late, minus {reference} |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    walls = any(r["behind"] is not None for r in rows)
+    heads = ["memory", "attends", "stores", "first revisit, dB", "late revisit, dB", "late SSIM"]
+    heads += [f"late, minus {reference}", *(["from behind walls"] if walls else [])]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for r in rows:
         cells = [
             r["memory"],
@@ -59,6 +60,8 @@ def markdown(rows: Sequence[Mapping], reference: str) -> str:
             _text(r["late_ssim"], 3),
             _text(r["difference"], signed=True),
         ]
+        if walls:
+            cells.append("" if r["behind"] is None else f"{100 * r['behind']:.0f} %")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -70,6 +70,12 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
     return View(seen.colour * shade, seen.distance, room, moves)
 
 
+def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
+    """Return which share of each frame shows each room, ``[F, 4]``: without one in common nothing is seen in both."""
+    room = look(home, poses, size=(2 * CELLS[0], 2 * CELLS[1])).room
+    return jax.nn.one_hot(room, home.walls.shape[0]).mean(axis=(1, 2))
+
+
 def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_Hit, jax.Array]:
     """Follow rays through doorways to the first wall, floor or ceiling; also return its room."""
     origin = jnp.broadcast_to(origin, direction.shape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ports.demo_world.worlds import apartments, rooms
 from ports.demo_world.worlds.apartment_renderer import render as render_apartment
+from ports.demo_world.worlds.apartment_renderer import rooms_seen
 from ports.demo_world.worlds.apartment_walks import apartment_laps, apartment_walk
 from ports.demo_world.worlds.room_walks import room_laps, room_walk
 from ports.demo_world.worlds.sizes import CELLS
@@ -41,6 +42,8 @@ class Family:
     from one chunk to the next."""
     laps: Callable[..., Iterator[np.ndarray]]
     """Yields each world's path that comes back to what its tour has shown."""
+    rooms_seen: Callable[[Any, jax.Array], jax.Array] | None = None
+    """Tells which share of each frame shows each room, ``[F, R]``; ``None`` where there are no walls between."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,6 +74,7 @@ APARTMENTS = Family(
     move=lambda home, place, wanted: apartments.slide(home, place, wanted - place),
     walk=apartment_walk,
     laps=apartment_laps,
+    rooms_seen=rooms_seen,
 )
 FAMILIES = {family.name: family for family in (ROOMS, APARTMENTS)}
 

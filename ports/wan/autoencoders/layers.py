@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ports.wan.autoencoders.streaming import Past
+from ports.wan.nn.layers import along_last
 
 
 def side_by_side(x: jax.Array, frames: int, *, stride: int = 1) -> jax.Array:
@@ -58,7 +59,7 @@ def convolve(
         padding=(padding, padding),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    y = y if bias is None else y + bias.astype(x.dtype)
+    y = y if bias is None else y + along_last(bias.astype(x.dtype), y)
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -124,7 +125,7 @@ class ChannelNorm(nnx.Module):
         y = x.astype(jnp.float32)
         length = jnp.sqrt(jnp.sum(y * y, axis=-1, keepdims=True))
         y = y / jnp.maximum(length, 1e-12) * x.shape[-1] ** 0.5
-        return (y * self.gamma[...].astype(jnp.float32)).astype(x.dtype)
+        return (y * along_last(self.gamma[...].astype(jnp.float32), y)).astype(x.dtype)
 
 
 def _draw_kernel(shape: tuple[int, ...], rngs: nnx.Rngs) -> jax.Array:

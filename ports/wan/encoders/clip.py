@@ -13,7 +13,7 @@ from flax import nnx
 from checkpoints.components import Component, Shapes
 from checkpoints.key_tables import LINEAR, Row, conv, squeeze
 from ports.wan.encoders.resize import bicubic
-from ports.wan.nn.layers import LayerNorm, Linear
+from ports.wan.nn.layers import LayerNorm, Linear, along_last
 from ports.wan.nn.parameters import abstract_params, bind, stack_layers
 
 EPS = 1e-5
@@ -92,7 +92,7 @@ class VisionTower(nnx.Module):
         patches = pixels.reshape(batch, side, p, side, p, 3).astype(kernel.dtype)
         tokens = jnp.einsum("brhcwi,hwio->brco", patches, kernel).reshape(batch, side * side, -1).astype(jnp.float32)
         first = jnp.broadcast_to(self.class_embedding[...].astype(jnp.float32), (batch, 1, tokens.shape[-1]))
-        tokens = jnp.concatenate([first, tokens], axis=1) + self.position_embedding[...].astype(jnp.float32)
+        tokens = jnp.concatenate([first, tokens], axis=1) + self.position_embedding[...].astype(jnp.float32)[None]
         return self.pre_norm(tokens)
 
     def __call__(self, pixels: jax.Array, *, blocks: int | None = None) -> jax.Array:
@@ -128,7 +128,7 @@ def preprocess(image: jax.Array, size: int = CLIPConfig.image_size) -> jax.Array
             f"got an image of shape {image.shape} and dtype {image.dtype}, expected [B, H, W, 3] floating-point "
             "numbers in [-1, 1]"
         )
-    mean, std = jnp.asarray(MEAN, jnp.float32), jnp.asarray(STD, jnp.float32)
+    mean, std = (along_last(jnp.asarray(numbers, jnp.float32), image) for numbers in (MEAN, STD))
     return (bicubic(image, size, size) * 0.5 + 0.5 - mean) / std
 
 

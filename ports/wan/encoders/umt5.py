@@ -58,7 +58,7 @@ class RelativeSelfAttention(nnx.Module):
         query, key, value = (part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.q, self.k, self.v))
         bias = self.relative_bias[...].astype(jnp.float32)[buckets]
         logits = jnp.einsum("bqnh,bknh->bnqk", query, key, preferred_element_type=jnp.float32)
-        logits = logits + bias.transpose(2, 0, 1)
+        logits = logits + bias.transpose(2, 0, 1)[None]
         # The mask replaces a logit, bias and all; it does not add to it.
         logits = jnp.where(mask[:, None, None, :], logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(x.dtype)

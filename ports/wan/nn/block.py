@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from ports.wan.nn.attention import attention
-from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, gate, layer_norm, modulate
+from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, along_last, gate, layer_norm, modulate
 from ports.wan.nn.memory_rows import Past
 from ports.wan.sharding import keep_whole
 from worldkv_jax.memory import KVSpan
@@ -28,7 +28,8 @@ def time_sinusoid(t: jax.Array, dim: int) -> jax.Array:
     # does, and the angle of the rest is small.
     whole = jnp.floor(t)
     cos, sin = rotation(whole.astype(jnp.int32), tuple(frequencies))
-    angle = (t - whole).astype(jnp.float32)[..., None] * jnp.asarray(frequencies, jnp.float32)
+    rest = (t - whole).astype(jnp.float32)[..., None]
+    angle = rest * along_last(jnp.asarray(frequencies, jnp.float32), rest)
     c, s = jnp.cos(angle), jnp.sin(angle)
     return jnp.concatenate([cos * c - sin * s, sin * c + cos * s], axis=-1)
 
@@ -185,7 +186,7 @@ class DiTBlock(nnx.Module):
             with; and what ``before_ffn`` returned besides ``x``.
         """
         past = past.write_context()
-        rows = self.modulation[...].astype(jnp.float32) + time
+        rows = self.modulation[...].astype(jnp.float32)[None, None] + time
         shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (rows[..., i, :] for i in range(6))
 
         x = keep_whole(x)
@@ -216,5 +217,5 @@ class Head(nnx.Module):
 
     def __call__(self, x: jax.Array, time_embedding: jax.Array) -> jax.Array:
         """Map ``x [B, T, d]`` with ``time_embedding [B, G, d]`` to float32 ``[B, T, d_out]``."""
-        rows = self.modulation[...].astype(jnp.float32) + time_embedding[:, :, None]
+        rows = self.modulation[...].astype(jnp.float32)[None, None] + time_embedding[:, :, None]
         return self.linear(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]))

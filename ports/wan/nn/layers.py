@@ -18,7 +18,7 @@ class Linear(nnx.Module):
         # Two dimensions: XLA on CPU is almost twice as slow on a product with more.
         y = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
         if self.bias is not None:
-            y = y + self.bias[...].astype(x.dtype)
+            y = y + self.bias[...].astype(x.dtype)[None]
         return y.reshape(*x.shape[:-1], -1)
 
 
@@ -33,7 +33,7 @@ class RMSNorm(nnx.Module):
         """Normalise ``[..., dim]``."""
         y = x.astype(jnp.float32)
         y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
-        return (y * self.weight[...].astype(jnp.float32)).astype(x.dtype)
+        return (y * along_last(self.weight[...].astype(jnp.float32), y)).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -46,8 +46,13 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalise ``[..., dim]``."""
-        weight, bias = self.weight[...].astype(jnp.float32), self.bias[...].astype(jnp.float32)
+        weight, bias = (along_last(a[...].astype(jnp.float32), x) for a in (self.weight, self.bias))
         return (layer_norm(x, eps=self.eps) * weight + bias).astype(x.dtype)
+
+
+def along_last(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """Give a vector the rank of ``x``, so that it goes along its last axis."""
+    return vector.reshape(*[1] * (x.ndim - 1), -1)
 
 
 def layer_norm(x: jax.Array, *, eps: float = 1e-6) -> jax.Array:

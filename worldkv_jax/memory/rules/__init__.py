@@ -3,6 +3,7 @@
 from typing import Any
 
 from worldkv_jax.memory.retrieval import Rule
+from worldkv_jax.memory.rule_arrays import structure_of
 from worldkv_jax.memory.rules.attention import AttentionScore
 from worldkv_jax.memory.rules.camera import CameraDistance
 from worldkv_jax.memory.rules.controls import MostRecent, RandomChoice
@@ -35,21 +36,29 @@ def as_rule(rule: str | Rule) -> Rule:
     """
     if isinstance(rule, str):
         return rule_named(rule)
-    lacks = [name for name in ("describe", "describe_query", "score") if not callable(getattr(rule, name, None))]
+    names = f"or one of the names {', '.join(sorted(RULES))}"
+    advice = f"give a frozen dataclass with describe, describe_query and score, {names}"
+    check_methods("retrieval.rule", rule, ("describe", "describe_query", "score"), advice)
+    return structure_of(rule)
+
+
+def check_methods(name: str, rule: Any, methods: tuple[str, ...], advice: str) -> None:
+    """Check a rule of the user's own: its methods, and that it can be part of the jit key.
+
+    Raises:
+        ValueError: a method is missing, or the rule, its arrays apart, is not hashable.
+    """
+    lacks = [method for method in methods if not callable(getattr(rule, method, None))]
     if lacks or isinstance(rule, type):
         why = f"it lacks {', '.join(lacks)}" if lacks else "it is a class, not an instance of one"
-        raise ValueError(
-            f"retrieval.rule={rule!r} is no retrieval rule: {why}; give a frozen dataclass with describe, "
-            f"describe_query and score, or one of the names {', '.join(sorted(RULES))}"
-        )
+        raise ValueError(f"{name}={rule!r} is no {name.split('.')[0]} rule: {why}; {advice}")
     try:
-        hash(rule)
+        hash(structure_of(rule))
     except TypeError:
         raise ValueError(
-            f"retrieval.rule={rule!r} cannot be hashed, and it is part of the jit key; make it a frozen dataclass "
-            "whose fields are numbers, strings or tuples"
+            f"{name}={rule!r} cannot be hashed, and it is part of the jit key; make it a frozen dataclass whose fields "
+            "are numbers, strings or tuples, and if some are arrays a pytree (jax.tree_util.register_dataclass)"
         ) from None
-    return rule
 
 
 class RuleOrName:

@@ -8,6 +8,7 @@ from ports.wan.autoencoders.streaming import Caches, count_bytes, join_pieces, r
 from ports.wan.autoencoders.wan_vae.config import LATENT_MEAN, LATENT_STD, VAEConfig
 from ports.wan.autoencoders.wan_vae.networks import Decoder, Encoder
 from ports.wan.nn import parameters
+from ports.wan.nn.layers import along_last
 
 
 def init_params(config: VAEConfig, seed: int, *, dtype=jnp.float32) -> dict:
@@ -159,10 +160,10 @@ def decoder_state_bytes(config: VAEConfig, height: int, width: int, worlds: int 
 
 
 def _normalise(z: jax.Array) -> jax.Array:
-    mean, scale = (jnp.asarray(a, jnp.float32) for a in (LATENT_MEAN, LATENT_STD))
+    mean, scale = (along_last(jnp.asarray(a, jnp.float32), z) for a in (LATENT_MEAN, LATENT_STD))
     return (z.astype(jnp.float32) - mean) * (1 / scale)
 
 
 def _restore(z: jax.Array) -> jax.Array:
-    mean, scale = (jnp.asarray(a, jnp.float32) for a in (LATENT_MEAN, LATENT_STD))
+    mean, scale = (along_last(jnp.asarray(a, jnp.float32), z) for a in (LATENT_MEAN, LATENT_STD))
     return z.astype(jnp.float32) / (1 / scale) + mean

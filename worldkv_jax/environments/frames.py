@@ -1,0 +1,33 @@
+"""What agents see: the last frame of a chunk, in whole numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from worldkv_jax.extras import told
+from worldkv_jax.sessions.session import Session
+
+with told():
+    from gymnasium import spaces
+
+
+def frame_space(session: Session) -> spaces.Box:
+    """Describe one frame of a model: uint8 ``[height, width, 3]``.
+
+    Raises:
+        ValueError: a session that is not loaded, or that makes no frames.
+    """
+    if not session.decode:
+        raise ValueError("the session makes no frames (decode=False), and an agent would see nothing")
+    backbone = session.backbone
+
+    def decode(params):
+        return backbone.decode(params, jnp.zeros((1, *backbone.latent_shape)), backbone.init_decoder(params, 1))[0]
+
+    frames = jax.eval_shape(decode, session.params)
+    return spaces.Box(0, 255, frames.shape[2:], np.uint8)
+
+
+def as_pixels(frames: np.ndarray) -> np.ndarray:
+    """Turn frames in [0, 1] into uint8."""
+    return np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8)
