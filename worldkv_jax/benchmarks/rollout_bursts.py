@@ -58,8 +58,8 @@ class Bursts:
 
         def step():
             nonlocal memory
-            recalled, memory = recall_and_remember(memory, own, cameras)
-            return recalled, memory
+            picks, memory = recall_and_remember(memory, own, cameras)
+            return picks, memory
 
         return measure(step, effort)
 

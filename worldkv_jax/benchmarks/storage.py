@@ -136,9 +136,10 @@ class _FullWorld:
 
     def recall_remember(self):
         if not self.memory.jittable:
-            return self.recall(), self.remember()
-        recalled, self.memory = recall_and_remember(self.memory, self.own, next(self.views))
-        return recalled, self._written()
+            _, picks = self.recall()  # the context's parts are the window's buffers, which remembering consumes
+            return picks, self.remember()
+        picks, self.memory = recall_and_remember(self.memory, self.own, next(self.views))
+        return picks, self._written()
 
     def places(self) -> tuple[int, ...] | None:
         """Say where window and bank lie in the device's memory; ``None`` for a bank in host memory."""
