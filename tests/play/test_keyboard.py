@@ -2,7 +2,9 @@
 
 import pytest
 
+from worldkv_jax.play.inbox import MOST_WAITING, Inbox
 from worldkv_jax.play.keyboard import Keyboard, Transition
+from worldkv_jax.play.protocol import Event, Refused
 from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk
 from worldkv_jax.sessions.steering import Controls
 
@@ -75,3 +77,32 @@ def test_controls_survive_json():
     for wrong in (None, 3, [[["w"], -1]], [[[["w"], 0]]], [[[["w"], 1]], [1e9, 0]], [[[["w"], 10**9]]], ["ab", "c"]):
         with pytest.raises(ValueError):
             Controls.from_json(wrong)
+
+
+def test_what_a_client_that_is_gone_sent_is_not_done_later():
+    inbox = Inbox(_Steering())
+    inbox.take(Event(kind="camera_actions", payload=(("w",),), number=1))
+    inbox.take(Event(kind="reset", payload=None, number=2))
+    assert inbox and not inbox.idle
+    inbox.forget()
+    assert not inbox and inbox.idle and inbox.sample(3)[1] == []
+
+
+def test_keys_are_taken_late_and_say_which_events_they_are_of():
+    inbox = Inbox(_Steering())
+    inbox.watch()
+    assert inbox.watching and not inbox.idle
+    inbox.take(Event(kind="camera_actions", payload=(("w",), ()), number=7))
+    controls, applied = inbox.sample(3)
+    assert controls.frames == (("w",), (), ()) and [number for number, _ in applied] == [7]
+    assert inbox.latest == 7 and not inbox.watching
+    with pytest.raises(Refused, match="unknown key"):
+        inbox.take(Event(kind="camera_actions", payload=(("?",),), number=8))
+    for number in range(MOST_WAITING):
+        inbox.take(Event(kind="fork", payload=None, number=number))
+    with pytest.raises(Refused, match="send fewer"):
+        inbox.take(Event(kind="fork", payload=None, number=99))
+
+
+class _Steering:
+    keys, aliases, fps, tour = CameraWalk().keys, ARROWS, 30.0, (("l", 3),)

@@ -43,6 +43,7 @@ def test_injected_noise_is_what_the_chunk_starts_from():
     assert seen == [0, 1, 2, 3]
 
 
+@pytest.mark.optimized
 def test_the_past_matters():
     """A rollout that remembers differs from one that forgets, else equal latents would prove nothing."""
     remembering, forgetting = (

@@ -133,6 +133,6 @@ class BlindBackbone:
 
 
 def _rotate(x, rope):
-    cos, sin = (a[:, None, :] for a in rope)
+    cos, sin = (a[None, :, None, :] for a in rope)
     a, b = x[..., 0::2], x[..., 1::2]
     return jnp.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)

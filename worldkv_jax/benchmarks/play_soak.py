@@ -82,14 +82,18 @@ async def _visitor(address: str, draw: random.Random, until: float, counts: _Cou
 
 async def _visit(
     address: str, draw: random.Random, until: float, counts: _Counts, name: str | None, position: int
-) -> tuple[str, int]:
-    """Play for some seconds, and leave in order or not; return the session, and how far it has come."""
+) -> tuple[str | None, int]:
+    """Play for some seconds, and leave in order or not, perhaps before a session was opened.
+
+    Returns:
+        The session, and how far it has come.
+    """
     async with aiohttp.ClientSession() as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
         memories = ["default", "window"] if draw.random() < 0.2 else ["default"]
         own = {"memories": memories, "session": name}
         await socket.send_bytes(msgpack.packb({"type": "init", "seed": draw.randrange(2**32), "worldkv": own}))
         leave, number = min(until, time.monotonic() + draw.uniform(1, 25)), 0
-        acting, changing = time.monotonic(), set()
+        acting, changing, opened = time.monotonic(), set(), False
         while time.monotonic() < leave:
             try:
                 received = await asyncio.wait_for(socket.receive(), 0.3)
@@ -100,29 +104,30 @@ async def _visit(
             message = {"type": None} if received is None else msgpack.unpackb(received.data)
             match message["type"]:
                 case "session":
-                    if message["resumed"] and message["position"] < position:
+                    # Later ones are of worlds that begin anew.
+                    if not opened and name is not None and message["position"] < position:
                         raise ValueError(f"came back to chunk {message['position']}, and had left at {position}")
-                    name = message["session_id"]
+                    name, opened = message["session_id"], True
                 case "timeline":
                     position = message["position"]
                 case "chunk_stats":
                     counts.chunks += 1
                     position = message["chunk_index"] + 1
                 case "receipt" if message["status"] != "received":
+                    if message["event_id"] in changing and message["status"] == "applied":
+                        position = message["chunk_index"]
                     changing.discard(message["event_id"])
                 case "error":
                     raise ValueError(message["content"])
                 case _:
                     pass
-            if name is not None and time.monotonic() > acting:
+            if opened and time.monotonic() > acting:
                 acting, number = time.monotonic() + draw.uniform(0.1, 1.5), number + 1
                 event = _something(draw, number, position)
                 if event["kind"] != "camera_actions":
                     counts.changes += 1
                     changing.add(number)
                 await socket.send_bytes(msgpack.packb(event))
-        if name is None:
-            raise ValueError("no session was opened in time")
         if draw.random() < 0.3:
             counts.deaths += 1
             await http.connector.close()  # without a word

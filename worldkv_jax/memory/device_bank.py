@@ -49,7 +49,7 @@ class DeviceBank(flax.struct.PyTreeNode):
     def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "DeviceBank"]:
         """Roll the window and write the chunk over its slot."""
         window, made, complete = digest(window, finished, window_layout=layout, bank_layout=self.layout)
-        number = finished.chunk // self.layout.spec.store_every
+        number = self.layout.spec.stored(finished.chunk)
         slot, stored = place(self.index, number, made.description, self.layout, finished.rules)
         stored &= complete
 

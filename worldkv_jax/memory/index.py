@@ -68,7 +68,7 @@ def pick(
         layout: static sizes.
         rules: arrays of rules that carry some.
     """
-    number, retrieval = chunk // layout.spec.store_every, layout.retrieval
+    number, retrieval = layout.spec.stored(chunk), layout.retrieval
     valid, rule = _candidates(index, number, layout), with_arrays(retrieval.rule, rules.retrieval)
 
     def one_world(view: Any, query: jax.Array | None, descriptions: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -88,7 +88,7 @@ def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -
     An id that is no candidate (negative, dropped, or still in the window) is left out. All worlds get as many chunks
     as the one with the fewest.
     """
-    candidates = _candidates(index, chunk // layout.spec.store_every, layout)
+    candidates = _candidates(index, layout.spec.stored(chunk), layout)
     same = (ids[..., None] == index.chunks[None, None]) & candidates[None, None]
     found = same.any(axis=-1)
     first = jnp.argsort(~found, axis=-1, stable=True)

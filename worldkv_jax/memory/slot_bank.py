@@ -225,7 +225,7 @@ def _world(span: KVSpan, b: jax.Array) -> KVSpan:
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), donate_argnames="window")
 def _digest(window: Window, finished: Finished, *, window_layout: WindowLayout, bank_layout: BankLayout) -> Any:
     window, made, _ = digest(window, finished, window_layout=window_layout, bank_layout=bank_layout)
-    return window, made, finished.chunk // bank_layout.spec.store_every
+    return window, made, bank_layout.spec.stored(finished.chunk)
 
 
 _advance = jax.jit(advance, static_argnames="window_layout", donate_argnames="window")

@@ -77,6 +77,10 @@ class KVSpec:
         """Chunks that the model makes for each one that is stored."""
         return self.stored_frames // self.chunk_frames
 
+    def stored(self, chunk: jax.Array) -> jax.Array:
+        """Count the stored chunks that so many chunks of the model fill; of an id, name the one that it is part of."""
+        return chunk if self.store_every == 1 else chunk // self.store_every
+
     def shape(self, worlds: int, tokens: int) -> tuple[int, ...]:
         """Shape ``[L, B, tokens, N, H]`` of the keys, and of the values, of so many tokens."""
         return self.layers, worlds, tokens, self.heads, self.head_dim

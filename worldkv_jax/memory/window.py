@@ -115,9 +115,9 @@ def window_rows(seen: jax.Array, layout: WindowLayout) -> Window:
     return Window(rows(sink), rows(ring))
 
 
-def waiting_frames(seen: jax.Array, layout: WindowLayout) -> jax.Array:
-    """Count the frames that wait to be stored with others, int32."""
-    return (seen - layout.sink_frames) % layout.draft_frames if layout.draft_frames else jnp.zeros_like(seen)
+def waiting_frames(seen: jax.Array, layout: WindowLayout) -> jax.Array | int:
+    """Count the frames that wait to be stored with others."""
+    return (seen - layout.sink_frames) % layout.draft_frames if layout.draft_frames else 0
 
 
 def valid_tokens(seen: jax.Array, layout: WindowLayout) -> tuple[jax.Array, jax.Array]:

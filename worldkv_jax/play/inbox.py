@@ -95,6 +95,12 @@ class Inbox:
         self._keyboard.release()
         self._script.clear()
 
+    def forget(self) -> None:
+        """Let go of everything that waits: of a client that is gone nothing is to be done later."""
+        self.release()
+        self._events.clear()
+        self._keys.clear()
+
     async def nap(self, seconds: float) -> None:
         """Sleep, unless something comes that changes the world."""
         until = time.monotonic() + seconds
@@ -103,19 +109,18 @@ class Inbox:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left)
 
-    async def wait(self, gone: asyncio.Event, idle_seconds: float) -> bool:
-        """Wait until something comes or the client is gone; tell whether that was before it was idle for too long."""
+    async def wait(self, gone: asyncio.Event, idle_seconds: float) -> None:
+        """Wait until something comes, the client is gone, or nothing was done for so long."""
         self._wake.clear()
         if self._events or gone.is_set():
-            return True
+            return
         waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(gone.wait())]
         try:
-            left = max(0.0, self.used + idle_seconds - time.monotonic())
+            left = max(0.0, self.used + idle_seconds - time.monotonic()) + 0.001
             await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waits:
                 one.cancel()
-        return time.monotonic() < self.used + idle_seconds
 
     def _take_keys(self, event: Event) -> None:
         try:

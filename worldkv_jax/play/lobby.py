@@ -55,7 +55,7 @@ class Lobby:
         )
         budget = limits.worlds_bytes or game.free_bytes() // 2
         self._admission = Admission(limits, budget, self.metrics, sizes=self._sizes, make_room=self._drop_one)
-        self._leaving: dict[str, asyncio.Future] = {}
+        self._moving: dict[str, asyncio.Future] = {}
         self._warmer = ThreadPoolExecutor(1, thread_name_prefix="play-compile")
         self._warming: dict[str, asyncio.Future] = {}
         self._keeper: asyncio.Task | None = None
@@ -95,13 +95,16 @@ class Lobby:
             Full: too many wait.
             Refused: there is no session of this name, or it cannot be opened.
         """
-        while name in self._leaving:
-            await asyncio.shield(self._leaving[name])
+        while name in self._moving:
+            await asyncio.shield(self._moving[name])
         seat = self.seats.get(name) if name is not None else None
         resumed = name is not None
         if seat is None:
             name = name or secrets.token_urlsafe(24)
-            async with self._admission.place(name, self.bytes_of(memories), tell=tell, gone=gone):
+            async with (
+                self._moving_alone(name),
+                self._admission.place(name, self.bytes_of(memories), tell=tell, gone=gone),
+            ):
                 seat = await (self._come_back(name) if resumed else self._new(name, seed, memories, picture, kept))
                 self.seats[name] = seat
         elif seat.outlet is not None:
@@ -158,7 +161,7 @@ class Lobby:
 
     def _sizes(self) -> dict[str, int]:
         here = {name: self.bytes_of(seat.player.tree.memories) for name, seat in self.seats.items()}
-        return here | dict.fromkeys(self._leaving.keys() - here.keys(), 0)
+        return here
 
     def _may_have(self, name: str, memories: tuple[str, ...]) -> bool:
         return self._admission.may_grow(name, self.bytes_of(memories))
@@ -221,13 +224,21 @@ class Lobby:
     async def _drop(self, seat: Seat) -> None:
         """Put a session away; it comes back from disk, once it is there."""
         self.seats.pop(seat.name, None)
-        self._leaving[seat.name] = asyncio.get_running_loop().create_future()
         try:
-            await seat.close()
+            async with self._moving_alone(seat.name):
+                await seat.close()
         finally:
-            self._leaving.pop(seat.name).set_result(None)
             self._admission.look_again()
             self._count()
+
+    @contextlib.asynccontextmanager
+    async def _moving_alone(self, name: str) -> AsyncGenerator[None]:
+        """Let whoever asks for a session wait while it is opened or put away."""
+        self._moving[name] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            self._moving.pop(name).set_result(None)
 
     async def _look_after(self) -> None:
         """Drop what was left for long, and forget what nobody came back to."""

@@ -87,7 +87,7 @@ class Seat:
         try:
             await self._play(init, outlet, messages.View(init, self, outlet), resumed)
         finally:
-            self.inbox.release()
+            self.inbox.forget()
             self.outlet = None
 
     async def close(self) -> None:
@@ -120,6 +120,9 @@ class Seat:
             if init.max_chunks is not None and made >= init.max_chunks:
                 await outlet.close(OK, "generation complete")
                 return
+            if self.inbox.idle and time.monotonic() > self.inbox.used + self._house.idle_seconds:
+                await outlet.close(OK, "idle")
+                return
             busy = self.fresh or goes_on or not self.inbox.idle
             if busy and (full := self.player.full) is not None:
                 self.inbox.release()
@@ -127,9 +130,8 @@ class Seat:
                 busy = False
             if busy:
                 made += await self._next_chunk(view, pace)
-            elif not await self.inbox.wait(outlet.gone, self._house.idle_seconds):
-                await outlet.close(OK, "idle")
-                return
+            else:
+                await self.inbox.wait(outlet.gone, self._house.idle_seconds)
 
     async def _next_chunk(self, view: "messages.View", pace: Pace) -> bool:
         """Make a chunk when it is due, unless something comes that changes the world; tell whether it was made."""

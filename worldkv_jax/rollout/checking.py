@@ -53,11 +53,12 @@ def _check_methods(checks: ShapeChecks, backbone: Backbone, params: Any, chunk: 
         checks.add(f"cameras have shape {chunk.cameras.shape}, expected {expected}: [worlds, frames of a chunk, 4, 4]")
         return
     latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
-    rows = jax.ShapeDtypeStruct(spec.shape(worlds, 2 * spec.chunk_tokens), spec.dtype)
-    context = Context((KVSpan(rows, rows),), jax.ShapeDtypeStruct((), jnp.int32))
+    rows: Any = jax.ShapeDtypeStruct(spec.shape(worlds, 2 * spec.chunk_tokens), spec.dtype)
+    length: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    context = Context((KVSpan(rows, rows),), length)
     position, time = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.int32, jnp.float32))
 
-    carry = checks.call("init_carry", lambda params: backbone.init_carry(params, worlds), params)
+    carry, prepared = checks.call("init_carry", lambda params: backbone.init_carry(params, worlds), params), None
     for number in range(_CHUNKS):
         found = len(checks.wrong)
         prepared = checks.call("prepare_chunk", backbone.prepare_chunk, params, carry, chunk, position)
@@ -95,7 +96,9 @@ def _check_own(checks: ShapeChecks, backbone: Backbone, own: Any, worlds: int) -
         )
 
 
-def _check_queries(checks: ShapeChecks, backbone: AttentionProbe, given: tuple, spec: KVSpec, worlds: int) -> None:
+def _check_queries(
+    checks: ShapeChecks, backbone: AttentionProbe, given: tuple[Any, ...], spec: KVSpec, worlds: int
+) -> None:
     asked = checks.call("attention_queries", backbone.attention_queries, *given)
     expected = (spec.layers, worlds, spec.heads, spec.head_dim)
     if asked is not None and getattr(asked.mean, "shape", None) != expected:
@@ -106,6 +109,7 @@ def _check_decoder(checks: ShapeChecks, backbone: Backbone, params: Any, latents
     worlds = latents.shape[0]
     found = len(checks.wrong)
     state = checks.call("init_decoder", lambda params: backbone.init_decoder(params, worlds), params)
+    frames, before = None, state
     for _ in range(_CHUNKS):
         if len(checks.wrong) > found:
             return

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 from worldkv_jax.lazy import lazy
 
 if TYPE_CHECKING:
+    from worldkv_jax.sessions.loaded import Loaded, Placement
     from worldkv_jax.sessions.memory_options import MemoryOptions, choose_memory
     from worldkv_jax.sessions.model_options import ModelOptions
     from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
     from worldkv_jax.sessions.plan import Cost, Plan, make_plan
     from worldkv_jax.sessions.registry import model_names, open_model
-    from worldkv_jax.sessions.session import Loaded, Placement, Session
+    from worldkv_jax.sessions.session import Session
     from worldkv_jax.sessions.timeline import TimeLine
     from worldkv_jax.sessions.world_folder import WorldFolder
 
 _HOMES = {
     "Cost": "plan",
-    "Loaded": "session",
+    "Loaded": "loaded",
     "MemoryOptions": "memory_options",
     "ModelOptions": "model_options",
-    "Placement": "session",
+    "Placement": "loaded",
     "Plan": "plan",
     "ReleasedCommand": "options",
     "Session": "session",

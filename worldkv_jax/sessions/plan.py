@@ -128,14 +128,14 @@ def make_plan(
     chips = max(count for count in range(1, chips + 1) if spec.heads % count == 0)
     moments = _moments(layout, cost, capacity["device"], chips)
     moment = max(moments, key=lambda name: sum(moments[name].values()))
-    away = bank is not None and not bank.config.on_device
+    link = 0 if bank is None or bank.config.on_device else bank.chunk_bytes * (1 + bank.retrieval.chunks)
     return Plan(
         tier=None if bank is None else bank.config.tier,
         device_bytes={name: size for name, size in moments[moment].items() if size},
         moment=moment,
         host_bytes=sum(size for place, size in capacity.items() if place != "device"),
         loading_bytes=max(cost.encoder_bytes, cost.rounding_bytes // chips),
-        link_bytes=bank.chunk_bytes * (1 + bank.retrieval.chunks) if away else 0,
+        link_bytes=link,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
         chips=chips,

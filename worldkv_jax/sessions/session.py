@@ -16,41 +16,14 @@ from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.sessions import continuing
+from worldkv_jax.sessions.loaded import Loaded, Placement
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
-from worldkv_jax.sessions.steering import Steering
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.saving import WorldSaver
     from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where weights lie."""
-
-    sharding: Mesh | Sharding | None = None
-    """A mesh that they are split over, one sharding for all of them, or the default device."""
-    fsdp: bool = False
-    """Whether axis ``data`` of the mesh holds a part of the weights each, and not only worlds of its own."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """What a model's loader makes."""
-
-    params: Any
-    """Weights that the rollout needs, placed."""
-    inputs: Callable[..., Iterable[ChunkInput]]
-    """Makes what each chunk is given: without arguments of what the options said, else of another path or source."""
-    live: Callable[[Sequence[Any]], Callable[[int], Any]] | None = None
-    """Where the options say that somebody is asked chunk by chunk, makes that source of ``inputs``, given what was
-    answered for the chunks before."""
-    notes: tuple[str, ...] = ()
-    """What one would not expect, to be said aloud."""
-    steering: Steering | None = None
-    """How somebody walks through the model's worlds key by key, where that is offered."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +57,7 @@ class Session:
     notes: tuple[str, ...] = ()
     """What one would not expect, to be said aloud."""
     loaded: Loaded | None = dataclasses.field(default=None, repr=False)
-    placement: Placement = Placement()
+    placement: Placement = dataclasses.field(default_factory=Placement)
     """Where the weights were placed."""
 
     def load(self, sharding: Mesh | Sharding | None = None, *, fsdp: bool = False) -> "Session":

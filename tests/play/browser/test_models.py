@@ -8,7 +8,7 @@ from PIL import Image
 from tests.play.browser.visitor import Visitor
 from worldkv_jax.play.local_server import local_server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def begin_with_a_picture(visitor: Visitor) -> None:
@@ -24,13 +24,7 @@ def begin_with_a_picture(visitor: Visitor) -> None:
     assert any(visitor.pixels())
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "matrix-game-2",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lingbot-world-fast", "inspatio-world")),
-    ],
-)
+@pytest.mark.parametrize("model", ["matrix-game-2", "lingbot-world-fast", "inspatio-world"])
 def test_random_weights_are_labelled_across_the_picture(model, visit):
     with local_server(model, "--tiny", "--no-state") as address:
         visitor = visit(address)

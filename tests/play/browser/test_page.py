@@ -104,7 +104,9 @@ def test_needs_no_mouse(world, visit):
     assert visitor.page.evaluate("document.activeElement.id") == "pictures"
     keyboard.down("ArrowLeft")
     assert visitor.page.locator(".pad .held").inner_text() == "J"
+    visitor.wait_for(visitor.position + 1)
     keyboard.up("ArrowLeft")
+    visitor.rest()
     reached = []
     for _ in range(40):
         keyboard.press("Tab")

@@ -59,7 +59,7 @@ class Visitor:
         """Wait until no chunk comes any more."""
         before = -1
         while before != (before := self.position):
-            self.page.wait_for_timeout(700)
+            self.page.wait_for_timeout(900)
 
     def button(self, name: str):
         """Return the button of this name."""

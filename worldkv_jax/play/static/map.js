@@ -50,7 +50,7 @@ export class WorldMap {
 
     context.fillStyle = color("seen");
     context.globalAlpha = Math.max(0.035, Math.min(0.16, 2.5 / this.cameras.length));
-    for (const camera of this.cameras) this.#wedge(context, place(camera), camera[2], length, 0).fill();
+    for (const camera of this.cameras) this.#wedge(context, place(camera), camera[2], length).fill();
     context.globalAlpha = 1;
     this.#path(context, place, color("quiet"));
     if (!this.camera) return this.#say(context, width, height, color("quiet"));
@@ -70,11 +70,11 @@ export class WorldMap {
     }
   }
 
-  #wedge(context, [x, y], yaw, length, inset) {
+  #wedge(context, [x, y], yaw, length) {
     const [middle, half] = [((yaw - 90) * Math.PI) / 180, (this.fieldOfView * Math.PI) / 360];
     context.beginPath();
     context.moveTo(x, y);
-    context.arc(x, y, length - inset, middle - half, middle + half);
+    context.arc(x, y, length, middle - half, middle + half);
     context.closePath();
     return context;
   }
@@ -99,9 +99,9 @@ export class WorldMap {
     context.lineWidth = 1.5;
     context.setLineDash(lane ? [5, 3] : []);
     context.globalAlpha = 0.12;
-    this.#wedge(context, [x, y], camera[2], length, 0).fill();
+    this.#wedge(context, [x, y], camera[2], length).fill();
     context.globalAlpha = 1;
-    this.#wedge(context, [x, y], camera[2], length, 0).stroke();
+    this.#wedge(context, [x, y], camera[2], length).stroke();
     context.beginPath();
     context.moveTo(...place(this.camera));
     context.lineTo(...dot);
@@ -115,7 +115,7 @@ export class WorldMap {
   #here(context, [x, y], yaw, length, ink, ground) {
     context.strokeStyle = ink;
     context.lineWidth = 2;
-    this.#wedge(context, [x, y], yaw, length, 0).stroke();
+    this.#wedge(context, [x, y], yaw, length).stroke();
     context.save();
     context.translate(x, y);
     context.rotate((yaw * Math.PI) / 180);
