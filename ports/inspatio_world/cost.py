@@ -42,8 +42,8 @@ def inspatio_cost(
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, spec.chunk_frames) if decodes else 0.0,
+        rounding_bytes=costs.rounding_bytes(WanDiT, config),
         encoder_bytes=max(
-            costs.rounding_bytes(WanDiT, config),
             costs.encoder_bytes(coder, *size) + 4 * video,
             costs.text_encoder_bytes() if encodes_text else 0,
         ),

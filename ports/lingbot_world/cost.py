@@ -39,8 +39,8 @@ def lingbot_cost(backbone: LingBotWorld, coder: wan_vae.VAEConfig, *, encodes_te
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, frames) if decodes else 0.0,
+        rounding_bytes=costs.rounding_bytes(LingBotDiT, config),
         encoder_bytes=max(
-            costs.rounding_bytes(LingBotDiT, config),
             costs.encoder_bytes(coder, *size),
             costs.text_encoder_bytes() if encodes_text else 0,
         ),

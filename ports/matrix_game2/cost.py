@@ -47,9 +47,8 @@ def matrix_game_cost(
         decoder_bytes=costs.decoder_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decode_flops=costs.decode_flops(backbone.vae, height, width, frames) * worlds if decodes else 0.0,
-        encoder_bytes=max(
-            costs.rounding_bytes(MatrixGameDiT, config), costs.encoder_bytes(coder, height, width, worlds), tower_bytes
-        ),
+        rounding_bytes=costs.rounding_bytes(MatrixGameDiT, config),
+        encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
     )
 
 

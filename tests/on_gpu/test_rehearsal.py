@@ -16,7 +16,7 @@ def test_a_rehearsal_measures_goes_on_and_writes_everything(tmp_path, capsys):
     assert broken["state"].startswith("failed") and "this part fails" in (tmp_path / "broken.log").read_text()
     assert any(row["ms"] > 0 and row["planned GiB"] >= 0 for row in measured["rows"])
     assert "jax" in result["machine"]["versions"] and (tmp_path / "gpu.png").stat().st_size > 0
-    assert "| matrix-game | worldkv pinned_host, 4 chunks" in (tmp_path / "gpu.md").read_text()
+    assert "| matrix-game | worldkv pinned_host, 6 chunks" in (tmp_path / "gpu.md").read_text()
 
 
 def test_parts_have_names_and_end_within_nine_minutes(tmp_path):

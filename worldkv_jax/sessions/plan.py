@@ -34,8 +34,9 @@ class Cost:
     """Of them the state alone, which a world carries from chunk to chunk."""
     decode_flops: float = 0.0
     encoder_bytes: int = 0
-    """What loading takes at its worst: encoders of prompt and image, which are released before the rollout, or weights
-    before they are rounded to eight bits."""
+    """Encoders of prompt and image, which are loaded and released before the rollout."""
+    rounding_bytes: int = 0
+    """Weights while they are rounded to eight bits, where they are; several devices share them as they do weights."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ def make_plan(
         device_bytes={name: size for name, size in moments[moment].items() if size},
         moment=moment,
         host_bytes=sum(size for place, size in capacity.items() if place != "device"),
-        loading_bytes=cost.encoder_bytes,
+        loading_bytes=max(cost.encoder_bytes, cost.rounding_bytes // chips),
         link_bytes=link,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
