@@ -6,6 +6,7 @@ than the queries, and what is added to fill the last blocks of both is as well.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def attention(
     asks = jnp.zeros((worlds, q_rows), jnp.int32)
     # A padded query attends to what is valid, too: a row that sees nothing would divide by zero.
     seen = (jnp.arange(kv_rows, dtype=jnp.int32) >= length[:, None]).astype(jnp.int32)
-    attend: Callable[..., jax.Array] = _kernel(heads, q_rows, kv_rows, interpret)
+    attend = _kernel(heads, q_rows, kv_rows, interpret)
     mixed = jax.vmap(attend)(q, k, v, SegmentIds(asks, seen))
     return jnp.moveaxis(mixed, 1, 2)[:, :tokens].astype(query.dtype)
 
@@ -51,7 +52,7 @@ def _block(rows: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _kernel(heads: int, q_rows: int, kv_rows: int, interpret: bool):
+def _kernel(heads: int, q_rows: int, kv_rows: int, interpret: bool) -> Callable[..., Any]:
     from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
     blocks = splash.BlockSizes(block_q=_block(q_rows), block_kv=_block(kv_rows), block_kv_compute=_block(kv_rows))
