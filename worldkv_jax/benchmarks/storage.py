@@ -179,12 +179,13 @@ def recall_and_remember(memory: WorldMemory, own: KVSpan, cameras: jax.Array):
     """Recall, and remember a chunk whose keys and values come from what was recalled, as a model's do.
 
     Keys and values from elsewhere would leave XLA free to write the bank before it is read, and it copies the whole
-    bank to be safe.
+    bank to be safe. The context stays inside, as in a model's step: handed out, its parts, which are the window's own
+    buffers, would be copied.
     """
-    recalled = recall(memory, cameras)
-    attended = jax.tree.map(lambda part: part.mean(), recalled[0].span)
+    context, picks = recall(memory, cameras)
+    attended = jax.tree.map(lambda part: part.mean(), context.span)
     own = jax.tree.map(lambda part, mean: part + mean, own, attended)
-    return recalled, remember(memory, own, cameras)
+    return picks, remember(memory, own, cameras)
 
 
 _recall = jax.jit(recall)
