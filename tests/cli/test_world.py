@@ -52,6 +52,7 @@ def test_another_process_goes_on_and_the_videos_join(made, tmp_path):
 
 
 @pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.optimized
 def test_a_branch_begins_at_any_chunk(at, made, tmp_path):
     flags = ("--from-world", made / "world", "--at", at, "--tier", "device_slots", "--until", at + 2)
     assert rollout(tmp_path, *flags) == 0

@@ -39,7 +39,8 @@ def distant_memory(layout: Layout, seen: int, *, params: Any, seed: int = 0) -> 
     if bank.config.tier == "device":
         filled = DeviceBank(index, _repeat(packed, bank.capacity), bank)
     else:
-        filled = SlotBank(index, _host_slots(packed, bank, seen), seen, bank)
+        latest = (seen - 1 - bank.first_stored) % bank.capacity if seen > bank.first_stored else None
+        filled = SlotBank(index, _host_slots(packed, bank, seen), seen, bank, latest)
     return WorldMemory(window, filled, counter, layout)
 
 
