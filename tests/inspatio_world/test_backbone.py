@@ -122,6 +122,7 @@ def test_remembered_chunks_can_stand_elsewhere():
     np.testing.assert_array_equal(spans[-3].values, spans[3].values)
 
 
+@pytest.mark.optimized
 def test_tiers_agree(remembered):
     memory = remembering()
     memory = dataclasses.replace(memory, bank=dataclasses.replace(memory.bank, tier="host"))

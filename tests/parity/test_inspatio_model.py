@@ -133,7 +133,7 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
     for layer in range(backbone.config.layers):
         one = lambda tree: jax.tree.map(lambda a: a[layer], tree)  # noqa: B023, E731
         block, live, cross = nnx.merge(structure, one(weights)), one(prepared.live), one(prepared.conditions.cross)
-        past = Past(empty_buffer((prepared.live,), x.shape[1]), (live,)).write_context()
+        past = Past(empty_buffer((live,), x.shape[1]), (live,)).write_context()
         h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
         agree(h, want[f"block.{layer}.self_attn"])
         after_self = x + h * (block.modulation[...] + rows)[..., 2, :]
