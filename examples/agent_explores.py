@@ -5,6 +5,8 @@ from worldkv_jax.play.local_server import local_server
 
 DIRECTIONS = ("l", "j")
 
+# %% Look where little is known: both directions are tried, in branches of the world
+
 
 def look_around(world, turns: int) -> list[str]:
     """Turn to where the memory knows least: where the fewest stored chunks were recalled."""
@@ -23,6 +25,7 @@ def look_around(world, turns: int) -> list[str]:
     return moves
 
 
+# %% Explore, come back, and see what is remembered
 with local_server("demo-world", "--no-state") as address, connect(address, seed=11) as world:
     print(f"plays {world.session['model']} as {world.session['memories']}")
     start = world.wait("chunk").stats["camera"]
