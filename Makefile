@@ -25,7 +25,7 @@ PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
 help:
 	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
 	@echo "make test      install into $(TEST_ENV) and run the tests but for the slow ones, compiled quickly"
-	@echo "make test-all  the tests, then the slow ones, compiled as users compile: what CI runs"
+	@echo "make test-all  the tests, then the slow ones, compiled as users compile"
 	@echo "make lint      check style and formatting with ruff"
 	@echo "make types     check types with pyright"
 	@echo "make docs      build the documentation into site/; a broken link is an error"
