@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from kernels_pallas.attention import attention
 from worldkv_jax.memory.context import Context
-from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.spans import KVSpan, concatenate
 
 
 def attend(query: jax.Array, own: KVSpan, context: Context, layer: int | jax.Array) -> jax.Array:
@@ -25,14 +25,10 @@ def attend(query: jax.Array, own: KVSpan, context: Context, layer: int | jax.Arr
     """
     past = context.of_layer(jax.tree.map(lambda a: a[layer], context.layers))
     past = jax.tree.map(lambda a: a.astype(query.dtype), past)
-    own_first = _join(own, *past)
+    own_first = concatenate([own, *past])
     length = own.keys.shape[1] + context.length
     if context.hides_own is None:
         return attention(query, *own_first, length=length)
-    own_last = _join(*past, own)
+    own_last = concatenate([*past, own])
     keys, values = jax.tree.map(lambda a, b: jnp.where(context.hides_own, a, b), own_last, own_first)
     return attention(query, keys, values, length=jnp.where(context.hides_own, context.length, length))
-
-
-def _join(*spans: KVSpan) -> KVSpan:
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *spans)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.quantization import dequantize
-from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.spans import KVSpan, concatenate
 
 
 class Retrieved(flax.struct.PyTreeNode):
@@ -28,7 +28,7 @@ class Retrieved(flax.struct.PyTreeNode):
     def span(self) -> KVSpan:
         """Keys and values of all layers, ``[L, B, K * P, N, H]``."""
         stacked = tuple(jax.tree.map(lambda *worlds: jnp.stack(worlds, axis=1), *worlds) for worlds in self.chunks)
-        return _join(self._restore(stacked))
+        return concatenate(self._restore(stacked))
 
     def of_layer(self, chunks: tuple[tuple[KVSpan, ...], ...]) -> list[KVSpan]:
         """Turn one layer of `chunks` into keys and values, ``[B, P, N, H]`` of each chunk."""
@@ -47,7 +47,3 @@ def restore(stored: KVSpan, shift: jax.Array | None, layout: BankLayout) -> KVSp
     if shift is None:
         return span
     return span._replace(keys=layout.spec.rope.shift_time(span.keys, shift))
-
-
-def _join(spans: list[KVSpan]) -> KVSpan:
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-3), *spans)

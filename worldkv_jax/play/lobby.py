@@ -160,8 +160,7 @@ class Lobby:
         return total
 
     def _sizes(self) -> dict[str, int]:
-        here = {name: self.bytes_of(seat.player.tree.memories) for name, seat in self.seats.items()}
-        return here
+        return {name: self.bytes_of(seat.player.tree.memories) for name, seat in self.seats.items()}
 
     def _may_have(self, name: str, memories: tuple[str, ...]) -> bool:
         return self._admission.may_grow(name, self.bytes_of(memories))

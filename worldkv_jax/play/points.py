@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from worldkv_jax.rollout import World
-from worldkv_jax.rollout.world import map_consumed
+from worldkv_jax.sessions.held_world import HeldWorld
 
 
 class Moment(NamedTuple):
@@ -26,7 +25,7 @@ class Points:
         if most < 2:
             raise ValueError(f"most={most}: a world needs its beginning and one more point")
         self._most = most
-        self._kept: dict[str, tuple[Moment, list]] = {}
+        self._kept: dict[str, tuple[tuple[World | HeldWorld, ...], Any]] = {}
 
     def __contains__(self, mark: str) -> bool:
         return mark in self._kept
@@ -36,22 +35,15 @@ class Points:
 
     def put(self, mark: str, moment: Moment) -> None:
         """Keep a moment."""
-        places: list = []
+        worlds: tuple[World | HeldWorld, ...] = moment.worlds
         if jax.default_backend() != "cpu":
-            worlds = [map_consumed(lambda tree: _to_host(tree, places), world) for world in moment.worlds]
-            moment = moment._replace(worlds=tuple(worlds))
-        self._kept[mark] = moment, places
+            worlds = tuple(HeldWorld(world) for world in moment.worlds)
+        self._kept[mark] = worlds, moment.state
 
     def get(self, mark: str) -> Moment:
         """Return a moment, whose worlds are forks: they can be gone on with any number of times."""
-        moment, places = self._kept[mark]
-        if not places:
-            return moment
-        there = iter(places)
-        back = [
-            map_consumed(lambda tree: jax.tree.map(jax.device_put, tree, next(there)), world) for world in moment.worlds
-        ]
-        return moment._replace(worlds=tuple(back))
+        worlds, state = self._kept[mark]
+        return Moment(tuple(world.back() if isinstance(world, HeldWorld) else world for world in worlds), state)
 
     def keep_only(self, marks: set[str]) -> None:
         """Let go of all others."""
@@ -78,8 +70,3 @@ class Points:
             before = [0, *at]
             gaps = [(at[i + 1] - before[i]) / (len(marks) - at[i]) for i in range(len(at) - 1)]
             del self._kept[marks[at[gaps.index(min(gaps))]] if gaps else marks[at[0]]]
-
-
-def _to_host(tree: Any, places: list) -> Any:
-    places.append(jax.tree.map(lambda leaf: leaf.sharding, tree))
-    return jax.tree.map(np.asarray, tree)

@@ -1,13 +1,11 @@
 """The time line of a world: moments that are kept, and what was given between them, to go back to any chunk."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 
-from worldkv_jax.memory.slot_bank import tier_sharding
 from worldkv_jax.rollout import ChunkInput, Noise, World, fork, snapshot
-from worldkv_jax.rollout.world import map_consumed
+from worldkv_jax.sessions.held_world import HeldWorld
 
 
 class TimeLine:
@@ -38,7 +36,7 @@ class TimeLine:
         self.inputs: dict[int, ChunkInput] = {}
         self.noise: jax.Array | Noise | None = None
         self._every, self._tier = every, points
-        self._points: dict[int, tuple[World, Any]] = {}
+        self._points: dict[int, World | HeldWorld] = {}
 
     @property
     def key(self) -> jax.Array | None:
@@ -94,29 +92,8 @@ class TimeLine:
         if at is None or chunk > self.end:
             known = f"it knows chunks {min(self._points)} to {self.end}" if self._points else "nothing was recorded"
             raise ValueError(f"the time line cannot go back to chunk {chunk}: {known}")
-        world, places = self._points[at]
-        if places is not None:
-            world = map_consumed(_Placed(places), world)
-        return world
+        point = self._points[at]
+        return point.back() if isinstance(point, HeldWorld) else point
 
     def _keep(self, at: int, world: World) -> None:
-        places = None
-        if self._tier == "host":
-            places = []
-            world = map_consumed(lambda tree: _to_host(tree, places.append), world)
-        self._points[at] = world, places
-
-
-def _to_host(tree: Any, note: Callable[[Any], None]) -> Any:
-    note(jax.tree.map(lambda leaf: leaf.sharding, tree))
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, tier_sharding(leaf.sharding, "host")), tree)
-
-
-class _Placed:
-    """Brings the parts of a world back to where they were, in the order in which they left."""
-
-    def __init__(self, places: list[Any]):
-        self._places = iter(places)
-
-    def __call__(self, tree: Any) -> Any:
-        return jax.tree.map(jax.device_put, tree, next(self._places))
+        self._points[at] = HeldWorld(world) if self._tier == "host" else world
