@@ -89,7 +89,7 @@ class DemoDiT(nnx.Module):
             camera: of `prepare_camera`.
             rope: cosine and sine ``[B, T, H / 2]`` or ``[T, H / 2]``.
             context: the visible past; ``None`` for none.
-            mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
+            mask: among own tokens, where they are whole sequences; training only, excludes ``context``.
             collect: what to gather of every layer's `QKV`, stacked over layers; a denoising pass gathers nothing.
 
         Returns:

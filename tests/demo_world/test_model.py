@@ -20,6 +20,7 @@ from ports.demo_world.training.training_data import sample_batch, side_by_side
 from ports.demo_world.worlds.families import FAMILIES, ROOMS
 from ports.demo_world.worlds.pinhole import level_poses
 from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.parameters import init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
@@ -71,7 +72,9 @@ def test_memory_gives_what_masked_training_gives(world, past):
     if past == "gaps":  # the last chunk alone is noisy, and nothing before it happens to be hidden
         order = jnp.arange(chunks)
         visible = jnp.broadcast_to(order[None] <= order[:, None], (2, chunks, chunks))
-        batch = drawn._replace(rays=rays, frames=batch.frames[:, -chunks * CHUNK_FRAMES :], visible=visible)
+        batch = drawn._replace(
+            rays=rays, frames=batch.frames[:, -chunks * CHUNK_FRAMES :], visible=ChunkMask.causal(visible)
+        )
     noisy = batch.t.shape[1] - chunks + jnp.arange(chunks) if past == "clips" else jnp.array([chunks - 1])
     t = jnp.zeros_like(batch.t).at[:, noisy].set(0.7)
     want = predict_flow(CONFIG, params.model, batch._replace(t=t), batch.latents).reshape(2, t.shape[1], own, 80)

@@ -16,6 +16,7 @@ from ports.demo_world.training.train import TrainConfig, train
 from ports.demo_world.training.training_data import side_by_side
 from ports.demo_world.weights import load_weights, save_weights
 from ports.demo_world.worlds.room_walks import room_walk
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.parameters import init_params
 
 TINY = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
@@ -57,8 +58,7 @@ def test_clips_are_whole_and_every_chunk_is_denoised_given_all_before_it():
     latents = jnp.arange(2 * chunks * tokens, dtype=jnp.float32).reshape(2, chunks * tokens, 1)
     batch = side_by_side(jax.random.key(0), latents, -latents, chunks)
     # Two clean chunks, then three noisy ones: the rows are who looks.
-    visible = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [1, 0, 0, 1, 0], [1, 1, 0, 0, 1]]
-    np.testing.assert_array_equal(batch.visible, np.array([visible, visible], bool))
+    assert batch.visible == ChunkMask(reach=((0,), (0, 1), (2,), (0, 3), (0, 1, 4)))
     np.testing.assert_array_equal(batch.frames[0], [*range(6), *range(9)])
     assert (batch.t[:, :2] == 0).all() and (batch.t[:, 2:] > 0).all()
     np.testing.assert_array_equal(batch.latents, jnp.concatenate([latents[:, : 2 * tokens], latents], axis=1))

@@ -14,9 +14,8 @@ CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
 def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Array) -> jax.Array:
     """Run all chunks of a batch at once, each seeing what ``batch.visible`` allows."""
     model = bind(DemoDiT, config, params)
-    mask = jnp.repeat(jnp.repeat(batch.visible, CHUNK_TOKENS, axis=1), CHUNK_TOKENS, axis=2)
     rope = config.rope.grid(batch.frames, *GRID)
-    flow, _ = model(tokens, batch.t, model.prepare_camera(batch.rays), rope, mask=mask)
+    flow, _ = model(tokens, batch.t, model.prepare_camera(batch.rays), rope, mask=batch.visible)
     return flow
 
 

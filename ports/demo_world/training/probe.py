@@ -12,6 +12,7 @@ from ports.demo_world.training.objective import CHUNK_TOKENS, predict_flow
 from ports.demo_world.training.training_data import VALIDATION_SEED, Batch
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.patches import patchify, unpatchify
 
 
@@ -32,12 +33,12 @@ def make_probe(weights: codec.Codec, family: Family, *, chunks: int, size: int =
 
 def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: Probe) -> dict[str, float]:
     """Return the PSNR in dB of one denoising step with the whole past, the last chunk only, and no past."""
-    full = probe.batch.visible
+    full = probe.batch.visible.seen
     chunks = full.shape[1]
     window = full.at[:, -1, : chunks - 2].set(False)
     nothing = window.at[:, -1, chunks - 2].set(False)
-    visible = {"full": full, "window": window, "none": nothing}
-    return {name: float(_psnr(params, weights, probe, seen, config=config)) for name, seen in visible.items()}
+    visible = {name: ChunkMask.causal(s) for name, s in (("full", full), ("window", window), ("none", nothing))}
+    return {name: float(_psnr(params, weights, probe, mask, config=config)) for name, mask in visible.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("family", "chunks"))
@@ -54,7 +55,7 @@ def _make_probe(keys, worlds, weights: codec.Codec, family: Family, chunks: int)
         jax.vmap(ray_features)(poses[:, 0], poses),
         jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (size, chunks * CHUNK_FRAMES)),
         jnp.broadcast_to((order == chunks - 1).astype(jnp.float32), (size, chunks)),
-        jnp.broadcast_to(order[None] <= order[:, None], (size, chunks, chunks)),
+        ChunkMask.causal(jnp.broadcast_to(order[None] <= order[:, None], (size, chunks, chunks))),
     )
     noise = jax.random.normal(jax.random.key(3), batch.latents.shape)
     return Probe(batch, noise, frames[:, -CHUNK_FRAMES:])

@@ -10,6 +10,7 @@ from ports.demo_world import codec
 from ports.demo_world.model import ray_features
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.patches import patchify
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the worlds; the demo and the tests draw theirs from other seeds
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
     rays: jax.Array  # [B, S, 24]
     frames: jax.Array  # [B, F] int32 time positions
     t: jax.Array  # [B, N] diffusion time of each chunk; 0 is a clean chunk
-    visible: jax.Array  # [B, N, N] bool: may chunk i see chunk j
+    visible: ChunkMask
 
 
 def sample_batch(
@@ -66,13 +67,14 @@ def with_gaps(key: jax.Array, latents: jax.Array, rays: jax.Array, chunks: int) 
     size = len(latents)
     amount_clean = jax.random.uniform(many_key, (size, 1), minval=0.35, maxval=0.9)
     clean = jax.random.bernoulli(clean_key, amount_clean, (size, chunks)).at[:, -1].set(False)
-    before, same = _order(chunks)
-    visible = before & clean[:, None] | same
+    visible = clean[:, None] | jnp.eye(chunks, dtype=bool)
     gaps = jnp.cumsum(jax.random.randint(gap_key, (size, chunks), 1, 6), axis=1)
     spread = jax.random.bernoulli(spread_key, 0.5, (size, 1))
     starts = jnp.where(spread, gaps - gaps[:, :1], jnp.arange(chunks)) * CHUNK_FRAMES
     frames = (starts[..., None] + jnp.arange(CHUNK_FRAMES)).reshape(size, -1)
-    return Batch(latents, rays, frames, jnp.where(clean, 0.0, _times(time_key, size, chunks)), visible)
+    return Batch(
+        latents, rays, frames, jnp.where(clean, 0.0, _times(time_key, size, chunks)), ChunkMask.causal(visible)
+    )
 
 
 def side_by_side(key: jax.Array, latents: jax.Array, rays: jax.Array, chunks: int) -> Batch:
@@ -82,24 +84,16 @@ def side_by_side(key: jax.Array, latents: jax.Array, rays: jax.Array, chunks: in
     last clean chunk is nobody's past and is left out.
     """
     size = len(latents)
-    before, same = _order(chunks)
     past = chunks - 1
-    clean_rows = jnp.concatenate([(before | same)[:past, :past], jnp.zeros((past, chunks), bool)], axis=1)
-    noisy_rows = jnp.concatenate([before[:, :past], same], axis=1)
-    visible = jnp.concatenate([clean_rows, noisy_rows])
+    clean = tuple(tuple(range(i + 1)) for i in range(past))
+    noisy = tuple((*range(i), past + i) for i in range(chunks))
     frames = jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (size, chunks * CHUNK_FRAMES))
 
     def twice(rows):
         return jnp.concatenate([rows[:, : rows.shape[1] * past // chunks], rows], axis=1)
 
     t = jnp.concatenate([jnp.zeros((size, past)), _times(key, size, chunks)], axis=1)
-    return Batch(twice(latents), twice(rays), twice(frames), t, jnp.broadcast_to(visible, (size, *visible.shape)))
-
-
-def _order(chunks: int) -> tuple[jax.Array, jax.Array]:
-    """Return ``[N, N]``: is chunk j before chunk i, and is it the same."""
-    order = jnp.arange(chunks)
-    return order[None] < order[:, None], order[None] == order[:, None]
+    return Batch(twice(latents), twice(rays), twice(frames), t, ChunkMask(clean + noisy))
 
 
 def _times(key: jax.Array, size: int, chunks: int) -> jax.Array:

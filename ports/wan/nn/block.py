@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from ports.wan.nn.attention import attention
+from ports.wan.nn.chunk_attention import chunk_attention
 from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, along_last, gate, layer_norm, modulate
 from ports.wan.nn.memory_rows import Past
 from ports.wan.nn.quantized import Quantized, quantize_rows, restore
@@ -99,7 +100,10 @@ class SelfAttention(nnx.Module):
         key = rotate(self._split(self.norm_k(self.k(x))), *rope)
         value = self._split(self.v(x))
         past, visible, length = past.append_own(KVSpan(key, value))
-        mixed = attention(query, *visible, length=length, mask=past.mask)
+        if past.mask is not None:
+            mixed = chunk_attention(query, key, value, past.mask)
+        else:
+            mixed = attention(query, *visible, length=length)
         return self.o(mixed.reshape(x.shape)), QKV(query, key, value), past
 
     def _split(self, y):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.sharding import split_heads
 from worldkv_jax.memory import Context, KVSpan
 
@@ -22,8 +23,8 @@ class Past(NamedTuple):
     """This layer's rows besides own ones, each ``[B, n, N, H]``; those of a context, in its order, are the last."""
     context: Context | None = None
     """Says how many of the context's rows are valid, and whether the chunk sees itself; ``None`` without a context."""
-    mask: jax.Array | None = None
-    """bool ``[B, T, T]`` among own tokens; training only, excludes everything else."""
+    mask: ChunkMask | None = None
+    """Among own tokens, where they are whole sequences; training only, excludes everything else."""
 
     def write_context(self) -> "Past":
         """Write this layer's rows into the buffer: behind own rows, or before them where those are hidden."""

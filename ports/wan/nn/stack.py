@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ports.wan.nn.block import QKV, BeforeFFN, Conditions, DiTBlock
+from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.memory_rows import Past, empty_buffer
 from worldkv_jax.memory import Context, KVSpan
 from worldkv_jax.rollout import AttentionQueries
@@ -21,7 +22,7 @@ def run_blocks(
     conditions: Conditions,
     *,
     context: Context | None = None,
-    mask: jax.Array | None = None,
+    mask: ChunkMask | None = None,
     before_ffn: BeforeFFN | None = None,
     collect: Callable[[QKV], Any] | None = None,
     layers: range | None = None,
@@ -35,7 +36,7 @@ def run_blocks(
         rope: cosine and sine of own tokens.
         conditions: of all blocks; ``extra`` of ``layers`` alone.
         context: the visible past of all blocks; ``None`` for none.
-        mask: bool ``[B, T, T]`` among own tokens; training only, excludes ``context``.
+        mask: among own tokens, where they are whole sequences; training only, excludes ``context``.
         before_ffn: a backbone's own part of every block.
         collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
         layers: the blocks to run, where they differ in ``before_ffn``.
