@@ -53,7 +53,8 @@ def test_every_size_is_measured_in_order(result):
 
 def test_the_memory_in_a_model_is_measured_beside_its_own_cache(result):
     rows = result["embedding"]
-    assert [row["cache"] for row in rows] == ["cache by hand", "sliding memory", "worldkv memory"]
+    names = ["cache by hand", "sliding memory", "worldkv memory", "worldkv in int8"]
+    assert [row["cache"] for row in rows] == names
     assert rows[0]["ratio"] == 1 and all(row["step_s"] > 0 and row["ratio"] > 0 for row in rows)
 
 

@@ -72,3 +72,27 @@ def test_the_compiled_program_needs_no_second_bank(name):
         compiled[chunks] = plan.temp_size_in_bytes
     grown = capacity_by_tier(memory.layout)["device"]
     assert compiled[64] - compiled[8] < 0.1 * grown
+
+
+@pytest.mark.parametrize("storage", ["model", "bits", "int8"])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_nothing_in_half_precision_is_copied_with_a_bank(storage, stacked):
+    """Nothing that a step needs grows with the bank: no copy and, but in bfloat16, no pass over what lies there."""
+    needed = {}
+    for chunks in (8, 64):
+        spec = dataclasses.replace(SPEC, tokens_per_frame=64, dtype="bfloat16")
+        given = jax.eval_shape(
+            lambda spec=spec, chunks=chunks: (
+                wm.WorldMemory.create(worldkv(storage=storage, capacity=chunks), spec),
+                spec.zeros(1, spec.chunk_tokens),
+                jnp.zeros((1, spec.chunk_frames, 4, 4)),
+            )
+        )
+        if stacked:
+            given = jax.tree.map(lambda a: jax.ShapeDtypeStruct((4, *a.shape), a.dtype), given)
+        verb = jax.vmap(wm.remember) if stacked else wm.remember
+        compiled = jax.jit(lambda *given, verb=verb: verb(*given), donate_argnums=0).lower(*given).compile()
+        needed[chunks] = [compiled.memory_analysis().temp_size_in_bytes]
+        if not stacked and storage != "model":  # a scatter is a loop, of which XLA counts all that goes through
+            needed[chunks].append(compiled.cost_analysis()["bytes accessed"])
+    assert needed[64] == needed[8]

@@ -1,4 +1,4 @@
-"""Chunks stored in eight bits: how far keys and values may be off, what they cost, and what stays exact."""
+"""Chunks stored in eight bits or as bits: how far keys and values may be off, what they cost, what stays exact."""
 
 import dataclasses
 
@@ -76,6 +76,19 @@ def test_shapes_and_bytes_are_those_of_what_is_packed(storage, dtype):
 def test_at_head_dim_128_the_scales_are_three_percent():
     shape = (1, 10, 4, 128)
     assert stored_bytes(shape, "int8", "bfloat16") / stored_bytes(shape, "model", "bfloat16") == (128 + 4) / 256
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tier", ["device", "host"])
+def test_bits_give_back_the_same_numbers(dtype, tier):
+    spec = dataclasses.replace(SPEC, dtype=dtype)
+    exact, bits = (walk(worldkv(capacity=6, tier=tier, storage=storage), 7, spec=spec) for storage in ("model", "bits"))
+    for want, got in zip(exact, bits):
+        for ours, theirs in zip(got.context.span, want.context.span):
+            assert ours.dtype == theirs.dtype == dtype
+            np.testing.assert_array_equal(ours, theirs)
+    assert len(picked(want.picks)) == 2
+    assert all(jnp.issubdtype(leaf.dtype, jnp.unsignedinteger) for leaf in jax.tree.leaves(got.memory.bank.slots))
 
 
 @pytest.mark.parametrize("storage", EIGHT_BITS)

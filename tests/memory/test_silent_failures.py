@@ -41,8 +41,8 @@ def test_a_memory_that_may_drop_loses_nothing():
     assert int(step.memory.lost) == 0
 
 
-@pytest.mark.parametrize("storage", ["int8", "float8"])
-def test_eight_bits_refuse_a_gradient(storage):
+@pytest.mark.parametrize("storage", ["bits", "int8", "float8"])
+def test_whole_numbers_refuse_a_gradient(storage):
     def loss(keys, stop, storage=storage):
         memory = wm.WorldMemory.create(worldkv(storage=storage, chunks=1), SPEC, chunks=4)
         for chunk in range(4):

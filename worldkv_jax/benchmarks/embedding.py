@@ -140,27 +140,31 @@ def measure_embedding(*, effort: Effort, worlds: int = 8, steps: int = 32, windo
     params = model.weights()
     x = jax.random.normal(jax.random.key(1), (steps, worlds, 1, model.tokens, model.width)).astype(model.dtype)
     done, views = jnp.zeros((steps, worlds), bool), jnp.broadcast_to(jnp.eye(4), (steps, worlds, 1, 1, 4, 4))
-    retrieval = RetrievalConfig(chunks=window // 2)
+    worldkv = MemoryConfig(
+        sink_frames=1,
+        recent_frames=window // 2 - 1,
+        retrieval=RetrievalConfig(chunks=window // 2),
+        bank=BankConfig(storage="bits"),
+    )
     configs = {
         "sliding memory": MemoryConfig(mode="sliding", recent_frames=window),
-        "worldkv memory": MemoryConfig(
-            sink_frames=1,
-            recent_frames=window // 2 - 1,
-            retrieval=retrieval,
-            bank=BankConfig(storage="int8"),
-        ),
+        "worldkv memory": worldkv,
+        "worldkv in int8": dataclasses.replace(worldkv, bank=BankConfig(storage="int8")),
     }
-    runs: dict[str, Callable[[], Any]] = {
-        "cache by hand": lambda: with_rolling_cache(model, params, x, done, window=window)
-    }
-    for name, config in configs.items():
-        memory = stacked(config, model, worlds=worlds, steps=steps)
-        runs[name] = lambda memory=memory: with_memory(model, jax.tree.map(jnp.copy, memory), params, x, done, views)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    starts = {name: stacked(config, model, worlds=worlds, steps=steps) for name, config in configs.items()}
+    starts = {"cache by hand": None, **starts}
+
+    def run(memories: WorldMemory | None) -> Any:
+        if memories is None:
+            return with_rolling_cache(model, params, x, done, window=window)
+        return with_memory(model, memories, params, x, done, views)
+
+    seconds: dict[str, list[float]] = {name: [] for name in starts}
     for number in range(effort.warmup + effort.repeats):
-        for name, run in runs.items():
+        for name, memories in starts.items():
+            memories = jax.block_until_ready(jax.tree.map(jnp.copy, memories))  # a run consumes them
             began = time.perf_counter()
-            jax.block_until_ready(run())
+            jax.block_until_ready(run(memories))
             if number >= effort.warmup:
                 seconds[name].append((time.perf_counter() - began) / steps)
     own = statistics.median(seconds["cache by hand"])

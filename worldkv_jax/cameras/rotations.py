@@ -73,7 +73,8 @@ def mean_rotation(rotations: A, axis: int = 0) -> A:
         Rotations without that axis, ``[..., 3, 3]``.
     """
     (values,) = as_float(namespace(rotations), rotations)
-    return nearest_rotation(values.mean(axis))
+    mean: Any = values.mean(axis)
+    return mean if values.shape[axis] == 1 else nearest_rotation(mean)
 
 
 def rotation_angle(a: A, b: A) -> A:

@@ -148,7 +148,9 @@ class BankConfig:
     place; in all others chunks are arrays of their own, which forks share."""
     storage: Storage = "model"
     """What keys and values are stored in: the model's dtype, or ``int8`` or ``float8`` with a scale for each head
-    of each token. Half the bytes of bfloat16, in every tier and on the way between them."""
+    of each token. Half the bytes of bfloat16, in every tier and on the way between them. ``bits`` is the model's dtype
+    as bit patterns: no gradient passes them, but a CPU, which goes through all of a bfloat16 bank to write one chunk,
+    then writes just the chunk."""
     when_full: Literal["error", "drop_oldest", "drop_most_redundant"] = "error"
     """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other, on
     average over the worlds of a batch: they share the bank's slots."""

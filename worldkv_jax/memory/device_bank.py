@@ -54,8 +54,7 @@ class DeviceBank(flax.struct.PyTreeNode):
         stored &= complete
 
         def write(slots: jax.Array, new: jax.Array) -> jax.Array:
-            zero = jnp.zeros_like(slot)
-            return overwrite(slots, new[None], (slot, *[zero] * new.ndim), stored)
+            return overwrite(slots, new[None], slot, stored, axis=0)
 
         slots = jax.tree.map(write, self.slots, made.span)
         index = write_index(self.index, slot, stored, number, made.description)

@@ -1,26 +1,36 @@
 """Overwriting part of a buffer where it lies."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 
-def overwrite(buffer: jax.Array, part: jax.Array, start: tuple[jax.Array, ...], active: jax.Array) -> jax.Array:
-    """Write ``part`` into ``buffer`` at ``start`` if ``active``; a donated buffer is written in place.
+def overwrite(buffer: jax.Array, part: jax.Array, number: jax.Array, active: jax.Array, *, axis: int) -> jax.Array:
+    """Write ``part`` over that run of its own length along ``axis`` which has this number, if ``active``.
 
-    But for half precision under `jax.vmap` on a CPU, where XLA copies the buffer.
+    A donated buffer is written in place. Of bfloat16 a CPU goes through what stays as well: XLA has no update of it
+    there, and would turn the buffer into float32 and back, under `jax.vmap` in a copy.
     """
-    if buffer.dtype in (jnp.bfloat16, jnp.float16):
-        return jax.lax.platform_dependent(buffer, part, start, active, cpu=_branch, default=_select)
-    return _select(buffer, part, start, active)
+    update, choose = (functools.partial(write, axis=axis) for write in (_update, _choose))
+    if buffer.dtype == jnp.bfloat16:
+        return jax.lax.platform_dependent(buffer, part, number, active, cpu=choose, default=update)
+    return update(buffer, part, number, active)
 
 
-def _select(buffer: jax.Array, part: jax.Array, start: tuple[jax.Array, ...], active: jax.Array) -> jax.Array:
+def _update(buffer: jax.Array, part: jax.Array, number: jax.Array, active: jax.Array, *, axis: int) -> jax.Array:
     """Overwrite with itself what is to stay. One fused update, and under vmap too."""
-    # Read with the indices it is written with: only then does XLA fuse the read instead of copying the part out.
-    old = jax.lax.dynamic_slice(buffer, start, part.shape)
-    return jax.lax.dynamic_update_slice(buffer, jnp.where(active, part, old), start)
+    # Read with the index it is written with: only then does XLA fuse the read instead of copying the part out.
+    length = part.shape[axis]
+    old = jax.lax.dynamic_slice_in_dim(buffer, number * length, length, axis)
+    new = jnp.where(active, part, old)
+    return jax.lax.dynamic_update_slice_in_dim(buffer, new, number * length, axis)
 
 
-def _branch(buffer: jax.Array, part: jax.Array, start: tuple[jax.Array, ...], active: jax.Array) -> jax.Array:
-    """Overwrite or not: XLA on CPU knows no fused update of half precision in place, and a plain one it does."""
-    return jax.lax.cond(active, lambda b: jax.lax.dynamic_update_slice(b, part, start), lambda b: b, buffer)
+def _choose(buffer: jax.Array, part: jax.Array, number: jax.Array, active: jax.Array, *, axis: int) -> jax.Array:
+    """Choose number by number between the part and what is there."""
+    rows, length = buffer.shape[axis], part.shape[axis]
+    written = active & (jnp.arange(rows, dtype=jnp.int32) // length == number)
+    # Repeated and not the buffer reshaped: XLA copies what it reshapes here.
+    everywhere = jnp.tile(part, [rows // length if a == axis else 1 for a in range(part.ndim)])
+    return jnp.where(written.reshape(-1, *[1] * (buffer.ndim - axis - 1)), everywhere, buffer)

@@ -1,6 +1,7 @@
-"""How the bank writes keys and values: in the model's dtype, or in eight bits with a scale for each head of a token.
+"""How the bank writes keys and values: in the model's dtype, as its bits, or in eight bits.
 
-A token's norm and the outliers of one head then never cost another one its precision.
+The latter have a scale for each head of a token: its norm and the outliers of one head then never cost another one its
+precision.
 """
 
 import functools
@@ -12,8 +13,8 @@ import jax.numpy as jnp
 
 from worldkv_jax.memory.spans import KVSpan
 
-Storage = Literal["model", "int8", "float8"]
-STORAGES = ("model", "int8", "float8")
+Storage = Literal["model", "bits", "int8", "float8"]
+STORAGES = ("model", "bits", "int8", "float8")
 
 _INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
 
@@ -29,24 +30,27 @@ def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
     """Turn keys and values ``[..., tokens, N, H]`` into what the bank holds; ``dtype`` is the model's.
 
     Raises:
-        ValueError: differentiated in eight bits, through which only the scale, and so the largest number, would have
-            a gradient.
+        ValueError: differentiated as bits, which have no gradient, or in eight bits, where only the scale, and so the
+            largest number, would have one.
     """
     if storage == "model":
         return jax.tree.map(lambda x: x.astype(dtype), span)
+    span = jax.tree.map(lambda x: _refuse_gradient(x, storage), span)
+    if storage == "bits":
+        return jax.tree.map(lambda x: jax.lax.bitcast_convert_type(x.astype(dtype), _bits(dtype)), span)
     to_eight_bits = _to_int8 if storage == "int8" else _to_float8
-    return KVSpan(*(to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)) for x in span))
+    return KVSpan(*(to_eight_bits(x.astype(jnp.float32)) for x in span))
 
 
 def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
-    """Turn what `quantize` made back into keys and values in ``dtype``; nothing if they are not in eight bits."""
-    return KVSpan(*(_restore(x).astype(dtype) if isinstance(x, Quantized) else x for x in stored))
+    """Turn what `quantize` made back into keys and values in ``dtype``; nothing if they are in that already."""
+    return KVSpan(*(_restore(x, dtype) for x in stored))
 
 
 def stored_shape(shape: tuple[int, ...], storage: Storage, dtype: str) -> KVSpan:
     """Describe what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``, as `jax.ShapeDtypeStruct`."""
-    if storage == "model":
-        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    if storage in ("model", "bits"):
+        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype) if storage == "model" else _bits(dtype))
     else:
         values = jax.ShapeDtypeStruct(shape, jnp.int8 if storage == "int8" else jnp.uint8)
         one = Quantized(values, jax.ShapeDtypeStruct((*shape[:-1], 1), jnp.float32))
@@ -68,7 +72,7 @@ def _refuse_gradient(x: jax.Array, storage: Storage) -> jax.Array:
 @_refuse_gradient.defjvp
 def _refuse(storage: Storage, primals: Any, tangents: Any) -> Any:
     raise ValueError(
-        f"bank.storage={storage!r} keeps keys and values in eight bits, which no gradient passes: train with "
+        f"bank.storage={storage!r} keeps keys and values as whole numbers, which no gradient passes: train with "
         "storage='model', or remember jax.lax.stop_gradient(own)"
     )
 
@@ -85,11 +89,17 @@ def _to_float8(x: jax.Array) -> Quantized:
     return Quantized(jax.lax.bitcast_convert_type(values.astype(jnp.float8_e4m3fn), jnp.uint8), scale)
 
 
-def _restore(stored: Quantized) -> jax.Array:
+def _restore(stored: jax.Array | Quantized, dtype: str) -> jax.Array:
+    if not isinstance(stored, Quantized):
+        return jax.lax.bitcast_convert_type(stored, jnp.dtype(dtype)) if stored.dtype == _bits(dtype) else stored
     values = stored.values
     if values.dtype == jnp.uint8:
         values = jax.lax.bitcast_convert_type(values, jnp.float8_e4m3fn)
-    return values.astype(jnp.float32) * stored.scale
+    return (values.astype(jnp.float32) * stored.scale).astype(dtype)
+
+
+def _bits(dtype: str) -> jnp.dtype:
+    return jnp.dtype(f"uint{8 * jnp.dtype(dtype).itemsize}")
 
 
 def _scale(x: jax.Array, largest: float) -> jax.Array:

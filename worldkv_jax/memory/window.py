@@ -50,10 +50,10 @@ def push(window: Window, own: KVSpan, seen: jax.Array, layout: WindowLayout) -> 
         part = jax.tree.map(lambda a: a[:, :, offset * size : (offset + step) * size], own)  # noqa: B023
         frame = seen + offset
         if layout.sink_frames:
-            sink = _write(sink, part, frame * size, active=frame < layout.sink_frames)
+            sink = _write(sink, part, frame // step, active=frame < layout.sink_frames)
         if layout.ring_frames and offset + layout.ring_frames >= layout.spec.chunk_frames:
             place = (frame - layout.sink_frames) % layout.ring_frames
-            ring = _write(ring, part, place * size, active=frame >= layout.sink_frames)
+            ring = _write(ring, part, place // step, active=frame >= layout.sink_frames)
     return Window(sink, ring, drafts)
 
 
@@ -136,12 +136,6 @@ def _first_draft(seen: jax.Array, layout: WindowLayout) -> jax.Array:
     return jnp.where(rolled, (waiting + 1) * step % layout.ring_frames, 0)
 
 
-def _write(buffer: KVSpan, part: KVSpan, start: jax.Array, *, active: jax.Array) -> KVSpan:
-    """Overwrite tokens from ``start`` on; where not ``active``, with themselves, so the update stays in place."""
-
-    def write(buffer: jax.Array, part: jax.Array) -> jax.Array:
-        zero = jnp.zeros_like(start)
-        at = (zero, zero, jnp.where(active, start, zero), zero, zero)
-        return overwrite(buffer, part.astype(buffer.dtype), at, active)
-
-    return jax.tree.map(write, buffer, part)
+def _write(buffer: KVSpan, part: KVSpan, number: jax.Array, *, active: jax.Array) -> KVSpan:
+    """Overwrite the tokens of one step of frames, if ``active``."""
+    return jax.tree.map(lambda a, b: overwrite(a, b.astype(a.dtype), number, active, axis=2), buffer, part)

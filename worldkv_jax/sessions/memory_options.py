@@ -54,7 +54,7 @@ class MemoryOptions:
         "memory that holds the stored chunks; device_slots keeps them apart, so that forks share them",
         choices=("device", "device_slots", "pinned_host", "host"),
     )
-    storage: str | None = option(None, "what they are stored in: model (its own dtype), int8 or float8", metavar="NAME")
+    storage: str | None = option(None, "what they are stored in: model (its dtype), bits, int8, float8", metavar="NAME")
     capacity: int | None = option(None, "chunks the bank holds", metavar="N")
     when_full: str | None = option(None, "error, drop_oldest or drop_most_redundant", metavar="NAME")
 
