@@ -162,7 +162,13 @@ def _add_conversion(benchmarks) -> None:
     add, one = parser.add_argument, {"default": argparse.SUPPRESS}
     add("--dims", nargs="+", type=int, **one, metavar="N", help="widths of the transformer (default: 512 1280)")
     add("--layers", **one, type=int, metavar="N", help="layers of the transformer (default: 40)")
-    add("--dtypes", nargs="+", **one, metavar="D", help="what to cast float32 to: f32, bf16, f16 (default: f32 bf16)")
+    add(
+        "--dtypes",
+        nargs="+",
+        **one,
+        metavar="D",
+        help="what to cast to: f32, f16, bf16, int8, fp8 (default: f32 bf16 int8)",
+    )
     add("--memory-limit-gb", **one, type=float, metavar="G", help="memory of a conversion in GiB (default: 2)")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
     add("--debug", **one, action="store_true", help="show the traceback of an error")
