@@ -6,6 +6,7 @@ from worldkv_jax.cli.bench_kernels import add_kernels
 from worldkv_jax.cli.bench_peers import add_peers
 from worldkv_jax.cli.bench_play import add_play
 from worldkv_jax.cli.bench_rollout import add_rollout
+from worldkv_jax.cli.bench_speed import add_speed
 from worldkv_jax.cli.bench_world import add_world
 
 HELP = "measure speed and memory on this machine"
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernels(benchmarks)
     _add_conversion(benchmarks)
     add_rollout(benchmarks)
+    add_speed(benchmarks)
     add_world(benchmarks)
     add_play(benchmarks)
     add_peers(benchmarks)
