@@ -1,30 +1,26 @@
 """A rollout of LingBot-World with weights in eight bits, against the same in float32."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from ports.lingbot_world import LingBotOptions
+from ports.wan.nn.quantized import quantize_blocks
+from tests.wan.split_world import BACKBONE, CHUNKS, WORLDS, draw_params, memory, roll
+from worldkv_jax.rollout import start
 
-ERROR = {"int8": 0.02, "fp8": 0.06}
-"""Largest error of latents, relative to their size."""
-
-
-@pytest.fixture(scope="module")
-def roll():
-    """Latents of three chunks, of tiny weights."""
-
-    def roll(weights):
-        options = LingBotOptions(tiny=True, resolution=(32, 48), frames=33, weights=weights)
-        session = options.check(decode=False).load()
-        return np.stack([chunk.latents for chunk in session.stream(session.start(), seed=0)])
-
-    return roll
+ERROR = {"int8": 0.014, "fp8": 0.055}
+"""Largest error of a chunk's latents, relative to their size."""
 
 
-def test_latents_stay_close_and_do_not_drift_apart(roll):
-    exact = roll(None)
+def test_latents_stay_close_over_a_rollout_that_remembers():
+    """Kernels drawn so that every layer counts; memory is pruned and retrieved from, and compares what it rounded."""
+
+    def latents(kind):
+        params = draw_params()
+        params = params._replace(dit=quantize_blocks(jax.tree.map(jnp.copy, params.dit), kind))
+        return roll(params, start(BACKBONE, params, memory(), chunks=CHUNKS, worlds=WORLDS))[0].reshape(CHUNKS, -1)
+
+    exact = latents(None)
     for kind, most in ERROR.items():
-        error = np.linalg.norm((roll(kind) - exact).reshape(len(exact), -1), axis=1)
-        error /= np.linalg.norm(exact.reshape(len(exact), -1), axis=1)
-        print(kind, error)
-        assert (most / 4 < error).all() and (error < most).all()
+        error = np.linalg.norm(latents(kind) - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        assert most / 3 < error.max() < most
