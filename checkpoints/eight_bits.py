@@ -42,7 +42,7 @@ def rows_of_parts(rows: Iterable[Row]) -> list[Row]:
 
 
 class RoundedKernel:
-    """A kernel in eight bits that is made where it is read: memory holds a part of a row's numbers in float32.
+    """A kernel in eight bits that is made where it is read, some rows after another: little is ever held in float32.
 
     The arithmetic is that of `ports.wan.nn.quantized`, bit for bit.
     """
