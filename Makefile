@@ -17,7 +17,8 @@ TEST_ENV := .venv-test
 # Named after the extras, so that asking for others installs them.
 DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
-PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
+# A file stays in one process, which then makes its fixtures and compiles its programs once.
+PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help demo lint types test test-long test-browser test-all docs versions gpu clean check-python
 .DEFAULT_GOAL := help

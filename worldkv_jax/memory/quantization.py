@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Integer
 
 from worldkv_jax.memory.spans import KVSpan
 
@@ -21,8 +22,8 @@ _INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
 class Quantized(NamedTuple):
     """Keys or values in eight bits: they are ``values * scale``."""
 
-    values: jax.Array  # [..., tokens, N, H]: int8, or uint8 that holds the bits of float8_e4m3fn
-    scale: jax.Array  # [..., tokens, N, 1] float32
+    values: Integer[Array, "... tokens N H"]  # int8, or uint8 that holds the bits of float8_e4m3fn
+    scale: Float32[Array, "... tokens N 1"]
 
 
 def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 
 class KVSpan(NamedTuple):
     """Keys after RoPE and values of a run of tokens, for all layers."""
 
-    keys: jax.Array  # [L, B, tokens, N, H]
-    values: jax.Array  # [L, B, tokens, N, H]
+    keys: Float[Array, "L B tokens N H"]
+    values: Float[Array, "L B tokens N H"]
 
 
 @runtime_checkable
@@ -24,7 +25,9 @@ class TimeShift(Protocol):
         """Numbers of one head, ``H``."""
         ...
 
-    def shift_time(self, keys: jax.Array, frames: jax.Array) -> jax.Array:
+    def shift_time(
+        self, keys: Float[Array, "... tokens N H"], frames: Int32[Array, "..."]
+    ) -> Float[Array, "... tokens N H"]:
         """Move keys ``[..., tokens, N, H]`` by a number of latent frames, int32 broadcastable to ``[..., tokens]``."""
         ...
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int32
 
 from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.layout import WindowLayout
@@ -13,8 +14,8 @@ from worldkv_jax.memory.spans import KVSpan, concatenate
 class Rows(NamedTuple):
     """What is known of tokens besides their keys and values; it is packed as those are."""
 
-    chunks: jax.Array  # [1, B, tokens, 1, 1] int32 chunk ids, -1 where there is none
-    frames: jax.Array  # [1, B, tokens, 1, 1] int32 latent frames, -1 where not known
+    chunks: Int32[Array, "1 B tokens 1 1"]  # ids, -1 where there is none
+    frames: Int32[Array, "1 B tokens 1 1"]  # latent frames, -1 where not known
 
 
 class Window(NamedTuple):

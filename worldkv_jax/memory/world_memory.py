@@ -8,6 +8,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
 
 from worldkv_jax.memory import report
 from worldkv_jax.memory.bank import Bank, Fetched
@@ -27,12 +28,7 @@ from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.views import check_query, check_scores, check_view
 from worldkv_jax.memory.window import Window, empty_window
 
-BANKS: dict[str, type[Bank]] = {
-    "device": DeviceBank,
-    "device_slots": SlotBank,
-    "pinned_host": SlotBank,
-    "host": SlotBank,
-}
+BANKS = {"device": DeviceBank, "device_slots": SlotBank, "pinned_host": SlotBank, "host": SlotBank}
 """What holds the bank of each tier."""
 
 
@@ -41,8 +37,8 @@ class WorldMemory(flax.struct.PyTreeNode):
 
     window: Window
     bank: Bank | None
-    chunk: jax.Array
-    """int32, chunks remembered so far: the id of the chunk that comes next."""
+    chunk: Int32[Array, ""]
+    """Chunks remembered so far: the id of the chunk that comes next."""
     layout: Layout = flax.struct.field(pytree_node=False)
     """Static sizes and configuration; part of the jit key."""
 
@@ -84,8 +80,8 @@ class WorldMemory(flax.struct.PyTreeNode):
         return self.replace(window=apply(self.window), bank=bank, chunk=apply(self.chunk))
 
     @property
-    def lost(self) -> jax.Array:
-        """int32, chunks that found no place although the configuration lets none be dropped; also under jit."""
+    def lost(self) -> Int32[Array, ""]:
+        """Chunks that found no place although the configuration lets none be dropped; also under jit."""
         return count_lost(self.layout, self.chunk)
 
     def to_saved(self) -> "WorldMemory":
@@ -104,9 +100,9 @@ def recall(
     memory: WorldMemory,
     view: Any,
     *,
-    query: jax.Array | None = None,
+    query: Float[Array, "L B N H"] | None = None,
     fetched: Fetched | None = None,
-    picks: Picks | jax.Array | None = None,
+    picks: Picks | Int32[Array, "B K"] | None = None,
     rule: Rule | None = None,
 ) -> tuple[Context, Picks | None]:
     """Bring together the past that the next chunk attends to (WorldKV, World Retrieval).
@@ -161,7 +157,9 @@ def _recall(
     return context, fetched.picks
 
 
-def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, rule: Rule | None = None) -> Picks:
+def select(
+    memory: WorldMemory, view: Any, *, query: Float[Array, "L B N H"] | None = None, rule: Rule | None = None
+) -> Picks:
     """Choose the chunks that `recall` would bring back, and bring back nothing.
 
     One choice serves several memories of the same chunks, and is what a learned rule is trained on: give it to
@@ -195,7 +193,7 @@ def remember(
     own: KVSpan,
     view: Any,
     *,
-    scores: jax.Array | None = None,
+    scores: Float[Array, "L B T"] | None = None,
     rule: Rule | None = None,
     compression_rule: CompressionRule | None = None,
 ) -> WorldMemory:
@@ -250,7 +248,7 @@ def _next(chunk: jax.Array) -> jax.Array:
     return chunk + 1
 
 
-def reset(memory: WorldMemory, done: jax.Array) -> WorldMemory:
+def reset(memory: WorldMemory, done: Bool[Array, "..."]) -> WorldMemory:
     """Let a memory forget everything where ``done``; works under jit, and writes counter and index alone.
 
     The worlds of one memory share a counter. Worlds that begin and end by themselves are memories of one world each,
