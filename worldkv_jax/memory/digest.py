@@ -66,6 +66,7 @@ def advance(window: Window, finished: Finished, *, window_layout: WindowLayout) 
     )
     scores = window.drafts.scores
     if scores is not None:
+        assert finished.scores is not None, "a rule that needs scores was refused without them"
         scores = write(scores, finished.scores.astype(scores.dtype), order * spec.chunk_tokens, axis=2)
     return window._replace(drafts=Drafts(view, scores))
 

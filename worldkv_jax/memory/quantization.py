@@ -36,7 +36,7 @@ def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
     if storage == "model":
         return jax.tree.map(lambda x: x.astype(dtype), span)
     to_eight_bits = _to_int8 if storage == "int8" else _to_float8
-    return KVSpan(*(to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)) for x in span))
+    return jax.tree.map(lambda x: to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)), span)
 
 
 def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
@@ -46,11 +46,12 @@ def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
 
 def stored_shape(shape: tuple[int, ...], storage: Storage, dtype: str) -> KVSpan:
     """Describe what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``, as `jax.ShapeDtypeStruct`."""
+    shape_of: Any = jax.ShapeDtypeStruct  # in place of an array
     if storage == "model":
-        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+        one = shape_of(shape, jnp.dtype(dtype))
     else:
-        values = jax.ShapeDtypeStruct(shape, jnp.int8 if storage == "int8" else jnp.uint8)
-        one = Quantized(values, jax.ShapeDtypeStruct((*shape[:-1], 1), jnp.float32))
+        values = shape_of(shape, jnp.int8 if storage == "int8" else jnp.uint8)
+        one: Any = Quantized(values, shape_of((*shape[:-1], 1), jnp.float32))
     return KVSpan(one, one)
 
 

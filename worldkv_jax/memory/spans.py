@@ -58,8 +58,9 @@ class KVSpec:
             raise ValueError(f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'")
         if self.stored_frames < 1 or self.stored_frames % self.chunk_frames:
             raise ValueError(f"store_frames={self.store_frames} is no multiple of chunk_frames={self.chunk_frames}")
-        if self.rope is not None and not isinstance(self.rope, TimeShift):
-            raise ValueError(f"rope={self.rope!r} needs head_dim and shift_time(keys, frames), see TimeShift")
+        rope: Any = self.rope  # anybody's
+        if rope is not None and not isinstance(rope, TimeShift):
+            raise ValueError(f"rope={rope!r} needs head_dim and shift_time(keys, frames), see TimeShift")
         if self.rope is not None and self.rope.head_dim != self.head_dim:
             raise ValueError(
                 f"rope.head_dim={self.rope.head_dim} but head_dim={self.head_dim}; give the rope of these keys"

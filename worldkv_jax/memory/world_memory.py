@@ -132,7 +132,7 @@ def recall(
     ids = picks.chunks if isinstance(picks, Picks) else picks
     if ids is not None:
         _check_ids(ids, memory.layout)
-    others = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
+    others: dict[str, Any] = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_recall, memory, view, others)
     return _recall(memory, view, **others)
@@ -173,13 +173,14 @@ def select(
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so there is nothing to select")
     check_view(view, layout)
     check_query(query, layout)
-    others = {"query": query, "rules": _rules(layout, rule)}
+    others: dict[str, Any] = {"query": query, "rules": _rules(layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_select, memory, view, others)
     return _select(memory, view, **others)
 
 
 def _select(memory: WorldMemory, view: Any, *, query: jax.Array | None, rules: RuleArrays) -> Picks:
+    assert memory.bank is not None, "`select` has refused a memory without one"
     return pick(memory.bank.index, memory.chunk, view, query, memory.bank.layout, rules)
 
 

@@ -9,6 +9,7 @@ from ports.demo_world.worlds.apartments import DOOR, SIDE, Apartment, ball_centr
 from ports.demo_world.worlds.pinhole import world_rays
 from ports.demo_world.worlds.rooms import HALF_HEIGHT, floor_colour, sample_walls, wall_coordinates
 from ports.demo_world.worlds.sizes import CELLS
+from ports.wan.nn.layers import along_last
 
 _SIZE = (8 * CELLS[0], 8 * CELLS[1])
 _CROSSED = 3  # a straight line crosses at most three of four rooms
@@ -81,12 +82,12 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
     origin = jnp.broadcast_to(origin, direction.shape)
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
-    half = jnp.array([SIDE / 2, HALF_HEIGHT, SIDE / 2])
+    half = along_last(jnp.array([SIDE / 2, HALF_HEIGHT, SIDE / 2]), away)
     i, j = (jnp.clip(jnp.floor(origin[..., axis] / SIDE), 0, 1).astype(jnp.int32) for axis in (0, 2))
     for _ in range(_CROSSED):
         room = 2 * i + j
         corner = jnp.stack([i, jnp.zeros_like(i), j], axis=-1).astype(jnp.float32) * SIDE
-        centre = corner + jnp.array([SIDE / 2, 0.0, SIDE / 2])
+        centre = corner + along_last(jnp.array([SIDE / 2, 0.0, SIDE / 2]), corner)
         reach = (centre + away * half - origin) / safe
         distance = jnp.min(reach, axis=-1)
         hit = origin + distance[..., None] * direction
@@ -106,7 +107,7 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
 def _pillar(home: Apartment, number: int, origin: jax.Array, direction: jax.Array) -> _Hit:
     """Meet an upright cylinder: its side between top and floor, or its flat top from above."""
     x, z, radius, top = home.pillars[number]
-    from_axis = origin[..., jnp.array([0, 2])] - jnp.array([x, z])
+    from_axis = origin[..., jnp.array([0, 2])] - along_last(jnp.array([x, z]), origin)
     side = _enter(from_axis, direction[..., jnp.array([0, 2])], radius)
     height = origin[..., 1] + jnp.where(jnp.isfinite(side), side, 0.0) * direction[..., 1]
     side = jnp.where(height > top, side, jnp.inf)  # y is down; below the floor the floor is nearer
@@ -114,7 +115,7 @@ def _pillar(home: Apartment, number: int, origin: jax.Array, direction: jax.Arra
     on_lid = jnp.sum((from_axis + lid[..., None] * direction[..., jnp.array([0, 2])]) ** 2, axis=-1) < radius**2
     lid = jnp.where(on_lid & (lid > 0), lid, jnp.inf)
     rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))
-    first, second = home.pillar_colours[number]
+    first, second = home.pillar_colours[number, :, None, None, None]
     colour = jnp.where((lid < side)[..., None], first, first + (second - first) * rings[..., None])
     return _Hit(jnp.minimum(side, lid), colour)
 
@@ -126,7 +127,7 @@ def _ball(home: Apartment, number: int, centre: jax.Array, origin: jax.Array, di
     distance = _enter(from_centre, direction, radius)
     height = from_centre[..., 1] + jnp.where(jnp.isfinite(distance), distance, 0.0) * direction[..., 1]
     cap = jax.nn.sigmoid(12 * height / radius)[..., None]
-    first, second = home.ball_colours[number]
+    first, second = home.ball_colours[number, :, None, None, None]
     return _Hit(distance, first * (1 - cap) + second * cap)
 
 
