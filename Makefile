@@ -24,17 +24,17 @@ PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
-	@echo "make test      install into $(TEST_ENV) and run the quick tests"
+	@echo "make demo          install into $(DEMO_ENV) and run the demo: a world with and without memory"
+	@echo "make test          install into $(TEST_ENV) and run the quick tests"
 	@echo "make test-long     then those of whole models and programs, and those that compare bits"
 	@echo "make test-browser  then those of the page, in a Chromium that is installed"
-	@echo "make test-all  all tests, the slowest too, compiled as users compile"
-	@echo "make lint      check style and formatting with ruff"
-	@echo "make types     check types with pyright"
-	@echo "make docs      build the documentation into site/; a broken link is an error"
-	@echo "make versions  run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
-	@echo "make gpu       measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
-	@echo "make clean     remove environments, caches and the built site (results stay)"
+	@echo "make test-all      all tests, the slowest too, compiled as users compile"
+	@echo "make lint          check style and formatting with ruff"
+	@echo "make types         check types with pyright"
+	@echo "make docs          build the documentation into site/; a broken link is an error"
+	@echo "make versions      run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
+	@echo "make gpu           measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
+	@echo "make clean         remove environments, caches and the built site (results stay)"
 	@echo
 	@echo "ARGS=\"...\"   arguments for the demo or for pytest       PYTHON=...   Python 3.11 or newer ($(PYTHON))"
 	@echo "EXTRAS=cuda  JAX for an NVIDIA GPU                      WORKERS=$(WORKERS)    processes that share the tests"
