@@ -61,13 +61,15 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
     seen = walls
     for thing in (*pillars, *balls):
         nearer = thing.distance < seen.distance
-        seen = _Hit(*(jnp.where(nearer, new, old) for new, old in zip(thing, seen, strict=True)))
+        seen = _Hit(
+            jnp.where(nearer, thing.distance, seen.distance), jnp.where(nearer[None], thing.colour, seen.colour)
+        )
     moves = jnp.stack([ball.distance <= seen.distance for ball in balls]).any(axis=0)
     shade = 1 - 0.12 * jnp.clip(seen.distance / 4, 0, 1)  # a hint of distance
-    east, _, north = origin + seen.distance * direction
+    east, _, north = origin + seen.distance[None] * direction
     thing_room = jnp.where(east > SIDE, 2, 0) + jnp.where(north > SIDE, 1, 0)
     room = jnp.where(seen.distance < walls.distance, thing_room, room)
-    return View(jnp.moveaxis(seen.colour * shade, 0, -1), seen.distance, room, moves)
+    return View(jnp.moveaxis(seen.colour * shade[None], 0, -1), seen.distance, room, moves)
 
 
 def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
@@ -91,7 +93,7 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
         to_y = (away[1] * HALF_HEIGHT - origin[1]) / safe[1]
         to_z = (centre_z + away[2] * SIDE / 2 - origin[2]) / safe[2]
         distance = jnp.minimum(jnp.minimum(to_x, to_y), to_z)
-        x, y, z = origin + distance * direction
+        x, y, z = origin + distance[None] * direction
         on_x, on_z = to_x == distance, to_z == distance
         inner_x = on_x & ((i == 0) == (away[0] > 0))
         inner_z = on_z & ~on_x & ((j == 0) == (away[2] > 0))
@@ -115,9 +117,9 @@ def _pillar(home: Apartment, number: int, origin: jax.Array, direction: jax.Arra
     lid = (top - origin[1]) / jnp.where(direction[1] > 1e-6, direction[1], 1e-6)
     on_lid = (from_axis[0] + lid * direction[0]) ** 2 + (from_axis[1] + lid * direction[2]) ** 2 < radius**2
     lid = jnp.where(on_lid & (lid > 0), lid, jnp.inf)
-    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))
+    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))[None]
     first, second = home.pillar_colours[number][..., None, None, None]
-    colour = jnp.where(lid < side, first, first + (second - first) * rings)
+    colour = jnp.where((lid < side)[None], first, first + (second - first) * rings)
     return _Hit(jnp.minimum(side, lid), colour)
 
 
@@ -127,7 +129,7 @@ def _ball(home: Apartment, number: int, centre: jax.Array, origin: jax.Array, di
     from_centre = origin - centre.T[..., None, None]
     distance = _enter(from_centre, direction, radius)
     height = from_centre[1] + jnp.where(jnp.isfinite(distance), distance, 0.0) * direction[1]
-    cap = jax.nn.sigmoid(12 * height / radius)
+    cap = jax.nn.sigmoid(12 * height / radius)[None]
     first, second = home.ball_colours[number][..., None, None, None]
     return _Hit(distance, first * (1 - cap) + second * cap)
 
