@@ -135,15 +135,15 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
         past = Past((live,))
         h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
         agree(h, want[f"block.{layer}.self_attn"])
-        after_self = x + h * (block.modulation[...] + rows)[..., 2, :]
+        after_self = x + h * (block.modulation[...][None, None] + rows)[..., 2, :]
         agree(block.cross_attn(block.norm3(after_self), *cross), want[f"block.{layer}.cross_attn"])
         x, *_ = block(x, rows, rope, past, Conditions(cross=cross))
         agree(x, want[f"block.{layer}"])
 
 
 def modulated(block, x, rows):
-    shift, scale = (block.modulation[...] + rows)[..., 0, :], (block.modulation[...] + rows)[..., 1, :]
-    return modulate(layer_norm(x), shift, scale)
+    rows = block.modulation[...][None, None] + rows
+    return modulate(layer_norm(x), rows[..., 0, :], rows[..., 1, :])
 
 
 def test_positions(chunk_step_case, loaded):

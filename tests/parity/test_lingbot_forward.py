@@ -105,7 +105,7 @@ def test_attention_parts_of_the_first_block(case):
     block = nnx.merge(structure, jax.tree.map(lambda a: a[0], weights))
     first = jax.tree.map(lambda a: a[0], case.conditions)
     x = case.model.patch_embedding(patchify(case.cells))
-    rows = block.modulation[...] + case.model.time_embedding(case.t)[1]
+    rows = block.modulation[...][None, None] + case.model.time_embedding(case.t)[1]
     shift, scale, gain = (rows[:, :, i] for i in range(3))
     attended, *_ = block.self_attn(modulate(layer_norm(x), shift, scale), case.rope, Past())
     case.expect("mid_block0_self_attn", attended)

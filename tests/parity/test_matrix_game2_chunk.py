@@ -166,7 +166,7 @@ def _parts_of_block(case, name, layer, x, time_rows):
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
     valid = jax.tree.map(lambda a: a[:, :, : int(context.length)], context.span)
     past = Past((jax.tree.map(lambda a: a[layer], valid),))
-    rows = block.modulation[...] + time_rows
+    rows = block.modulation[...][None, None] + time_rows
     attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, past)
     case.expect(f"{name}/block{layer}.self_attn", attended)
     x = x + gate(attended, rows[:, :, 2])

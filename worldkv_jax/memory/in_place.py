@@ -29,8 +29,8 @@ def _update(buffer: jax.Array, part: jax.Array, number: jax.Array, active: jax.A
 
 def _choose(buffer: jax.Array, part: jax.Array, number: jax.Array, active: jax.Array, *, axis: int) -> jax.Array:
     """Choose number by number between the part and what is there."""
-    rows, length = buffer.shape[axis], part.shape[axis]
-    written = active & (jnp.arange(rows, dtype=jnp.int32) // length == number)
-    # Repeated and not the buffer reshaped: XLA copies what it reshapes here.
-    everywhere = jnp.tile(part, [rows // length if a == axis else 1 for a in range(part.ndim)])
-    return jnp.where(written.reshape(-1, *[1] * (buffer.ndim - axis - 1)), everywhere, buffer)
+    length = part.shape[axis]
+    written = active & (jax.lax.broadcasted_iota(jnp.int32, buffer.shape, axis) // length == number)
+    # The part is repeated and not the buffer reshaped, which XLA would copy.
+    runs = [buffer.shape[axis] // length if a == axis else 1 for a in range(buffer.ndim)]
+    return jnp.where(written, jnp.tile(part, runs), buffer)
