@@ -88,3 +88,11 @@ def test_jit_and_vmap_agree_with_the_host():
     np.testing.assert_allclose(
         jax.jit(rotation_angle)(on_device[0], on_device[1]), rotation_angle(*rotations[:2]), atol=1e-6
     )
+
+
+def test_the_mean_of_one_rotation_is_itself():
+    """Chunks of one frame: a decomposition in every step would be a call of LAPACK for each world."""
+    rotation = nearest_rotation(np.random.default_rng(0).normal(size=(3, 3)))
+    np.testing.assert_array_equal(mean_rotation(rotation[None]), rotation)
+    assert "svd" in str(jax.make_jaxpr(mean_rotation)(jnp.zeros((2, 3, 3))))
+    assert "svd" not in str(jax.make_jaxpr(mean_rotation)(jnp.zeros((1, 3, 3))))

@@ -70,7 +70,7 @@ def mean_rotation(rotations: A, axis: int = 0) -> A:
         axis: the axis to average over, one of those before the last two.
 
     Returns:
-        Rotations without that axis, ``[..., 3, 3]``.
+        Rotations without that axis, ``[..., 3, 3]``; a single one as it is, without a decomposition.
     """
     (values,) = as_float(namespace(rotations), rotations)
     mean: Any = values.mean(axis)
