@@ -11,6 +11,8 @@ from tests.memory.walks import recall as one_recall
 from tests.memory.walks import remember as one_remember
 from worldkv_jax import memory as wm
 
+pytestmark = pytest.mark.skipif(not hasattr(jax, "set_mesh"), reason="the oldest jax sets no mesh and has no auto_axes")
+
 WORLDS, CHUNKS = 4, 6
 CONFIGS = {
     "full": wm.MemoryConfig(mode="full"),
@@ -65,6 +67,15 @@ def test_arrays_of_no_mesh_join_an_explicit_one_and_host_tiers_say_what_they_nee
         host = wm.WorldMemory.create(worldkv(tier="host"), SPEC, worlds=WORLDS, chunks=CHUNKS)
         with pytest.raises(ValueError, match="Auto axes"):
             wm.recall(host, view)
+
+
+def test_a_jax_that_is_too_old_for_explicit_axes_is_named(monkeypatch):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,))
+    memory = wm.WorldMemory.create(CONFIGS["paper"], SPEC, worlds=WORLDS, chunks=CHUNKS)
+    view = jax.device_put(poses(1, worlds=WORLDS)[0], NamedSharding(mesh, P("data")))
+    monkeypatch.delattr(jax.sharding, "auto_axes")
+    with pytest.raises(ValueError, match=r"has no jax.sharding.auto_axes.*Auto"):
+        wm.recall(memory, view)
 
 
 def test_a_split_that_cannot_be_says_why():

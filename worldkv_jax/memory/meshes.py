@@ -61,7 +61,7 @@ def is_explicit(*trees: Any) -> bool:
 
 def recall_along(recall: Callable[..., Any], memory: Any, view: Any, others: dict[str, Any]) -> Any:
     """Call ``recall(memory, view, **others)`` and split what it gives as the memory is."""
-    _check_jittable(memory)
+    _check_possible(memory)
     keys = memory.window.ring.keys
     axes = jax.typeof(keys).sharding.spec
     by_rank = {5: axes, 2: (axes[1], None), 1: (axes[1],), 0: ()}
@@ -74,7 +74,7 @@ def recall_along(recall: Callable[..., Any], memory: Any, view: Any, others: dic
 
 def remember_along(remember: Callable[..., Any], memory: Any, *others: Any) -> Any:
     """Call ``remember(memory, *others)`` and leave every array split as it is."""
-    _check_jittable(memory)
+    _check_possible(memory)
     out = jax.tree.map(lambda x: jax.typeof(x).sharding.spec, memory)
     return _along(remember, out, (memory, *others))
 
@@ -91,7 +91,12 @@ def _mesh(leaf: jax.Array) -> jax.sharding.AbstractMesh:
     return jax.typeof(leaf).sharding.mesh
 
 
-def _check_jittable(memory: Any) -> None:
+def _check_possible(memory: Any) -> None:
+    if not hasattr(jax.sharding, "auto_axes"):
+        raise ValueError(
+            f"jax {jax.__version__} has no jax.sharding.auto_axes, which a mesh of Explicit axes needs: take a newer "
+            "one, or jax.make_mesh(..., axis_types=(jax.sharding.AxisType.Auto,) * n)"
+        )
     if not memory.jittable:
         raise ValueError(
             f"bank.tier={memory.layout.bank.config.tier!r} needs a mesh of Auto axes: "
