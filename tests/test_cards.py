@@ -18,6 +18,7 @@ ROWS = {
     "InSpatio-World": ("inspatio-world", INSPATIO),
 }
 GIB = 2**30
+pytestmark = pytest.mark.long
 TABLE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 

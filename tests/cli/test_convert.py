@@ -123,6 +123,7 @@ def test_bad_files(model, tmp_path, capsys, change, message):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.long
 def test_interrupted_and_continued(installed, tmp_path):
     """Ctrl-C leaves no OUT, and the same command goes on."""
     model = write_model(tmp_path / "model", dim=48, layers=12)

@@ -86,6 +86,7 @@ def test_spread_weights_make_the_same_worlds(alone):
         check_same(roll(*place(memory(), mesh, fsdp=True))[:2], alone)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("tier", "storage"), [("device", "int8"), ("pinned_host", "model")])
 def test_the_same_worlds_with_other_banks(tier, storage):
     config, mesh = memory(tier=tier, storage=storage), make_mesh(2, 4)
@@ -162,6 +163,7 @@ def test_what_cannot_be_split_is_refused():
     assert all(one.spec == P() for one in jax.tree.leaves(alone))
 
 
+@pytest.mark.long
 def test_two_processes_make_the_same_worlds(alone, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -14,12 +14,11 @@ import numpy as np
 from flax import nnx
 
 from ports.wan.nn.attention import attention
-from ports.wan.nn.chunk_attention import chunk_attention
+from ports.wan.nn.chunk_attention import ChunkMask, chunk_attention
 from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, along_last, gate, layer_norm, modulate
-from ports.wan.nn.memory_rows import Past
 from ports.wan.nn.quantized import Quantized, quantize_rows, restore
 from ports.wan.sharding import exchange_for_heads, exchange_for_tokens, split_tokens
-from worldkv_jax.memory import KVSpan
+from worldkv_jax.memory import KVSpan, Past
 from worldkv_jax.rope import rotate, rotation
 
 
@@ -94,17 +93,19 @@ class SelfAttention(nnx.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
         self.heads = heads
 
-    def __call__(self, x: jax.Array, rope, past: Past) -> tuple[jax.Array, QKV, Past]:
-        """Attend tokens ``x [B, T, d]`` to themselves and a past; also return their own part, and the past after it."""
+    def __call__(self, x: jax.Array, rope, past: Past, mask: ChunkMask | None = None) -> tuple[jax.Array, QKV, Past]:
+        """Attend tokens ``x [B, T, d]`` to themselves and a past; also return their own part, and the past after it.
+
+        With a mask they are whole sequences, and see what it shows of themselves and nothing else.
+        """
         query = rotate(self._split(self.norm_q(self.q(x))), *rope)
         key = rotate(self._split(self.norm_k(self.k(x))), *rope)
         value = self._split(self.v(x))
         query, key, value = map(exchange_for_heads, (query, key, value))
-        past, visible, length = past.append_own(KVSpan(key, value))
-        if past.mask is not None:
-            mixed = chunk_attention(query, key, value, past.mask)
+        if mask is not None:
+            mixed = chunk_attention(query, key, value, mask)
         else:
-            mixed = attention(query, *visible, length=length)
+            mixed, past = past.attend(query, KVSpan(key, value), attention)
         return self.o(exchange_for_tokens(mixed).reshape(x.shape)), QKV(query, key, value), past
 
     def _split(self, y):
@@ -179,6 +180,7 @@ class DiTBlock(nnx.Module):
         past: Past,
         conditions: Conditions,
         before_ffn: BeforeFFN | None = None,
+        mask: ChunkMask | None = None,
     ) -> tuple[jax.Array, QKV, Past, Any]:
         """Apply self-attention, camera FiLM, cross-attention and the feed-forward network, each where there is one.
 
@@ -189,18 +191,19 @@ class DiTBlock(nnx.Module):
             past: what is visible besides own tokens.
             conditions: of this block.
             before_ffn: a backbone's own part.
+            mask: among own tokens, where they are whole sequences; training only, excludes a past.
 
         Returns:
             The new ``x``; the block's own queries, keys and values; the past, whose buffer the next block goes on
             with; and what ``before_ffn`` returned besides ``x``.
         """
-        past = past.write_context()
+        past = past.write_spans()
         rows = self.modulation[...].astype(jnp.float32)[None, None] + time
         shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (rows[..., i, :] for i in range(6))
 
         x = split_tokens(x)
         h = modulate(layer_norm(x), shift_attn, scale_attn).astype(self.dtype)
-        h, own, past = self.self_attn(h, rope, past)
+        h, own, past = self.self_attn(h, rope, past, mask)
         x = x + gate(h.astype(jnp.float32), gate_attn)
 
         if conditions.film is not None:

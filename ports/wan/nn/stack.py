@@ -8,8 +8,8 @@ from flax import nnx
 
 from ports.wan.nn.block import QKV, BeforeFFN, Conditions, DiTBlock
 from ports.wan.nn.chunk_attention import ChunkMask
-from ports.wan.nn.memory_rows import Past, empty_buffer
-from worldkv_jax.memory import Context, KVSpan
+from ports.wan.sharding import split_heads
+from worldkv_jax.memory import Context, KVSpan, Past, empty_buffer
 from worldkv_jax.rollout import AttentionQueries
 from worldkv_jax.rollout.offloading import scan_layers, stacked_layers
 
@@ -54,14 +54,14 @@ def run_blocks(
         x, buffer = carry
         weights, conditions, held = inputs
         block = nnx.merge(structure, weights)
-        past = Past(buffer, around(conditions.reference, held), context, mask)
-        x, own, past, extra = block(x, time, rope, past, conditions, before_ffn)
+        past = Past(around(conditions.reference, held), context, buffer)
+        x, own, past, extra = block(x, time, rope, past, conditions, before_ffn, mask)
         return (x, past.buffer), (collect(own) if collect else None, extra)
 
     if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
         layer = jax.checkpoint(layer)
     first = jax.eval_shape(lambda *stacks: around(*_take(stacks, 0)), conditions.reference, held)
-    carry = x, empty_buffer(first, x.shape[1])
+    carry = x, jax.tree.map(split_heads, empty_buffer(first, x.shape[1]))
     depth, offloaded = stacked_layers(weights)
     if layers is None and not offloaded:
         (x, _), (collected, extra) = jax.lax.scan(layer, carry, (weights, conditions, held))

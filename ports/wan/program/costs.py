@@ -1,5 +1,6 @@
 """What the parts that Wan-style world models share need: bytes and arithmetic, from their sizes."""
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -98,6 +99,7 @@ def decoder_weights(config: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
     return count_bytes(abstract["decoder"], config.compute_dtype)
 
 
+@functools.lru_cache(maxsize=32)  # a plan asks twice, and describing a decoder takes a second
 def decoder_state_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
     """Return the bytes that a streaming decoder keeps between chunks."""
     network = wan_vae if isinstance(config, wan_vae.VAEConfig) else taehv
