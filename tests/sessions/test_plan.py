@@ -11,6 +11,7 @@ from tests.sessions.tiny import roll, tiny_session
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions.devices import Device, device_named
+from worldkv_jax.sessions.links import describe_fetching, describe_splits
 from worldkv_jax.sessions.plan import Cost, advise, make_plan, placements
 
 BACKBONE = TinyBackbone()
@@ -133,3 +134,38 @@ def test_devices_have_names():
     assert device_named("H200").memory_bytes > device_named("h100").memory_bytes
     with pytest.raises(ValueError, match="unknown device 'h20'; did you mean 'h200'"):
         device_named("h20")
+
+
+def test_tokens_over_chips_keep_all_weights_and_send_less():
+    cost = dataclasses.replace(
+        COST, whole_weights_bytes=200, activation_bytes=40, prepared_bytes=30, prepared_token_bytes=20
+    )
+    heads, tokens = (
+        make_plan(BACKBONE, CONFIGS["worldkv"], cost, chunks=5, chips=2, over=over) for over in ("heads", "tokens")
+    )
+    of = ("weights", "activations", "constant over a chunk", "window and bank")
+    assert [heads.device_bytes[name] for name in of[:3]] == [600, 40, 30]
+    assert [tokens.device_bytes[name] for name in of[:3]] == [1000, 20, 20]
+    assert heads.device_bytes[of[3]] == tokens.device_bytes[of[3]], "what is remembered has its heads split either way"
+    rows = SPEC.layers * COST.passes * SPEC.chunk_tokens * SPEC.heads * SPEC.head_dim * 4
+    assert (heads.sent_bytes, tokens.sent_bytes) == (3 * 2 * rows // 2, 4 * rows // 2 // 2)
+    assert make_plan(BACKBONE, CONFIGS["worldkv"], cost, chunks=5).sent_bytes == 0
+    plans = {"heads": heads, "tokens": tokens}
+    said = {}
+    for room in (100, heads.total_bytes, tokens.total_bytes):
+        chip = Device(name="chip", memory_bytes=room, flops=1e12, link_bytes=1e9, chips=2, exchange_bytes=1e9)
+        said[room] = describe_splits(plans, chip)
+    assert said[100].endswith("neither fits")
+    assert said[heads.total_bytes].endswith("split heads (mesh axis model): it alone fits")
+    assert said[tokens.total_bytes].endswith("split tokens (mesh axis sequence): both fit, and it sends less")
+
+
+def test_fetching_weights_is_weighed_against_the_arithmetic():
+    cost = dataclasses.replace(COST, waiting_bytes=500, fetched_bytes=2_000_000_000)
+    plan = make_plan(BACKBONE, CONFIGS["worldkv"], cost, chunks=5)
+    assert plan.host_bytes == 500 and plan.link_bytes == plan.fetched_bytes == 2_000_000_000
+    slow, quick = (Device(name="card", memory_bytes=1, flops=plan.chunk_flops, link_bytes=link) for link in (1e9, 4e9))
+    assert describe_fetching(plan, quick).endswith(
+        "0.500 s for all that moves beside 1.000 s of arithmetic, behind which it hides"
+    )
+    assert describe_fetching(plan, slow).endswith("2.00 times as long") and plan.floor_seconds(slow) == 2

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import SingleDeviceSharding
+from jax.sharding import AxisType, SingleDeviceSharding
 
 from ports.inspatio_world.config import TINY
 from ports.wan.nn.block import Conditions
@@ -98,6 +98,20 @@ def test_the_same_world_whichever_layers_wait(name, offload):
         prints.append(fingerprint(session.params))
     np.testing.assert_allclose(*made, atol=2e-6)
     assert prints[0] == prints[1], "a world could not be continued with other layers waiting"
+
+
+def test_layers_wait_split_over_devices_too():
+    mesh = jax.make_mesh((2,), ("model",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    made = []
+    for waiting, where in ((0, None), (1, mesh)):
+        session = open_model("lingbot-world-fast", **MODELS["lingbot-world-fast"], tiny=True, offload=waiting)
+        session = session.check(decode=False).load(where)
+        made.append([chunk.latents for chunk in session.stream(session.start(), seed=0)])
+    kernel = session.params.dit["blocks"]["ffn"]["first"]["kernel"]
+    for part in (kernel.resident, kernel.waiting):
+        assert part.sharding.shard_shape(part.shape)[-1] * 2 == part.shape[-1]
+    assert kernel.waiting.sharding.memory_kind == "pinned_host"
+    np.testing.assert_allclose(*made, atol=2e-6)
 
 
 def test_the_plan_counts_what_waits_and_what_it_costs():
