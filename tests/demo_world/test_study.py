@@ -164,6 +164,12 @@ def test_lengths_are_those_of_the_title_in_every_family():
     assert short.latest == FIRST and "| 22.00 ± 0.00 |" in study_lengths.length_table(full[:1], {short.name: short})
 
 
+def test_a_few_memories_are_confirmed_at_every_length():
+    again = study_lengths.confirmed(lengths(ROOMS))
+    assert len(again) == 4 * 5 and {v.name.rpartition(", ")[0] for v in again} < set(study_lengths.MEMORIES)
+    assert study_lengths.confirmed(GROUPS[0]) == ()
+
+
 def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):
     """Then it does not matter what the earlier chunks were made from: only each chunk's own noise does."""
     one = Variant(name="true", memory=SINK.memory, laps=2, lap=3, arc=90.0, true_past=True)

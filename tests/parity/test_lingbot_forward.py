@@ -11,12 +11,12 @@ from flax import nnx
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.nn.block import Conditions
 from ports.wan.nn.layers import gate, layer_norm, modulate
-from ports.wan.nn.memory_rows import Past
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH, patchify
 from ports.wan.nn.stack import keys_and_values, run_blocks
 from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
+from worldkv_jax.memory import Past
 
 ATOL = 1e-5
 

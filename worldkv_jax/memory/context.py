@@ -53,6 +53,10 @@ class Context(NamedTuple):
             spans += part.of_layer(held) if isinstance(part, Retrieved) else [held]
         return tuple(spans)
 
+    def layer(self, layer: int | jax.Array) -> tuple[KVSpan, ...]:
+        """Return the keys and values ``[B, n, N, H]`` of one layer, part by part."""
+        return self.of_layer(jax.tree.map(lambda a: a[layer], self.layers))
+
     def __repr__(self) -> str:
         length: Any = self.length
         length = "some" if not isinstance(length, jax.Array) or isinstance(length, Tracer) else length

@@ -52,7 +52,8 @@ def sample_batch(
     picked = jax.vmap(family.repaint)(jax.tree.map(lambda a: a[index], worlds), colours)
     walk_keys = jax.random.split(walk_key, size)
     poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=past == "gaps"))(walk_keys, picked)
-    latents = patchify(codec.encode(weights, jax.vmap(family.render)(picked, poses)))
+    frames = jax.lax.map(lambda walk: family.render(*walk), (picked, poses))  # one walk's rays stay in cache
+    latents = patchify(codec.encode(weights, frames))
     rays = jax.vmap(ray_features)(poses[:, 0], poses)
     return (with_gaps if past == "gaps" else side_by_side)(past_key, latents, rays, chunks)
 
