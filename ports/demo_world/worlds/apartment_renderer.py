@@ -61,7 +61,9 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
     seen = walls
     for thing in (*pillars, *balls):
         nearer = thing.distance < seen.distance
-        seen = _Hit(*(jnp.where(nearer, new, old) for new, old in zip(thing, seen, strict=True)))
+        seen = _Hit(
+            jnp.where(nearer, thing.distance, seen.distance), jnp.where(nearer[None], thing.colour, seen.colour)
+        )
     moves = jnp.stack([ball.distance <= seen.distance for ball in balls]).any(axis=0)
     shade = 1 - 0.12 * jnp.clip(seen.distance / 4, 0, 1)  # a hint of distance
     east, _, north = origin + seen.distance[None] * direction
@@ -115,9 +117,9 @@ def _pillar(home: Apartment, number: int, origin: jax.Array, direction: jax.Arra
     lid = (top - origin[1]) / jnp.where(direction[1] > 1e-6, direction[1], 1e-6)
     on_lid = (from_axis[0] + lid * direction[0]) ** 2 + (from_axis[1] + lid * direction[2]) ** 2 < radius**2
     lid = jnp.where(on_lid & (lid > 0), lid, jnp.inf)
-    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))
+    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))[None]
     first, second = home.pillar_colours[number][..., None, None, None]
-    colour = jnp.where(lid < side, first, first + (second - first) * rings[None])
+    colour = jnp.where((lid < side)[None], first, first + (second - first) * rings)
     return _Hit(jnp.minimum(side, lid), colour)
 
 
