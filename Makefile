@@ -56,7 +56,7 @@ test: $(TEST_STAMP)
 	@$(PYTEST) $(ARGS)
 
 test-long: $(TEST_STAMP)
-	@$(PYTEST) -m "long and not optimized"
+	@$(PYTEST) -m "long and not (slow or optimized)"
 	@$(PYTEST) -m "optimized and not slow" --optimized
 
 # In one process: a page is timed by a clock that the machine shares with others.

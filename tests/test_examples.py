@@ -27,7 +27,7 @@ def test_there_are_examples():
 @pytest.mark.parametrize("path", SHARED_PROCESS)
 def test_example_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have it
         runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out.count("\n") > 3
 

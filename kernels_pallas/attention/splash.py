@@ -33,7 +33,7 @@ def attention(
     q_rows, kv_rows = q.shape[2], k.shape[2]
     asks = jnp.zeros((worlds, q_rows), jnp.int32)
     # A padded query attends to what is valid, too: a row that sees nothing would divide by zero.
-    seen = (jnp.arange(kv_rows, dtype=jnp.int32) >= length[:, None]).astype(jnp.int32)
+    seen = (jnp.arange(kv_rows, dtype=jnp.int32)[None] >= length[:, None]).astype(jnp.int32)
     attend = _kernel(heads, q_rows, kv_rows, interpret)
     mixed = jax.vmap(attend)(q, k, v, SegmentIds(asks, seen))
     return jnp.moveaxis(mixed, 1, 2)[:, :tokens].astype(query.dtype)

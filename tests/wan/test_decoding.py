@@ -19,6 +19,7 @@ from worldkv_jax.sessions import Placement, open_model
 MODELS = {"inspatio-world": {"scene": "builtin", "size": "32x48"}, "lingbot-world-fast": {}, "matrix-game-2": {}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_offers_the_fast_decoder(model):
     vae, fast = (open_model(model, **MODELS[model], tiny=True, decoder=name).check() for name in ("vae", "taehv"))

@@ -1,6 +1,7 @@
 """The command ``worldkv bench play``: a server of the demo world under load, as its clients see it."""
 
 import argparse
+from typing import Any
 
 
 def add_play(benchmarks) -> None:
@@ -42,7 +43,8 @@ def _bench_play(args: argparse.Namespace) -> None:
                 name = "play_soak.json"
             else:
                 fields = ("seconds", "sessions", "memories")
-                benchmark = PlayBenchmark(**{name: given[name] for name in fields if name in given})
+                asked: dict[str, Any] = {name: given[name] for name in fields if name in given}
+                benchmark = PlayBenchmark(**asked)
                 result = run_play_benchmark(address, benchmark)
                 _print_rows(result)
                 name = "play.json"

@@ -55,7 +55,7 @@ def load_command(name: str, value: str) -> Any:
         ValueError: it cannot be imported, or lacks a part.
     """
     loaded = load_entry("command", name, value)
-    if dataclasses.is_dataclass(loaded) and callable(getattr(loaded, "run", None)):
+    if isinstance(loaded, type) and dataclasses.is_dataclass(loaded) and callable(getattr(loaded, "run", None)):
         return _OptionsCommand(loaded)
     lacking = [part for part in ("add_arguments", "run") if not callable(getattr(loaded, part, None))]
     if lacking:

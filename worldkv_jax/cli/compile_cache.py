@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 MOST_BYTES = 2 * 1024**3
 """What the folder holds at most; the programs that were used least lately go first."""
@@ -38,7 +39,8 @@ def use_cache(args: argparse.Namespace) -> None:
     from jax.experimental.compilation_cache import compilation_cache
 
     asked = args.compile_cache is not None
-    if not asked and (jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache):
+    settings: Any = jax.config  # JAX does not type its attributes
+    if not asked and (settings.jax_compilation_cache_dir or not settings.jax_enable_compilation_cache):
         return
     try:
         folder = own_folder() if args.compile_cache in (None, _OWN) else Path(args.compile_cache)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         _print_keys(conversion)
     _print_needs(conversion, args.out)
-    if args.dry_run:
+    if args.dry_run or args.out is None:
         return
     with ByteBars() as progress:
         manifest = run_conversion(conversion, args.out, force=args.force, hashes=not args.no_hash, progress=progress)

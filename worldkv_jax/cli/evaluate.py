@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     scores, replays, exported, fps = [], [], [], None
     for (video, poses), truth in zip(worlds, truths):
         frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)
-        if args.task == "D":
+        if args.task == "D" and true is not None:
             replays.append(score_replay(frames, true, metrics=metrics))
             continue
         named = pairs if args.task is None else pairs_of_turn(len(frames))
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         print(_write_replays(folder, worlds, replays, left_out))
         return
     table = over_worlds(scores)
-    speed = None if grown is None else kv_bytes_per_second(grown["kv_bytes"], grown["frames"], fps)
+    speed = None if grown is None or fps is None else kv_bytes_per_second(grown["kv_bytes"], grown["frames"], fps)
     attended = None if grown is None else grown["attended_tokens"]
     _print(table, scores, left_out, speed, attended)
     data = {

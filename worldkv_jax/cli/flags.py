@@ -13,7 +13,7 @@ from worldkv_jax.sessions.seeds import check_seed
 _IGNORED = "ignored_flags"
 
 
-def add_flags(parser: Any, cls: type, *, heading: str | None = None) -> None:
+def add_flags(parser: Any, cls: Any, *, heading: str | None = None) -> None:
     """Add a flag for each field of an options dataclass; none is in the namespace unless it is given.
 
     Args:
@@ -68,7 +68,7 @@ def ignored_flags(args: argparse.Namespace) -> list[str]:
     return getattr(args, _IGNORED, None) or []
 
 
-def from_flags(cls: type, args: argparse.Namespace) -> Any:
+def from_flags(cls: Any, args: argparse.Namespace) -> Any:
     """Make an options dataclass of the flags that were given; ``None`` of an inner one where none was.
 
     Raises:

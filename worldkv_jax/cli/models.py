@@ -32,7 +32,7 @@ class _ModelParser(argparse.ArgumentParser):
     def fill_in(self, name: str, add_common: Callable[[argparse.ArgumentParser], None]) -> None:
         self._name, self._add_common = name, add_common
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         if self._name is not None:
             name, self._name = self._name, None
             cls = model_options(name)

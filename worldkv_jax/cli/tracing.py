@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 def add_trace_flag(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_trace_flag(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def traced(args: argparse.Namespace) -> Iterator[None]:
+def traced(args: argparse.Namespace) -> Generator[None]:
     """Trace what runs inside, if the flag is given."""
     if args.trace is None:
         yield

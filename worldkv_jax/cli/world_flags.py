@@ -130,7 +130,7 @@ def inputs_to_come(
     """
     answers = None
     if session.live is None:
-        whole = session.inputs()
+        whole = list(session.inputs())
         past, inputs = whole[:at], whole[at : args.until]
     else:
         from worldkv_jax.sessions.session_file import Answers

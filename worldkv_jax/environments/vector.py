@@ -55,7 +55,8 @@ class WorldVectorEnv(VectorEnv):
         self._actions: list[Any] = [self.control.rest] * worlds
         self._inputs: list[Iterator[ChunkInput]] = [self._live(number) for number in range(worlds)]
         self._keys: list[jax.Array] = [key_of(0)] * worlds
-        self._seen = np.zeros(self.observation_space.shape, np.uint8)
+        shape: Any = self.observation_space.shape  # some spaces have none
+        self._seen = np.zeros(shape, np.uint8)
         _check_stays(session, self._fresh, next(self._live(0)))
 
     def reset(
@@ -97,7 +98,7 @@ class WorldVectorEnv(VectorEnv):
         """Let worlds forget everything, where the mask says."""
         self._worlds = _begin_anew(self._worlds, self._fresh, jnp.asarray(mask))
         self._made[mask] = 0
-        for number in np.flatnonzero(mask):
+        for number in np.flatnonzero(mask).tolist():
             seed = None if seeds is None else seeds[number]
             self._keys[number] = key_of(int(self.np_random.integers(2**63)) if seed is None else seed)
             self._actions[number] = self.control.rest
@@ -105,7 +106,7 @@ class WorldVectorEnv(VectorEnv):
 
     def _make(self, mask: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Make a chunk of the worlds that the mask names; one program makes one of all, and the others are left."""
-        chunks = {number: next(self._inputs[number]) for number in np.flatnonzero(mask)}
+        chunks = {number: next(self._inputs[number]) for number in np.flatnonzero(mask).tolist()}
         unused = next(iter(chunks.values()))
         stacked = _stack([chunks.get(number, unused) for number in range(self.num_envs)])
         frames, picks, self._worlds = _step(

@@ -86,6 +86,7 @@ class WorldEnv(gym.Env):
         if self._chunks is None:
             raise ResetNeeded("there is no world, or it was cut: call reset")
         chunk = next(self._chunks)
+        assert chunk.frames is not None, "the session was checked to decode"
         frames = as_pixels(chunk.frames[0])
         self._seen = frames[-1]
         cut = chunk.index + 1 >= self.session.chunks

@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from kernels_pallas.attention import attention
 from worldkv_jax.memory.context import Context
 from worldkv_jax.memory.spans import KVSpan, concatenate
 
 
-def attend(query: jax.Array, own: KVSpan, context: Context, layer: int | jax.Array) -> jax.Array:
+def attend(
+    query: Float[Array, "B T M H"], own: KVSpan, context: Context, layer: int | jax.Array
+) -> Float[Array, "B T M H"]:
     """Attend to the chunk's own tokens and to all that the context holds of one layer.
 
     Args:

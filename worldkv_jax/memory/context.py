@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, Bool, Int32
 
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.compression import compress
@@ -25,10 +26,10 @@ class Context(NamedTuple):
     """
 
     parts: tuple[KVSpan | Retrieved, ...]  # KVSpan: [L, B, n, N, H]; valid rows in any order
-    length: jax.Array  # int32
-    hides_own: jax.Array | None = None  # bool: the chunk must not attend to itself; released code, short videos
-    chunks: jax.Array | None = None  # [B, W] int32, the chunk of each row as `Picks` names it, -1 where not valid
-    frames: jax.Array | None = None  # [B, W] int32, the latent frame of each row when it was made, -1 where not known
+    length: Int32[Array, ""]
+    hides_own: Bool[Array, ""] | None = None  # the chunk must not attend to itself; released code, short videos
+    chunks: Int32[Array, "B W"] | None = None  # the chunk of each row as `Picks` names it, -1 where not valid
+    frames: Int32[Array, "B W"] | None = None  # the latent frame of each row when it was made, -1 where not known
 
     @property
     def span(self) -> KVSpan:

@@ -189,7 +189,8 @@ class _Socket:
 
     async def send(self, message: dict[str, Any]) -> None:
         try:
-            await self._socket.send_bytes(msgpack.packb(message))
+            data: Any = msgpack.packb(message)
+            await self._socket.send_bytes(data)
         except ConnectionError:
             raise PlayError(await self._ended) from None
 

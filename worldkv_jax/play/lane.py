@@ -16,7 +16,8 @@ class Lane:
     """
 
     def __init__(self, name: str, session: Session, world: World, key: jax.Array):
-        self.name, self.session, self.key = name, session, key
+        self.name, self.session = name, session
+        self.key: jax.Array | None = key
         self._given: ChunkInput | None = None
         self.world = world
         self._chunks = session.stream(world, self._inputs(), key=key, keeper=self)
@@ -54,4 +55,5 @@ class Lane:
 
     def _inputs(self) -> Iterator[ChunkInput]:
         while True:
+            assert self._given is not None, "a step gives what it generates from"
             yield self._given

@@ -16,6 +16,7 @@ def local_server(*arguments: str) -> Generator[str]:
     program = "import sys; from worldkv_jax.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "play", *arguments, "--port", "0", "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert server.stdout is not None, "a pipe was asked for"
     try:
         address = server.stdout.readline().strip()
         if not address:

@@ -163,7 +163,7 @@ def timeline(seat: "Seat") -> dict[str, Any]:
     """Return the message with all branches, and what is kept of their chunks."""
     player, first = seat.player, seat.player.first
     beginning = player.beginning
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {
             "branch": 0,
             "chunk_index": index,

@@ -47,7 +47,7 @@ class Outlet:
         """Queue a message; waits where many are unread, and drops it where the client is gone."""
         if self._closing is not None or self.gone.is_set():
             return
-        data = msgpack.packb(message)
+        data: Any = msgpack.packb(message)
         try:
             self._queue.put_nowait(data)
         except asyncio.QueueFull:

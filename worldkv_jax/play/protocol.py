@@ -92,7 +92,7 @@ def read(data: bytes) -> Init | list[Event]:
 def _read_init(message: dict) -> Init:
     conditions = fields.mapping(message, "condition_inputs")
     form = fields.choice(message, "realtime_output_format", FORMATS, "webp")
-    given = {
+    given: dict[str, Any] = {
         "seed": fields.seed(message.get("seed", 42)),
         "max_chunks": fields.whole(message, "max_chunks", 1, 10**9),
         "form": form,

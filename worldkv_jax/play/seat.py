@@ -230,7 +230,7 @@ class Seat:
         last, since = None, time.monotonic()
         while not view.gone:
             async with self._house.turns.turn(self.name, share=len(self.player.tree.memories)) as turn:
-                chunk = await turn.run(next, chunks, None)
+                chunk = await turn.run(lambda: next(chunks, None))
             if chunk is None:
                 break
             last = chunk

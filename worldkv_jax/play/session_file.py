@@ -62,8 +62,11 @@ def read(game: Game, data: Mapping[str, Any], *, picture: bytes | None = None) -
     controls, latents, memories = data.get("controls"), data.get("latents"), data.get("memories")
     if not isinstance(controls, list) or not 0 < len(controls) <= MOST_CHUNKS:
         raise ValueError(f"the session file has no controls, or those of more than {MOST_CHUNKS:,} chunks")
-    known = isinstance(memories, list) and all(isinstance(name, str) and name in game.sessions for name in memories)
-    if not known or not 1 <= len(memories) <= 2:
+    if (
+        not isinstance(memories, list)
+        or not 1 <= len(memories) <= 2
+        or not all(isinstance(name, str) and name in game.sessions for name in memories)
+    ):
         raise ValueError(f"the session file asks for other memories than {', '.join(game.sessions)}")
     if not isinstance(latents, list) or not all(isinstance(one, str | None) for one in latents):
         raise ValueError("the session file has no checksums of latents")

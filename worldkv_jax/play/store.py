@@ -184,9 +184,10 @@ class Book:
         Raises:
             OSError: there is no room; the point before is still there.
         """
-        goes_on = self._points is not None and marks[: len(self._points[1])] == self._points[1]
-        name = self._points[0] if goes_on else f"points-{marks[-1]}"
-        if not goes_on:
+        name, points = f"points-{marks[-1]}", self._points
+        if points is not None and marks[: len(points[1])] == points[1]:
+            name = points[0]
+        else:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         position = int(worlds[0].position)
         for lane, (memory, world) in enumerate(zip(tree.memories, worlds, strict=True)):

@@ -79,7 +79,7 @@ def fingerprint(params: Any) -> str:
 
 @jax.jit
 def _sums(leaves: list[jax.Array | Offloaded]) -> jax.Array:
-    return jnp.stack([_sum_layers(leaf) if is_offloaded(leaf) else _sum(leaf) for leaf in leaves])
+    return jnp.stack([_sum_layers(leaf) if isinstance(leaf, Offloaded) else _sum(leaf) for leaf in leaves])
 
 
 def _sum_layers(stack: Offloaded) -> jax.Array:

@@ -1,9 +1,15 @@
 """What a chunk sends over links, in bytes and in words: between host and device, and from device to device."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.sessions.devices import Device
+
+if TYPE_CHECKING:
+    from worldkv_jax.sessions.plan import Plan  # which counts by `sent_bytes`
 
 
 def sent_bytes(spec: KVSpec, passes: int, *, worlds: int, chips: int, over: str) -> int:
@@ -24,7 +30,7 @@ def sent_bytes(spec: KVSpec, passes: int, *, worlds: int, chips: int, over: str)
     return int(spec.layers * passes * others * (3 * 2 if over == "heads" else 4 / chips))
 
 
-def describe_fetching(plan, device: Device) -> str:
+def describe_fetching(plan: "Plan", device: Device) -> str:
     """Say what fetching weights takes of the link to the host, beside the arithmetic of a chunk."""
     link, arithmetic = plan.link_bytes / device.link_bytes, plan.chunk_flops / device.flops
     hidden = "behind which it hides" if link <= arithmetic else f"{link / arithmetic:.2f} times as long"
@@ -34,7 +40,7 @@ def describe_fetching(plan, device: Device) -> str:
     )
 
 
-def describe_splits(plans: dict, device: Device) -> str:
+def describe_splits(plans: Mapping[str, "Plan"], device: Device) -> str:
     """Say what splitting over heads and over tokens takes of each chip, and which pays.
 
     Args:

@@ -72,7 +72,7 @@ def option(
     return dataclasses.field(default=default, metadata={_KEY: described})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def options_class(cls: type[T]) -> type[T]:
     """Make a frozen keyword-only dataclass of options, which lists them in its docstring."""
     checked = getattr(cls, "__post_init__", lambda self: None)
