@@ -17,21 +17,24 @@ TEST_ENV := .venv-test
 # Named after the extras, so that asking for others installs them.
 DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
-PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS)
+# A file stays in one process, which then makes its fixtures and compiles its programs once.
+PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo lint types test test-all docs versions gpu clean check-python
+.PHONY: help demo lint types test test-long test-browser test-all docs versions gpu clean check-python
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo      install into $(DEMO_ENV) and run the demo: a world with and without memory"
-	@echo "make test      install into $(TEST_ENV) and run the tests but for the slow ones, compiled quickly"
-	@echo "make test-all  the tests, then the slow ones, compiled as users compile"
-	@echo "make lint      check style and formatting with ruff"
-	@echo "make types     check types with pyright"
-	@echo "make docs      build the documentation into site/; a broken link is an error"
-	@echo "make versions  run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
-	@echo "make gpu       measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
-	@echo "make clean     remove environments, caches and the built site (results stay)"
+	@echo "make demo          install into $(DEMO_ENV) and run the demo: a world with and without memory"
+	@echo "make test          install into $(TEST_ENV) and run the quick tests"
+	@echo "make test-long     then those of whole models and programs, and those that compare bits"
+	@echo "make test-browser  then those of the page, in a Chromium that is installed"
+	@echo "make test-all      all tests, the slowest too, compiled as users compile"
+	@echo "make lint          check style and formatting with ruff"
+	@echo "make types         check types with pyright"
+	@echo "make docs          build the documentation into site/; a broken link is an error"
+	@echo "make versions      run the core's tests on every Python and JAX that is supported (ARGS: which ones)"
+	@echo "make gpu           measure on a GPU, with EXTRAS=cuda; ARGS=\"--only lingbot\" for a part"
+	@echo "make clean         remove environments, caches and the built site (results stay)"
 	@echo
 	@echo "ARGS=\"...\"   arguments for the demo or for pytest       PYTHON=...   Python 3.11 or newer ($(PYTHON))"
 	@echo "EXTRAS=cuda  JAX for an NVIDIA GPU                      WORKERS=$(WORKERS)    processes that share the tests"
@@ -49,14 +52,19 @@ lint: $(TEST_STAMP)
 types: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/pyright --level error --pythonpath $(TEST_ENV)/bin/python
 
-# Arguments choose tests: then those that need another compilation may be none, which pytest calls an error.
 test: $(TEST_STAMP)
 	@$(PYTEST) $(ARGS)
-	@$(if $(ARGS),,$(PYTEST) --optimized -m optimized)
+
+test-long: $(TEST_STAMP)
+	@$(PYTEST) -m "long and not optimized"
+	@$(PYTEST) -m "optimized and not slow" --optimized
+
+# In one process: a page is timed by a clock that the machine shares with others.
+test-browser: $(TEST_STAMP)
+	@$(TEST_ENV)/bin/python -m pytest -m "browser and not slow" $(ARGS)
 
 test-all: $(TEST_STAMP)
-	@$(PYTEST) --optimized $(ARGS)
-	@$(PYTEST) --optimized --slow -m slow $(ARGS)
+	@$(PYTEST) -m "" --optimized $(ARGS)
 
 docs: $(TEST_STAMP)
 	@NO_MKDOCS_2_WARNING=1 $(TEST_ENV)/bin/mkdocs build --strict --quiet

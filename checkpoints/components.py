@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from checkpoints.eight_bits import rows_of_parts
 from checkpoints.key_tables import Row, Target, expected_tensors
 from checkpoints.parameter_paths import flatten
 
@@ -31,13 +32,16 @@ class Component:
     """Make the configuration from what `to_json` returned."""
     unused: tuple[str, ...] = ()
     """Regular expressions of PyTorch keys that the network does not need; they are left out without complaint."""
+    in_eight_bits: Callable[[Any, str], Any] | None = None
+    """Return the configuration of the same network with kernels in ``"int8"`` or ``"fp8"``, in whose parameters each
+    such kernel is a pair, see `checkpoints.eight_bits`; ``None`` for a network that cannot be so."""
     optional: bool = False
     """Whether a model folder may lack it."""
 
     def tensors(self, config: Any, naming: str = "original") -> dict[str, Target]:
         """List the PyTorch tensors that fill a network of this configuration, by key."""
         shapes = {path: leaf.shape for path, leaf in flatten(self.abstract(config)).items()}
-        return expected_tensors(self.tables[naming], shapes)
+        return expected_tensors(rows_of_parts(self.tables[naming]), shapes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,16 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from checkpoints.drafts import Draft, check_space
-from checkpoints.layout import PIECE_BYTES, StoredArray, write_tree
+from checkpoints.eight_bits import RoundedKernel, parts
+from checkpoints.key_tables import Target
+from checkpoints.layout import PIECE_BYTES, ArrayPlan, StoredArray, write_tree
 from checkpoints.manifest import (
     ComponentRecord,
     Manifest,
@@ -20,7 +22,7 @@ from checkpoints.manifest import (
 )
 from checkpoints.matching import Match
 from checkpoints.planning import Conversion
-from checkpoints.tensors import TensorFile, give_back_what_is_freed
+from checkpoints.tensors import LazyTensor, TensorFile, give_back_what_is_freed
 
 Progress = Callable[[str, int, int], Any]
 """Is told what is being done, how many bytes were just done, and how many there are."""
@@ -68,7 +70,7 @@ def run_conversion(
             write_tree(draft.new / name, arrays)
         manifest = Manifest(
             model=conversion.model.name,
-            dtype=conversion.dtype and conversion.dtype.name,
+            dtype=conversion.cast,
             components={name: _record(conversion, name, records[name]) for name in conversion.matches},
             absent=conversion.absent,
             versions=library_versions(),
@@ -95,7 +97,7 @@ def _fingerprint(conversion: Conversion) -> dict:
     """Describe all that decides what is written, so that only the same conversion is continued."""
     return {
         "model": conversion.model.name,
-        "dtype": conversion.dtype and conversion.dtype.name,
+        "dtype": conversion.cast,
         "versions": library_versions(),
         "components": {
             name: {
@@ -170,17 +172,30 @@ def _write_tensors(conversion: Conversion, draft: Draft, progress: Progress) -> 
         if ("tensor", name, tensor.name) in draft.notes:
             tell(tensor.nbytes)
             continue
-        target = found.targets[tensor.name]
-        place = (name, target.path)
-        if place not in arrays:
-            plan = conversion.arrays[name][target.path]
-            arrays[place] = StoredArray(draft.new / name, target.path, plan, create=True)
+        target, plans = found.targets[tensor.name], conversion.arrays[name]
         try:
-            arrays[place].write(target.transform.apply(tensor.open()), target.layer, staging, tell)
+            for path, values, told in _as_stored(tensor, target, conversion.eight_bits, plans, tell):
+                if (name, path) not in arrays:
+                    arrays[name, path] = StoredArray(draft.new / name, path, plans[path], create=True)
+                arrays[name, path].write(values, target.layer, staging, told)
         except ValueError as error:
             draft.abandon()
             raise ValueError(f"{tensor.name} in {tensor.file}: {error}") from None
         draft.note("tensor", name, tensor.name)
+
+
+def _as_stored(
+    tensor: LazyTensor, target: Target, kind: str | None, plans: Mapping[str, ArrayPlan], tell: Callable[[int], Any]
+) -> list[tuple[str, np.ndarray | RoundedKernel, Callable[[int], Any]]]:
+    """Return the arrays that a tensor becomes: path, what to write, and who is told of it in bytes of the tensor."""
+    values = target.transform.apply(tensor.open())
+    if kind is None or target.path in plans:
+        return [(target.path, values, tell)]
+    kernel, (values_path, scale_path) = RoundedKernel(values, kind), parts(target.path)
+    return [
+        (values_path, kernel, lambda done: tell(done * tensor.dtype.itemsize)),
+        (scale_path, kernel.scale, lambda done: None),
+    ]
 
 
 def _record(conversion: Conversion, name: str, files: tuple[SourceFile, ...]) -> ComponentRecord:

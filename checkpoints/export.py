@@ -13,7 +13,6 @@ import numpy as np
 
 from checkpoints.components import Component
 from checkpoints.drafts import check_space
-from checkpoints.key_tables import expected_tensors
 from checkpoints.manifest import read_manifest
 from checkpoints.parameter_paths import flatten
 from checkpoints.safetensors_files import safetensors_name
@@ -56,7 +55,8 @@ def export_checkpoint(
 ) -> Export:
     """Write one network of a converted checkpoint as a safetensors file.
 
-    Unless it was cast, every tensor is the original one, bit for bit. Memory holds one tensor at a time.
+    Unless it was cast, every tensor is the original one, bit for bit. A kernel in eight bits becomes two, ``weight``
+    and ``weight_scale``. Memory holds one tensor at a time.
 
     Args:
         path: the converted checkpoint.
@@ -78,9 +78,9 @@ def export_checkpoint(
         return weights.targets[key].transform.undo(weights.read(key, dtype))
 
     entries = []
-    for key, (dtype, shape) in weights.record.tensors.items():
-        dtype = weights.dtype(key) if cast else dtype
-        entries.append(_Entry(name=key, dtype=dtype, shape=shape, read=_bind(read, key, dtype)))
+    for key, target in weights.targets.items():
+        dtype = weights.dtype(key) if cast else weights.record.tensors[key][0]
+        entries.append(_Entry(name=key, dtype=dtype, shape=target.shape, read=_bind(read, key, dtype)))
     notes = {"cast": f"to {cast}; not the original"} if cast else {}
     size = _write(Path(out), entries, notes, force, progress)
     return Export(tensors=len(entries), size=size, cast=cast, left_out=weights.record.left_out)
@@ -112,8 +112,7 @@ def export_params(
         OSError: it does not fit on the disk, or cannot be written.
     """
     leaves: Mapping[str, jax.Array] = flatten(params)
-    rows = component.tables[naming or next(iter(component.tables))]
-    targets = expected_tensors(rows, {path: leaf.shape for path, leaf in flatten(component.abstract(config)).items()})
+    targets = component.tensors(config, naming or next(iter(component.tables)))
 
     def read(key, dtype):
         target = targets[key]

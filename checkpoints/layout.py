@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from checkpoints.eight_bits import RoundedKernel
 from checkpoints.tensors import DTYPES, copy_as, count_not_finite
 
 try:
@@ -92,7 +93,13 @@ class StoredArray:
         except ValueError as error:
             raise ValueError(f"{self.folder} is not the array that was written there: {_short(error)}") from None
 
-    def write(self, values: np.ndarray, layer: int | None, staging: np.ndarray, progress: Callable[[int], Any]) -> None:
+    def write(
+        self,
+        values: np.ndarray | RoundedKernel,
+        layer: int | None,
+        staging: np.ndarray,
+        progress: Callable[[int], Any],
+    ) -> None:
         """Write the array, or one layer of it, piece by piece.
 
         Args:
@@ -105,10 +112,10 @@ class StoredArray:
             OSError: it cannot be written.
             ValueError: a number is too large for the dtype.
         """
-        values = values if layer is None else values[None]
         for place in self._places(layer):
-            source = values[place if layer is None else (slice(0, 1), *place[1:])]
+            source = values[place if layer is None else place[1:]]
             data = copy_as(source, self.plan.dtype, staging=staging)
+            data = data if layer is None else data[None]
             try:
                 (self._store[place] if place else self._store).write(data).result()
             except ValueError as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -52,7 +53,7 @@ class Match:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(leaf.size for leaf in self.leaves.values())
+        return sum(math.prod(target.shape) for target in self.targets.values())
 
 
 def match(source: Source, component: Component, *, known: Iterable[ModelFormat] = ()) -> Match:

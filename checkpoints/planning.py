@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from checkpoints.components import ModelFormat
+from checkpoints.eight_bits import LARGEST, parts
 from checkpoints.layout import PIECE_BYTES, ArrayPlan
 from checkpoints.locating import locate
 from checkpoints.matching import Match, match
@@ -30,8 +31,15 @@ class Conversion:
     """By component."""
     dtype: np.dtype | None
     """What to cast weights to; ``None`` to keep what the source has."""
+    eight_bits: str | None
+    """``"int8"`` or ``"fp8"`` for kernels of those networks that can be so; ``None`` to round none."""
     known_files: Mapping[str, str]
     """Published files of this and of other known models: SHA-256 to what it is."""
+
+    @property
+    def cast(self) -> str | None:
+        """What weights are cast or rounded to; ``None`` where they are as in the source."""
+        return self.eight_bits or (self.dtype and self.dtype.name)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -63,14 +71,17 @@ def plan_conversion(
     Args:
         path: a model folder, or the file or folder of one network.
         model: what it should be.
-        dtype: what to cast weights to, such as ``"bfloat16"``; kept as they are by default.
+        dtype: what to cast weights to, such as ``"bfloat16"``; kept as they are by default. ``"int8"`` and ``"fp8"``
+            round the kernels of those networks that can be so, and keep all else.
         only: components to convert; all by default.
         known: other models, to name where the tensors or files turn out to be theirs.
 
     Raises:
         FileNotFoundError: nothing is there, or a component is missing.
-        ValueError: a file is damaged, or tensors are missing, unexpected or do not fit; lists all of them.
+        ValueError: a file is damaged, or tensors are missing, unexpected or do not fit; lists all of them. Or
+            nothing of what is converted can be in eight bits.
     """
+    eight_bits = dtype if isinstance(dtype, str) and dtype in LARGEST else None
     matches, problems = {}, []
     for name, source in locate(path, model, only, known=known).items():
         component = next(component for component in model.components if component.name == name)
@@ -80,9 +91,28 @@ def plan_conversion(
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    dtype = None if dtype is None else np.dtype(dtype)
+    if eight_bits is not None:
+        matches = _in_eight_bits(model, matches, eight_bits)
+    dtype = None if dtype is None or eight_bits else np.dtype(dtype)
     files = {digest: what for other in (*known, model) for digest, what in other.known_files.items()}
-    return Conversion(path=Path(path), model=model, matches=matches, dtype=dtype, known_files=files)
+    return Conversion(
+        path=Path(path), model=model, matches=matches, dtype=dtype, eight_bits=eight_bits, known_files=files
+    )
+
+
+def _in_eight_bits(model: ModelFormat, matches: Mapping[str, Match], kind: str) -> dict[str, Match]:
+    """Describe networks as they are with kernels in eight bits, where they can be so; one of them has to."""
+    able = [component.name for component in model.components if component.in_eight_bits is not None]
+    if not matches.keys() & set(able):
+        only = f"only {', '.join(able)} of {model.name} can" if able else f"no network of {model.name} can"
+        raise ValueError(f"{', '.join(matches)} cannot be in {kind}: {only}; cast to bfloat16 (bf16) instead")
+    changed = dict(matches)
+    for name in able:
+        if name in matches:
+            component = matches[name].component
+            config = component.in_eight_bits(matches[name].config, kind)
+            changed[name] = dataclasses.replace(matches[name], config=config, abstract=component.abstract(config))
+    return changed
 
 
 def _plan_arrays(found: Match, dtype: np.dtype | None) -> dict[str, ArrayPlan]:
@@ -93,7 +123,13 @@ def _plan_arrays(found: Match, dtype: np.dtype | None) -> dict[str, ArrayPlan]:
     for key, target in found.targets.items():
         dtypes.setdefault(target.path, set()).add(tensors[key].dtype)
         stacked[target.path] = target.layer is not None
-    return {
-        path: ArrayPlan.create(found.leaves[path].shape, common_dtype(dtypes[path], dtype), stacked=stacked[path])
-        for path in dtypes
-    }
+    plans = {}
+    for path in dtypes:
+        if path in found.leaves:
+            whole = common_dtype(dtypes[path], dtype)
+            plans[path] = ArrayPlan.create(found.leaves[path].shape, whole, stacked=stacked[path])
+            continue
+        for part in parts(path):
+            leaf = found.leaves[part]
+            plans[part] = ArrayPlan.create(leaf.shape, leaf.dtype, stacked=stacked[path])
+    return plans

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from checkpoints.components import Component
+from checkpoints.eight_bits import is_part
 from checkpoints.parameter_paths import flatten, unflatten
 from checkpoints.tensors import aligned_empty, common_dtype
 from checkpoints.weights import Weights, open_weights
@@ -37,7 +38,7 @@ def load_params(
         path: a converted checkpoint, a model folder, or the file or folder of the one network.
         component: the network.
         dtype: floating dtype to cast to, such as ``jnp.bfloat16``; by default that of the file, or float32 where
-            the layers of a stack differ.
+            the layers of a stack differ. Kernels in eight bits stay as they are.
         sharding: a sharding for all parameters, a tree of them that is a prefix of the parameters, or a function
             that makes either from the parameters as ``jax.ShapeDtypeStruct``; the default device by default.
         progress: is told how many weights were just loaded, and how many there are; by several threads on a CPU.
@@ -98,7 +99,7 @@ def _choose_dtypes(weights: Weights, wanted: np.dtype | None) -> dict[str, np.dt
     found: dict[str, set[np.dtype]] = {}
     for key, target in weights.targets.items():
         found.setdefault(target.path, set()).add(weights.dtype(key))
-    return {path: common_dtype(dtypes, wanted) for path, dtypes in found.items()}
+    return {path: common_dtype(dtypes, None if is_part(path) else wanted) for path, dtypes in found.items()}
 
 
 def _spread(sharding: Any, abstract: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from checkpoints.components import Component, ModelFormat
-from checkpoints.key_tables import Target, expected_tensors
+from checkpoints.key_tables import Target
 from checkpoints.layout import StoredArray
 from checkpoints.listing import fold_by_text
 from checkpoints.locating import locate
@@ -93,8 +93,7 @@ class ConvertedWeights:
         self.abstract = component.abstract(self.config)
         leaves = flatten(self.abstract)
         _check(path, leaves, self.record)
-        rows = component.tables[self.record.naming]
-        self.targets: Mapping[str, Target] = expected_tensors(rows, {name: leaf.shape for name, leaf in leaves.items()})
+        self.targets: Mapping[str, Target] = component.tensors(self.config, self.record.naming)
 
     def dtype(self, key: str) -> np.dtype:
         """Return the dtype of the array that holds a tensor."""

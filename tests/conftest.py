@@ -1,6 +1,8 @@
 """Shared settings of all tests: eight CPU devices, strict dtypes and ranks, quick compilation, the goldens."""
 
+import ctypes
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,9 +15,7 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-
-STRICT_RANKS = ("environments", "memory")
-"""Folders whose tests broadcast no axis that is not there."""
+jax.config.update("jax_numpy_rank_promotion", "raise")
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 QUICK += ["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []
@@ -40,12 +40,11 @@ def pytest_addoption(parser):
         default=Path(__file__).parents[2] / "shared" / "assets",
         help="folder with real inputs; tests marked assets are skipped where there is none",
     )
-    parser.addoption("--slow", action="store_true", help="also run tests marked slow")
     parser.addoption("--optimized", action="store_true", help="compile programs as users do, which takes twice as long")
 
 
 def pytest_collection_modifyitems(config, items):
-    leave_out = {} if config.getoption("--slow") else {"slow": "slow: run with --slow"}
+    leave_out = {}
     if not config.getoption("--optimized"):
         leave_out["optimized"] = "compares bits of programs that are compiled as users do: run with --optimized"
     if not config.getoption("--assets").is_dir():
@@ -61,16 +60,10 @@ def assets(request) -> Path:
     return request.config.getoption("--assets")
 
 
-@pytest.fixture(autouse=True)
-def strict_ranks(request):
-    """Let implicit leading axes be errors, in the folders that are held to it."""
-    folder = request.path.relative_to(Path(__file__).parent).parts[0]
-    with jax.numpy_rank_promotion("raise" if folder in STRICT_RANKS else "allow"):
-        yield
-
-
 @pytest.fixture(autouse=True, scope="module")
 def release_programs():
     """Let go of compiled programs after each file: a process has room for so many, and some gigabytes for them."""
     yield
     jax.clear_caches()
+    if sys.platform == "linux":  # what compilers freed stays with glibc's arenas until it is asked for
+        ctypes.CDLL(None).malloc_trim(0)

@@ -18,6 +18,7 @@ ROWS = {
     "InSpatio-World": ("inspatio-world", INSPATIO),
 }
 GIB = 2**30
+pytestmark = pytest.mark.long
 TABLE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
@@ -45,6 +46,26 @@ def test_the_table_of_cards_is_what_the_plan_says(plans):
             size = f"{plan.total_bytes / GIB:.1f}"
             cells.append(size if plan.fits(device.memory_bytes) else f"({size})")
         lines.append(f"| {row} | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    assert table in TABLE.read_text(), f"write this into {TABLE.name}:\n{table}"
+
+
+WAITING = [({}, 0), ({}, 10), ({}, 20), ({}, 40), ({"weights": "int8"}, 10), ({"weights": "int8"}, 40)]
+
+
+def test_the_table_of_waiting_layers_is_what_the_plan_says():
+    cards = [DEVICES[name] for name in ("h100", "a100-80gb", "l40s", "rtx5090")]
+    head = ["LingBot-World-Fast, 90 chunks", "GiB", "GB fetched a chunk", *(card.name for card in cards)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for options, offload in WAITING:
+        session = model_options("lingbot-world-fast")(**LINGBOT, **options, offload=offload).check()
+        plan = placements(session.backbone, session.memory, session.cost, chunks=session.chunks)["pinned_host"]
+        cells = [f"{plan.total_bytes / GIB:.1f}", f"{plan.fetched_bytes / 1e9:.0f}"]
+        for card in cards:
+            times = f"{plan.link_bytes / card.link_bytes:.1f} : {plan.chunk_flops / card.flops:.1f}"
+            cells.append(times if plan.fits(card.memory_bytes) else f"({times})")
+        name = f"{options.get('weights', 'bfloat16')}, {f'--offload {offload}' if offload else 'all resident'}"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     table = "\n".join(lines)
     assert table in TABLE.read_text(), f"write this into {TABLE.name}:\n{table}"
 

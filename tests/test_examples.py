@@ -12,16 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OWN_PROCESS = ("mesh",)  # sets how many devices there are, before JAX knows
-SHARED_PROCESS = [path for path in EXAMPLES if path.stem not in OWN_PROCESS]
+LONG = ("agent_explores", "released_model", "training_the_demo_world")
+SHARED_PROCESS = [
+    pytest.param(path, marks=pytest.mark.long if path.stem in LONG else (), id=path.stem)
+    for path in EXAMPLES
+    if path.stem not in OWN_PROCESS
+]
 
 
 def test_there_are_examples():
     assert len(EXAMPLES) >= 5
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in EXAMPLES if path.stem not in OWN_PROCESS], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", SHARED_PROCESS)
 def test_example_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with jax.numpy_dtype_promotion("standard"):
@@ -29,6 +32,7 @@ def test_example_runs(path, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("\n") > 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OWN_PROCESS)
 def test_example_runs_in_a_process_of_its_own(name, tmp_path):
     settings = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -8,8 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("environments", "models", "play")
+"""Pages whose examples open models."""
 EXAMPLES = [
-    pytest.param(page.name, source, id=f"{page.stem}-{number}")
+    pytest.param(page.name, source, marks=pytest.mark.long if page.stem in LONG else (), id=f"{page.stem}-{number}")
     for page in PAGES
     for number, source in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL))
 ]

@@ -9,10 +9,9 @@ from typing import Any
 from checkpoints.components import Component, ModelFormat, Shapes
 from ports.inspatio_world.config import InSpatioConfig
 from ports.wan.autoencoders import taehv, wan_vae
-from ports.wan.dit_keys import dit_rows
+from ports.wan.dit_keys import dit_rows, transformer_component
 from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanDiT
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 
 _HEAD_DIM = 128
@@ -68,13 +67,12 @@ def _beside(component: Component) -> Component:
 WAN_FOLDER = "Wan2.1-T2V-1.3B"
 """Folder of VAE and text encoder beside that of the transformer."""
 
-DIT = Component(
-    name="dit",
+DIT = transformer_component(
+    WanDiT,
     # One pattern for v1 and v1.5: a folder with both is told, not chosen from.
     files=("InSpatio-World-*.safetensors", "InSpatio-World-*/InSpatio-World-*.safetensors"),
-    tables={"original": dit_rows("model.")},
+    rows=dit_rows("model."),
     configure=configure,
-    abstract=lambda config: abstract_params(WanDiT, config),
     from_json=lambda settings: InSpatioConfig(**settings),
 )
 VAE, UMT5, TAEHV = map(_beside, (wan_vae.COMPONENT, umt5.COMPONENT, taehv.COMPONENT))

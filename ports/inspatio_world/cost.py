@@ -10,7 +10,14 @@ from worldkv_jax.sessions import Cost
 
 
 def inspatio_cost(
-    backbone: InSpatioWorld, coder: wan_vae.VAEConfig, *, frames: int, encodes_text: bool, decodes: bool
+    backbone: InSpatioWorld,
+    coder: wan_vae.VAEConfig,
+    *,
+    frames: int,
+    encodes_text: bool,
+    rounds: bool,
+    offload: int,
+    decodes: bool,
 ) -> Cost:
     """Count bytes and arithmetic of one world.
 
@@ -19,6 +26,8 @@ def inspatio_cost(
         coder: the VAE that encodes.
         frames: of the video, which is encoded twice before the rollout: the source and what is rendered of it.
         encodes_text: whether the text encoder is loaded, before the transformer.
+        rounds: whether weights are rounded to eight bits when they are loaded.
+        offload: layers whose weights wait in host memory.
         decodes: whether frames are decoded.
     """
     config, spec, decoder = backbone.config, backbone.spec, backbone.vae
@@ -30,10 +39,13 @@ def inspatio_cost(
     video = frames * size[0] * size[1] * 3 * 4  # source and render, each as it is made and as it is encoded
     latents = 4 * own * PATCH**2
     decoder_weights = costs.decoder_weights(decoder) if decodes else 0
+    passes = backbone.schedule.steps  # and the context pass, which reads all weights too
+    weights = costs.weights_needs(
+        WanDiT, config, decoder=decoder_weights, passes=passes + 1, rounds=rounds, offload=offload
+    )
     return Cost(
-        weights_bytes=costs.transformer_bytes(WanDiT, config) + decoder_weights,
-        whole_weights_bytes=costs.whole_bytes(WanDiT, config) + decoder_weights,
-        passes=backbone.schedule.steps,
+        **weights,
+        passes=passes,
         pass_flops=2.0 * own * products,
         activation_bytes=costs.pass_bytes(config, live),
         prepared_bytes=spec.bytes(1, live) + costs.context_bytes(config, rows) + latents * GUIDE_CHANNELS,
@@ -42,7 +54,6 @@ def inspatio_cost(
         decoder_bytes=costs.decoder_bytes(decoder, *size) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(decoder, *size) if decodes else 0,
         decode_flops=costs.decode_flops(decoder, *size, spec.chunk_frames) if decodes else 0.0,
-        rounding_bytes=costs.rounding_bytes(WanDiT, config),
         encoder_bytes=max(
             costs.encoder_bytes(coder, *size) + 4 * video,
             costs.text_encoder_bytes() if encodes_text else 0,

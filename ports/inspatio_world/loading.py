@@ -18,11 +18,9 @@ from ports.inspatio_world.steering import InSpatioSteering
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
-from ports.wan.nn.parameters import init_params
-from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.prompt import Prompt
-from ports.wan.program.weights import draw_transformer, load_transformer, load_whole, whole_sharding
+from ports.wan.program.weights import load_whole, make_transformer, whole_sharding
 from worldkv_jax.rollout import CameraSource, ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
 
@@ -47,6 +45,8 @@ class Program:
     """``None`` for random weights."""
     dit: str | None
     """File of the transformer, where it is not to be looked for in ``ckpt``."""
+    offload: int
+    """Layers whose weights wait in host memory."""
     decodes: bool
 
     def load(self, where: Placement) -> Loaded:
@@ -70,16 +70,14 @@ class Program:
         else:
             made = encode_footage(backbone, self.coder, coder, self.scene, self.shot, footage, text)
             inputs = functools.partial(_of_worlds, jax.block_until_ready(made))  # only then may the encoder go
-        if self.ckpt is None:
-            dit = draw_transformer(lambda: init_params(WanDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
-        else:
-            dit = load_transformer(self.dit or self.ckpt, DIT, config.dtype, where)
+        dit = make_transformer(
+            WanDiT, config, where, component=DIT, ckpt=self.ckpt and (self.dit or self.ckpt), offload=self.offload
+        )
         decoder = None
         if self.decodes:
             decoder = decoder_params(backbone.vae, where, ckpt=self.ckpt, coder=coder, component=TAEHV)
-        params = WanParams(quantize_blocks(dit, config.weights), decoder)
         notes = () if footage is None else footage.notes
-        return Loaded(params=params, inputs=inputs, notes=notes, steering=steering)
+        return Loaded(params=WanParams(dit, decoder), inputs=inputs, notes=notes, steering=steering)
 
     def _live(self, camera: Camera, cameras: CameraSource | None = None, *, worlds: int) -> Iterable[ChunkInput]:
         if cameras is None:

@@ -24,6 +24,7 @@ from ports.wan.program.counts import check_count
 from ports.wan.program.decoding import decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
+from ports.wan.program.weights import check_offload, choose_weights
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, Session
 
@@ -50,7 +51,8 @@ def open_session(
         raise ValueError(
             "`prompt` missing, and the scene has no prompt.txt: say what is to be seen, or give an embedding"
         )
-    coder, backbone = _networks(options, scene, has_files=has_files)
+    coder, backbone, rounds = _networks(options, scene, has_files=has_files)
+    offload = check_offload(backbone.config, options.offload)
     config = backbone.config
     prompt = Prompt.check(
         text,
@@ -82,6 +84,7 @@ def open_session(
         prompt=prompt,
         ckpt=options.ckpt,
         dit=options.dit,
+        offload=offload,
         decodes=decode,
     )
     return Session(
@@ -90,7 +93,15 @@ def open_session(
         memory=chosen,
         chunks=chunks,
         fps=fps,
-        cost=inspatio_cost(backbone, coder, frames=len(shot.index), encodes_text=prompt.is_read, decodes=decode),
+        cost=inspatio_cost(
+            backbone,
+            coder,
+            frames=len(shot.index),
+            encodes_text=prompt.is_read,
+            rounds=rounds,
+            offload=offload,
+            decodes=decode,
+        ),
         loader=program.load,
         pixel_frames=shot.frames,
         random_weights=random,
@@ -173,8 +184,10 @@ def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
     return plan_trajectory(scene, path, filming, limit=options.frames)
 
 
-def _networks(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> tuple[wan_vae.VAEConfig, InSpatioWorld]:
-    """Return the VAE that encodes, and the backbone with what decodes."""
+def _networks(
+    options: "InSpatioOptions", scene: Scene, *, has_files: bool
+) -> tuple[wan_vae.VAEConfig, InSpatioWorld, bool]:
+    """Return the VAE that encodes, the backbone with what decodes, and whether weights are rounded when loaded."""
     if options.tiny:
         config, coder = TINY, TINY_VAE
     else:
@@ -185,10 +198,12 @@ def _networks(options: "InSpatioOptions", scene: Scene, *, has_files: bool) -> t
         coder = dataclasses.replace(coder, compute_dtype=options.dtype)
     coder = dataclasses.replace(coder, decoder_rule=options.decoder_rule)
     ckpt = options.ckpt if has_files else None
-    return coder, InSpatioWorld(
-        config=dataclasses.replace(config, weights=options.weights),
+    config, rounds = choose_weights(config, options.weights)
+    backbone = InSpatioWorld(
+        config=config,
         rows=scene.size[0] // CELL,
         columns=scene.size[1] // CELL,
         vae=decoder_config(options.decoder, coder, ckpt=ckpt, component=TAEHV, tiny=options.tiny),
         least_unknown=options.least_unknown,
     )
+    return coder, backbone, rounds

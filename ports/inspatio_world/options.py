@@ -6,7 +6,7 @@ from typing import ClassVar
 from ports.wan.latents import CHUNK_FRAMES, frames_of
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import steps_option, weights_option
+from worldkv_jax.sessions.speed_options import offload_option, steps_option, weights_option
 
 _DTYPES = ("bfloat16", "float32")
 _PATH = "camera path of v1"
@@ -57,6 +57,7 @@ class InSpatioOptions(ModelOptions):
     known_weight: float = option(0.0, "weight of what the source showed of a chunk", metavar="W", group=_SOURCE)
     steps: int | None = steps_option()
     weights: str | None = weights_option()
+    offload: int = offload_option()
     random_weights: bool = option(False, "draw the weights; no checkpoint is needed", group=_UNTRAINED)
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)
 

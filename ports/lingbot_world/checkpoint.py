@@ -4,15 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from checkpoints.components import Component, ModelFormat, Shapes
+from checkpoints.components import ModelFormat, Shapes
 from checkpoints.key_tables import patch_linear
 from ports.lingbot_world.config import MAPS, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import taehv, wan_vae
-from ports.wan.dit_keys import dit_rows, layer
+from ports.wan.dit_keys import dit_rows, layer, transformer_component
 from ports.wan.encoders import umt5
 from ports.wan.latents import CELL
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 
 ORIGINAL = (
@@ -73,12 +72,11 @@ def configure(shapes: Shapes, settings: Mapping[str, Any]) -> LingBotConfig:
     return config
 
 
-DIT = Component(
-    name="dit",
+DIT = transformer_component(
+    LingBotDiT,
     files=("lingbot_world_fast", "transformer", "diffusion_pytorch_model*.safetensors"),
-    tables={"original": ORIGINAL},
+    rows=ORIGINAL,
     configure=configure,
-    abstract=lambda config: abstract_params(LingBotDiT, config),
     from_json=lambda settings: LingBotConfig(**settings),
 )
 

@@ -19,15 +19,12 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
 from ports.wan.latents import CELL, CHUNK_FRAMES
-from ports.wan.nn.parameters import init_params
-from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import (
-    draw_transformer,
-    load_transformer,
     load_whole,
+    make_transformer,
     whole_sharding,
 )
 from worldkv_jax.cameras import DEFAULT_INTRINSICS, CameraTrack, latent_poses
@@ -52,6 +49,8 @@ class Program:
     prompt: Prompt
     ckpt: str | None
     """``None`` for random weights."""
+    offload: int
+    """Layers whose weights wait in host memory."""
     decodes: bool
 
     def load(self, where: Placement) -> Loaded:
@@ -63,14 +62,10 @@ class Program:
         elif self.image is not None:
             coder = jax.device_put(wan_vae.init_params(self.coder, 0), whole_sharding(where))
         cells = self._first_frame(coder)
-        if self.ckpt is not None:
-            dit = load_transformer(self.ckpt, DIT, config.dtype, where)
-        else:
-            dtype = jnp.dtype(config.dtype)
-            dit = draw_transformer(lambda: init_params(LingBotDiT, config, 0, dtype=dtype), where)
+        dit = make_transformer(LingBotDiT, config, where, component=DIT, ckpt=self.ckpt, offload=self.offload)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
         return Loaded(
-            params=WanParams(quantize_blocks(dit, config.weights), decoder),
+            params=WanParams(dit, decoder),
             inputs=functools.partial(self.inputs, cells, prompt),
             steering=self._steering(cells, prompt, where),
         )

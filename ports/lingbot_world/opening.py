@@ -25,9 +25,7 @@ from ports.wan.program.counts import check_count
 from ports.wan.program.decoding import decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
-from ports.wan.program.weights import (
-    check_parts,
-)
+from ports.wan.program.weights import check_offload, check_parts, choose_weights
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import DEFAULT, MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, Session, choose_memory
@@ -58,7 +56,8 @@ def open_session(
     if options.ckpt is not None:
         others = [wan_vae.COMPONENT, *([umt5.COMPONENT] if reads_text else [])] if has_files else []
         check_parts(options.ckpt, [DIT, *others])
-    config = dataclasses.replace(_config(options), weights=options.weights)
+    config, rounds = choose_weights(_config(options), options.weights)
+    offload = check_offload(config, options.offload)
     prompt = Prompt.check(
         options.prompt,
         dim=config.text_dim,
@@ -100,6 +99,7 @@ def open_session(
         image=image,
         prompt=prompt,
         ckpt=None if random else options.ckpt,
+        offload=offload,
         decodes=decode,
     )
     return Session(
@@ -108,7 +108,7 @@ def open_session(
         memory=chosen,
         chunks=length.chunks,
         fps=FPS,
-        cost=lingbot_cost(backbone, coder, encodes_text=reads_text, decodes=decode),
+        cost=lingbot_cost(backbone, coder, encodes_text=reads_text, rounds=rounds, offload=offload, decodes=decode),
         loader=program.load,
         random_weights=random,
         decode=decode,

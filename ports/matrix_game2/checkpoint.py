@@ -11,9 +11,8 @@ from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.variants import VARIANTS, Variant, variant_of
 from ports.wan.autoencoders import taehv, wan_vae
-from ports.wan.dit_keys import dit_rows, layer
+from ports.wan.dit_keys import dit_rows, layer, transformer_component
 from ports.wan.encoders import clip
-from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
 
 PREFIX = "model."
@@ -142,12 +141,11 @@ def _from_json(fields: dict, *, variant: Variant) -> MatrixGameConfig:
 def dit_component(variant: Variant) -> Component:
     """Return the transformer of a variant, as a checkpoint holds it."""
     folder, file = variant.checkpoint.split("/")
-    return Component(
-        name="dit",
+    return transformer_component(
+        MatrixGameDiT,
         files=(variant.checkpoint, file, folder),
-        tables={"original": ORIGINAL},
+        rows=ORIGINAL,
         configure=functools.partial(configure, variant=variant),
-        abstract=functools.partial(abstract_params, MatrixGameDiT),
         from_json=functools.partial(_from_json, variant=variant),
     )
 

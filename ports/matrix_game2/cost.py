@@ -15,7 +15,14 @@ from worldkv_jax.sessions import Cost
 
 
 def matrix_game_cost(
-    backbone: MatrixGame2, coder: wan_vae.VAEConfig, tower: clip.CLIPConfig, *, worlds: int, decodes: bool
+    backbone: MatrixGame2,
+    coder: wan_vae.VAEConfig,
+    tower: clip.CLIPConfig,
+    *,
+    worlds: int,
+    rounds: bool,
+    offload: int,
+    decodes: bool,
 ) -> Cost:
     """Count bytes and arithmetic of a batch of worlds.
 
@@ -24,6 +31,8 @@ def matrix_game_cost(
         coder: the VAE that encodes the first image.
         tower: CLIP, which reads it too.
         worlds: worlds in the batch.
+        rounds: whether weights are rounded to eight bits when they are loaded.
+        offload: layers whose weights wait in host memory.
         decodes: whether frames are decoded.
     """
     config, spec = backbone.config, backbone.spec
@@ -35,10 +44,13 @@ def matrix_game_cost(
     carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
     decoder_weights = costs.decoder_weights(backbone.vae) if decodes else 0
+    passes = backbone.schedule.passes
+    weights = costs.weights_needs(
+        MatrixGameDiT, config, decoder=decoder_weights, passes=passes, rounds=rounds, offload=offload
+    )
     return Cost(
-        weights_bytes=costs.transformer_bytes(MatrixGameDiT, config) + decoder_weights,
-        whole_weights_bytes=costs.whole_bytes(MatrixGameDiT, config) + decoder_weights,
-        passes=backbone.schedule.passes,
+        **weights,
+        passes=passes,
         pass_flops=2.0 * tokens * (costs.token_products(config, rows) + _action_products(backbone)),
         activation_bytes=costs.pass_bytes(config, tokens),
         prepared_bytes=worlds * costs.context_bytes(config, rows) + image_bytes,
@@ -47,7 +59,6 @@ def matrix_game_cost(
         decoder_bytes=costs.decoder_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decoder_state_bytes=costs.decoder_state_bytes(backbone.vae, height, width, worlds) if decodes else 0,
         decode_flops=costs.decode_flops(backbone.vae, height, width, frames) * worlds if decodes else 0.0,
-        rounding_bytes=costs.rounding_bytes(MatrixGameDiT, config),
         encoder_bytes=max(costs.encoder_bytes(coder, height, width, worlds), tower_bytes),
     )
 

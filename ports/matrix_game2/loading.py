@@ -22,10 +22,9 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
-from ports.wan.nn.quantized import quantize_blocks
 from ports.wan.program.decoding import decoder_params
 from ports.wan.program.first_frame import draw_first_frame
-from ports.wan.program.weights import draw_transformer, load_for_once, load_transformer, load_whole
+from ports.wan.program.weights import load_for_once, load_whole, make_transformer
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
@@ -52,6 +51,8 @@ class Program:
     fps: float
     ckpt: str | None
     """``None`` for random weights."""
+    offload: int
+    """Layers whose weights wait in host memory."""
     decodes: bool
 
     def load(self, where: Placement) -> Loaded:
@@ -59,12 +60,12 @@ class Program:
         config = self.backbone.config
         if self.ckpt is None:
             scene, decoder = self._draw_scene(), self._decoder(where, None)
-            dit = draw_transformer(lambda: init_params(MatrixGameDiT, config, 0, dtype=jnp.dtype(config.dtype)), where)
         else:
             scene, decoder = self._load_scene(where)
-            dit = load_transformer(self.ckpt, dit_component(self.variant), config.dtype, where)
+        component = dit_component(self.variant)
+        dit = make_transformer(MatrixGameDiT, config, where, component=component, ckpt=self.ckpt, offload=self.offload)
         return Loaded(
-            params=WanParams(quantize_blocks(dit, config.weights), decoder),
+            params=WanParams(dit, decoder),
             inputs=functools.partial(self.inputs, scene),
             live=self.actions if callable(self.actions) else None,
             steering=MatrixGameSteering(

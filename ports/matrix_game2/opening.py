@@ -24,6 +24,7 @@ from ports.wan.latents import CELL
 from ports.wan.program.counts import check_count
 from ports.wan.program.decoding import DecoderConfig, decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
+from ports.wan.program.weights import check_offload, choose_weights
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import MemoryConfig
@@ -54,7 +55,8 @@ def open_session(
     pictures = np.stack([fit_picture(image, rows * CELL, columns * CELL) for image in images]) if images else None
     worlds = _worlds(pictures, actions)
     config, coder, tower, decoder = _networks(options, variant)
-    config = dataclasses.replace(config, weights=options.weights)
+    config, rounds = choose_weights(config, options.weights)
+    offload = check_offload(config, options.offload, first=config.action_layers)
     schedule = variant.schedule.fewer_passes(options.steps, options.commit)
     backbone = MatrixGame2(config=config, rows=rows, columns=columns, schedule=schedule, vae=decoder)
     units = _units(options)
@@ -79,6 +81,7 @@ def open_session(
         units=units,
         fps=options.fps,
         ckpt=options.ckpt,
+        offload=offload,
         decodes=decode,
     )
     return Session(
@@ -88,7 +91,7 @@ def open_session(
         chunks=chunks,
         worlds=worlds,
         fps=options.fps,
-        cost=matrix_game_cost(backbone, coder, tower, worlds=worlds, decodes=decode),
+        cost=matrix_game_cost(backbone, coder, tower, worlds=worlds, rounds=rounds, offload=offload, decodes=decode),
         loader=program.load,
         random_weights=random,
         decode=decode,

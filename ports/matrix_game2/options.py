@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import commit_option, offload_option, steps_option, weights_option
 
 _VARIANTS = ("universal", "gta_drive", "templerun")
 _DTYPES = ("bfloat16", "float32")
@@ -59,6 +59,7 @@ class MatrixGameOptions(ModelOptions):
     steps: int | None = steps_option()
     commit: str = commit_option()
     weights: str | None = weights_option()
+    offload: int = offload_option()
     random_weights: bool = option(
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
     )

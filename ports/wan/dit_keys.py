@@ -1,7 +1,16 @@
-"""Key table of the transformer that Wan-style world models share."""
+"""The transformer that Wan-style world models share, as checkpoints hold it: its key table, and its description."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+
+from checkpoints.components import Component
 from checkpoints.key_tables import LINEAR, Row, Transform, patch, squeeze
+from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.patches import PATCH
+from ports.wan.nn.quantized import quantized_shapes
 
 
 def layer(key: str, path: str, transform: Transform = LINEAR) -> tuple[Row, Row]:
@@ -29,4 +38,24 @@ def dit_rows(prefix: str = "") -> tuple[Row, ...]:
         Row(f"{prefix}head.modulation", "head/modulation", squeeze(leading=1)),
         # The head's features are ordered as `unpatchify` reads them, unlike those of the patch embedding.
         *layer(f"{prefix}head.head", "head/linear"),
+    )
+
+
+def transformer_component(
+    network: type[nnx.Module],
+    *,
+    files: tuple[str, ...],
+    rows: tuple[Row, ...],
+    configure: Callable[..., Any],
+    from_json: Callable[[dict], Any],
+) -> Component:
+    """Describe a transformer of this family as checkpoints hold it; the kernels of its blocks may be in eight bits."""
+    return Component(
+        name="dit",
+        files=files,
+        tables={"original": rows},
+        configure=configure,
+        abstract=lambda config: quantized_shapes(abstract_params(network, config), config.weights),
+        from_json=from_json,
+        in_eight_bits=lambda config, kind: dataclasses.replace(config, weights=kind),
     )

@@ -2,8 +2,12 @@
 
 Two linear maps in a row are split so that only the result of the second has to be summed over devices (Megatron-LM):
 the first by its outputs, which are heads or hidden units, the second by its inputs.
+
+A chunk's own tokens can be split as well (DeepSpeed-Ulysses): each device has whole layers and some of the tokens, and
+only around self-attention exchanges them for some of the heads.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +16,7 @@ import jax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from worldkv_jax.rollout.placement import HEADS_AXIS, WORLDS_AXIS, check_mesh, split
+from worldkv_jax.rollout.placement import HEADS_AXIS, TOKENS_AXIS, WORLDS_AXIS, check_mesh, split
 
 _HEADS, _FSDP = "heads", "fsdp"
 _ATTENTION = r"(self|cross)_attn"
@@ -32,17 +36,20 @@ _RULES = tuple(
     )
 )
 _STACKED = re.compile(r"(^|/)blocks/")
+# Axes of the mesh by axis of an array [B, T, ...], and of one [B, n, N, H].
+_BY_TOKENS = {0: WORLDS_AXIS, 1: TOKENS_AXIS}
+_BY_HEADS = {0: WORLDS_AXIS, 2: (HEADS_AXIS, TOKENS_AXIS)}
 
 
 def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     """Say how the parameters of a backbone are split over a mesh with axes ``model`` and ``data``.
 
     Heads and hidden units are split over ``model``. What has neither (embeddings, norms, action modules, a decoder)
-    is whole on every device: about a hundredth of LingBot-World.
+    is whole on every device: about a hundredth of LingBot-World. Over ``sequence`` nothing is split.
 
     Args:
         params: of a Wan-style transformer or a pytree that has one in it, of arrays or `jax.ShapeDtypeStruct`.
-        mesh: given by the caller, with Auto axes; run under ``jax.set_mesh`` of it, see `keep_whole`.
+        mesh: given by the caller, with Auto axes; run under ``jax.set_mesh`` of it, see `split_tokens`.
         fsdp: also spread the blocks' kernels over ``data``, so that a device only holds a part of them; those of a
             layer are brought together when it runs.
 
@@ -85,21 +92,35 @@ def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
     return shardings
 
 
-def keep_whole(x: jax.Array) -> jax.Array:
-    """Keep activations ``[B, ..., d]`` whole but for their worlds, under ``jax.set_mesh``; elsewhere do nothing.
+def split_tokens(x: jax.Array) -> jax.Array:
+    """Split activations ``[B, T, d]`` by worlds and tokens alone, under ``jax.set_mesh``; elsewhere do nothing.
 
     XLA carries a split on from where it is given to whatever it fits. The residual stream would be split by width,
     and gathered again before every linear map.
     """
-    return _pin(x, {0: WORLDS_AXIS})
+    return _pin(x, _BY_TOKENS)
 
 
 def split_heads(x: jax.Array) -> jax.Array:
-    """Split queries, keys or values ``[B, T, N, H]`` by worlds and heads, under ``jax.set_mesh``; else do nothing.
+    """Split rows ``[B, n, N, H]`` that tokens attend to by worlds and heads, under ``jax.set_mesh``; else do nothing.
 
     XLA may well leave some of them whole, and cuDNN's attention takes none that are split differently.
     """
-    return _pin(x, {0: WORLDS_AXIS, 2: HEADS_AXIS})
+    return _pin(x, _BY_HEADS)
+
+
+def exchange_for_heads(x: jax.Array) -> jax.Array:
+    """Give each device some heads of all tokens ``[B, T, N, H]`` for all heads of its own; nothing without the axis."""
+    if TOKENS_AXIS not in jax.sharding.get_abstract_mesh().shape:
+        return x
+    return split_heads(_pin(x, _BY_TOKENS | {2: HEADS_AXIS}))
+
+
+def exchange_for_tokens(x: jax.Array) -> jax.Array:
+    """Undo `exchange_for_heads`."""
+    if TOKENS_AXIS not in jax.sharding.get_abstract_mesh().shape:
+        return x
+    return _pin(split_heads(x), _BY_TOKENS | {2: HEADS_AXIS})
 
 
 def over_heads(attend: Callable[..., jax.Array], query: jax.Array, key, value, length) -> jax.Array:
@@ -112,27 +133,37 @@ def over_heads(attend: Callable[..., jax.Array], query: jax.Array, key, value, l
         query, key, value: ``[B, ..., N, H]``.
         length: int32 ``[B]`` or ``None``.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    axes = _axes(query, {0: WORLDS_AXIS, 2: HEADS_AXIS})
-    if not any(axes):
+    return _attend_apart(attend, _BY_HEADS, _BY_HEADS, query, key, value, length)
+
+
+def over_tokens(attend: Callable[..., jax.Array], query: jax.Array, key, value, length) -> jax.Array:
+    """Do the same where all tokens attend to the same few rows, which every device then has for its tokens."""
+    rows = {0: WORLDS_AXIS, 2: HEADS_AXIS}
+    return _attend_apart(attend, _BY_TOKENS | rows, rows, query, key, value, length)
+
+
+def _attend_apart(attend, of_queries: dict, of_rows: dict, query, key, value, length) -> jax.Array:
+    asked, rows = P(*_axes(query, of_queries)), P(*_axes(key, of_rows))
+    if not any(asked):
         return attend(query, key, value, length)
-    rows = P(*axes)
-    specs = rows, rows, rows, None if length is None else P(axes[0])
-    return jax.shard_map(attend, mesh=mesh, in_specs=specs, out_specs=rows, check_vma=False)(query, key, value, length)
+    specs = asked, rows, rows, None if length is None else P(asked[0])
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.shard_map(attend, mesh=mesh, in_specs=specs, out_specs=asked, check_vma=False)(query, key, value, length)
 
 
-def _pin(x: jax.Array, axes: dict[int, str]) -> jax.Array:
+def _pin(x: jax.Array, axes: dict[int, str | tuple[str, ...]]) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or any(kind != AxisType.Auto for kind in mesh.axis_types):
         return x
     return jax.lax.with_sharding_constraint(x, P(*_axes(x, axes)))
 
 
-def _axes(x: jax.Array, axes: dict[int, str]) -> list[str | None]:
-    """Name the axis of the mesh for each axis of an array: none where there is none, or where it does not divide."""
+def _axes(x: jax.Array, axes: dict[int, str | tuple[str, ...]]) -> list[str | tuple[str, ...] | None]:
+    """Name the axes of the mesh for each axis of an array: none where there are none, or where they do not divide."""
     mesh, spec = jax.sharding.get_abstract_mesh(), [None] * x.ndim
     if not mesh.empty and all(kind == AxisType.Auto for kind in mesh.axis_types):
-        for axis, name in axes.items():
-            if name in mesh.shape and x.shape[axis] % mesh.shape[name] == 0:
-                spec[axis] = name
+        for axis, given in axes.items():
+            names = tuple(name for name in ((given,) if isinstance(given, str) else given) if name in mesh.shape)
+            if names and x.shape[axis] % math.prod(mesh.shape[name] for name in names) == 0:
+                spec[axis] = names if len(names) > 1 else names[0]
     return spec

@@ -16,6 +16,7 @@ def test_the_tensors_are_those_of_the_real_model():
     assert largest_layer(tensors) == 4 * 456_272_384
 
 
+@pytest.mark.long
 def test_a_small_run(tmp_path, capsys):
     argv = ["bench", "conversion", "--dims", "128", "--layers", "2", "--dtypes", "bf16", "--out", str(tmp_path)]
     assert main(argv) == 0

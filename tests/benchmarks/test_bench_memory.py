@@ -45,18 +45,21 @@ def result(folder):
     return json.loads((folder / "memory.json").read_text())
 
 
+@pytest.mark.long
 def test_every_size_is_measured_in_order(result):
     assert [(row["rule"], row["chunks"]) for row in result["selection"]] == [(r, n) for r in RULES for n in SIZES]
     storage = [(row["capacity"], row["operation"]) for row in result["storage"]]
     assert storage == [(size, operation) for size in CAPACITIES for operation in OPERATIONS]
 
 
+@pytest.mark.long
 def test_the_memory_in_a_model_is_measured_beside_its_own_cache(result):
     rows = result["embedding"]
     assert [row["cache"] for row in rows] == ["cache by hand", "sliding memory", "worldkv memory"]
     assert rows[0]["ratio"] == 1 and all(row["step_s"] > 0 and row["ratio"] > 0 for row in rows)
 
 
+@pytest.mark.long
 def test_times_are_ordered_and_relative_to_the_smallest_size(result):
     for row in [*result["selection"], *result["storage"]]:
         assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
@@ -66,6 +69,7 @@ def test_times_are_ordered_and_relative_to_the_smallest_size(result):
         assert all(row["ratio"] == 1 for row in result[part] if row[size] == smallest)
 
 
+@pytest.mark.long
 def test_nothing_compiles_and_no_bytes_are_added_while_timed(result):
     for row in [*result["selection"], *result["storage"]]:
         assert row["compilations"] == 0, row
@@ -74,11 +78,13 @@ def test_nothing_compiles_and_no_bytes_are_added_while_timed(result):
     assert result["checks"]["live_bytes_flat"] is True
 
 
+@pytest.mark.long
 def test_a_device_bank_is_updated_in_place(result):
     assert result["checks"]["same_buffers"] is True
     assert result["checks"]["copied_share"] < 0.25
 
 
+@pytest.mark.long
 def test_the_result_says_what_was_measured_on_what(result):
     assert result["versions"]["jax"] == jax.__version__
     assert result["versions"]["numpy"] == np.__version__
@@ -88,10 +94,12 @@ def test_the_result_says_what_was_measured_on_what(result):
     assert result["date"].startswith("20")
 
 
+@pytest.mark.long
 def test_a_plot_is_written(folder):
     assert (folder / "memory.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_host_tiers_keep_their_programs_and_bytes_too(tmp_path, capsys):
     words = "--parts storage --tiers pinned_host host --capacities 8 --shape tiny --repeats 2 --warmup 1"
     assert bench(*words.split(), "--out", tmp_path) == 0

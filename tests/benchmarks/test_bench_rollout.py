@@ -46,6 +46,7 @@ def result():
     return run_rollout_benchmark(session(), RolloutBenchmark(modes=MEASURED, lengths=LENGTHS, rounds=2, timed=2))
 
 
+@pytest.mark.long
 def test_every_memory_is_measured_where_it_says_something(result):
     seen = {}
     for row in result["rows"]:
@@ -59,6 +60,7 @@ def test_every_memory_is_measured_where_it_says_something(result):
     assert len(seen) == 2 * (2 + 3)
 
 
+@pytest.mark.long
 def test_times_speeds_and_bytes_fit_together(result):
     for row in result["rows"]:
         assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
@@ -72,6 +74,7 @@ def test_times_speeds_and_bytes_fit_together(result):
     assert full[12]["attended_tokens"] == 12 * 12 and full[12]["flops"] > full[10]["flops"]
 
 
+@pytest.mark.long
 def test_arithmetic_is_that_of_the_timed_chunks(result):
     layout = Layout(config=wm.MemoryConfig(mode="full"), spec=BACKBONE.spec, chunks=11)
     row = next(row for row in result["rows"] if row["mode"] == "full" and row["length"] == 10 and row["decode"])
@@ -80,12 +83,14 @@ def test_arithmetic_is_that_of_the_timed_chunks(result):
     assert plan.chunk_flops == chunk_flops(layout, COST, 9)
 
 
+@pytest.mark.long
 def test_nothing_compiles_and_nothing_is_left_behind_while_timed(result):
     assert result["checks"] == {"compilations": 0, "live_bytes_flat": True}
     compiled = [row["compile_s"] for row in result["rows"] if not row["decode"] and not row["live"]]
     assert min(compiled) >= 0 and max(compiled) > 0
 
 
+@pytest.mark.long
 def test_moves_are_told_for_banks_in_host_memory(result):
     for row in result["rows"]:
         if row["tier"] != "pinned_host":
@@ -98,6 +103,7 @@ def test_moves_are_told_for_banks_in_host_memory(result):
         assert 0 <= row["hidden_share"] <= 1 and row["exposed_s"] >= 0
 
 
+@pytest.mark.long
 def test_worldkv_is_compared_with_full_memory_and_with_a_window_of_its_size(result):
     ways = [(row["mode"], row["tier"], row["live"], row["decode"]) for row in result["ratios"]]
     assert len(set(ways)) == len(ways) == 3 * 2

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from worldkv_jax.cli.main import main
 
 
+@pytest.mark.long
 def test_forks_and_saving_are_measured(tmp_path, capsys):
     command = ["bench", "world", "demo-world", "--trajectory", "R60_L60", "--tier", "device_slots", "--repeats", "1"]
     assert main([*command, "--out", str(tmp_path)]) == 0

@@ -342,6 +342,7 @@ run_conversion(plan_conversion(source, FORMAT), out, progress=count)
 """
 
 
+@pytest.mark.long
 def test_killed_at_random_moments(tmp_path):
     source = write_model(tmp_path / "model", dim=48, layers=12)
 

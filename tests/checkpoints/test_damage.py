@@ -87,6 +87,7 @@ def check(whole, tmp_path, seed):
     return path.suffix, result
 
 
+@pytest.mark.long
 def test_files_damaged_at_random(whole, tmp_path):
     seen = [check(whole, tmp_path, seed) for seed in range(DAMAGES)]
     assert len(seen) >= 500

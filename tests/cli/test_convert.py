@@ -123,6 +123,7 @@ def test_bad_files(model, tmp_path, capsys, change, message):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.long
 def test_interrupted_and_continued(installed, tmp_path):
     """Ctrl-C leaves no OUT, and the same command goes on."""
     model = write_model(tmp_path / "model", dim=48, layers=12)
@@ -194,3 +195,9 @@ def test_export_errors(converted, tmp_path, capsys):
 def test_units():
     sizes = (0, 999, 1000, 4_700_000, 11_361_920_418)
     assert list(map(in_units, sizes)) == ["0 B", "999 B", "1.0 kB", "4.7 MB", "11.36 GB"]
+
+
+def test_eight_bits_that_no_network_can_be_in(model, tmp_path, capsys):
+    assert main(["convert", "tiny-world", str(model), str(tmp_path / "out"), "--dtype", "int8"]) == 2
+    assert "cannot be in int8: no network of tiny-world can; cast to bfloat16 (bf16)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -87,6 +87,7 @@ def test_a_folder_that_hides_a_package_of_ours_is_named(tmp_path):
     assert f"{tmp_path}/checkpoints hides the package 'checkpoints'" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_rollout_that_is_stopped_leaves_what_it_made(number, tmp_path):
     """Asked to end in the middle of a long rollout: playable, reported, nothing else left."""

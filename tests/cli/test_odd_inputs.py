@@ -72,6 +72,7 @@ def test_every_model_has_a_base():
     assert BASES.keys() == find_entries(GROUP).keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", BASES)
 def test_odd_values_of_any_flags(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,7 @@ from worldkv_jax.sessions import Session
 SHORT = ["--trajectory", "R120_L120", "--degrees-per-frame", "15"]
 
 
+@pytest.mark.long
 def test_a_rollout_writes_video_latents_and_report(tmp_path, capsys):
     out = tmp_path / "made"
     flags = ["--retrieve", "2", "--keep-ratio", "0.5", "--tier", "host", "--worlds", "2", "--latents"]

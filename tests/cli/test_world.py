@@ -135,6 +135,7 @@ def play(monkeypatch, out, typed, *flags) -> int:
     return main(["rollout", *LIVE, "--out", str(out), *map(str, flags)])
 
 
+@pytest.mark.long
 def test_what_is_typed_live_goes_on_and_is_replayed(tmp_path, monkeypatch, capsys):
     session = tmp_path / "session.json"
     assert play(monkeypatch, tmp_path / "whole", TYPED, "--session", session) == 0

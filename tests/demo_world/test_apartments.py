@@ -174,6 +174,7 @@ def test_apartments_are_drawn_from_their_seed(homes):
     np.testing.assert_array_equal(repainted.doors, again.doors[0])
 
 
+@pytest.mark.long
 def test_the_codec_keeps_33_db_of_apartments_it_has_not_seen():
     def frames(seed, count):
         made = jax.tree.map(jnp.asarray, plan.make_apartments(seed, count))

@@ -59,6 +59,7 @@ def test_codec_keeps_what_it_keeps(world):
     np.testing.assert_allclose(codec.encode(params.codec, pixels), latents, atol=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("past", ["gaps", "clips"])
 def test_memory_gives_what_masked_training_gives(world, past):
     """A noisy chunk sees the same flow from cached clean chunks as in one masked forward over all chunks."""

@@ -47,6 +47,7 @@ def measured(shipped, tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.long
 def test_what_is_measured_once_is_read_afterwards(shipped, measured, tmp_path, monkeypatch):
     folder, first = measured
     study = runner(shipped, folder)
@@ -65,6 +66,7 @@ def test_what_is_measured_once_is_read_afterwards(shipped, measured, tmp_path, m
         runner(shipped, tmp_path).run(SLIDING)
 
 
+@pytest.mark.long
 def test_the_batch_does_not_matter(shipped, measured, tmp_path, monkeypatch):
     monkeypatch.setattr(study_runs, "_BATCH_CHUNKS", 1)
     alone, _ = runner(shipped, tmp_path).run(SLIDING)
@@ -162,6 +164,12 @@ def test_lengths_are_those_of_the_title_in_every_family():
     assert short.latest == FIRST and "| 22.00 ± 0.00 |" in study_lengths.length_table(full[:1], {short.name: short})
 
 
+def test_a_few_memories_are_confirmed_at_every_length():
+    again = study_lengths.confirmed(lengths(ROOMS))
+    assert len(again) == 4 * 5 and {v.name.rpartition(", ")[0] for v in again} < set(study_lengths.MEMORIES)
+    assert study_lengths.confirmed(GROUPS[0]) == ()
+
+
 def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):
     """Then it does not matter what the earlier chunks were made from: only each chunk's own noise does."""
     one = Variant(name="true", memory=SINK.memory, laps=2, lap=3, arc=90.0, true_past=True)
@@ -197,6 +205,7 @@ def test_rooms_of_chunks_are_those_the_cameras_stand_in():
     assert rooms[0, 0].argmax() == int(ground[0] @ [2, 1]) and rooms[0, 3].argmax() == int(ground[3] @ [2, 1])
 
 
+@pytest.mark.long
 def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys):
     tiny = Group(title="Tiny", variants=(SLIDING,), reference="sliding window", question="Which?")
     plan = Plan(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from safetensors.numpy import save_file
 
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.demo_world.training import train as training
+from ports.demo_world.training.probe import make_probe
 from ports.demo_world.training.train import TrainConfig, train
 from ports.demo_world.training.training_data import side_by_side
 from ports.demo_world.weights import load_weights, save_weights
@@ -29,15 +32,23 @@ def standard_promotion():
         yield
 
 
+@pytest.fixture
+def two_probes(monkeypatch):
+    """Look at two walks instead of 32, whose rendering takes gigabytes: what goes on does not depend on it."""
+    monkeypatch.setattr(training, "make_probe", functools.partial(make_probe, size=2))
+
+
 def run(out, steps, model=TINY, **changes):
     config = TrainConfig(steps=10, batch=2, chunks=3, worlds=4, report_every=5, **changes)
     train(config, model, out, log=lambda text: None, stop_at=steps)
     return load_weights(out / "demo_world.safetensors")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("world", "past"), [pytest.param("rooms", "gaps", marks=pytest.mark.slow), ("apartments", "clips")]
 )
+@pytest.mark.usefixtures("two_probes")
 def test_interrupted_training_goes_on_bit_for_bit(tmp_path, world, past):
     model = dataclasses.replace(TINY, world=world)
     whole = run(tmp_path / "whole", 10, model, past=past)

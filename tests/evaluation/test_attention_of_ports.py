@@ -46,6 +46,7 @@ def assert_only_means_are_held(backbone, params, world, chunk, x, seen):
 LONG = [pytest.param(port, marks=pytest.mark.slow) for port in (of_matrix_game, of_inspatio)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("port", [of_lingbot, *LONG])
 def test_a_port_says_where_it_looks(port):
     backbone, params, inputs = port()

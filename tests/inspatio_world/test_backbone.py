@@ -41,6 +41,7 @@ def test_it_is_a_backbone():
     assert hash(backbone()) == hash(backbone())
 
 
+@pytest.mark.long
 def test_out_and_back_retrieves_the_way_out(remembered):
     made, world = remembered
     picks = {chunk.index: chunk.retrieved[0].tolist() for chunk in made}
@@ -52,12 +53,14 @@ def test_out_and_back_retrieves_the_way_out(remembered):
     assert world.memory.bank.index.chunks.tolist()[: CHUNKS - 1] == list(range(CHUNKS - 1))
 
 
+@pytest.mark.long
 def test_what_was_retrieved_changes_the_output_from_there_on(remembered, native):
     made = latents(remembered[0])
     np.testing.assert_allclose(made[:2], native[:2], atol=1e-5)
     assert np.abs(made[2] - native[2]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_nothing_retrieved_is_the_released_model(native):
     """With a memory whose chunks are shut out by the gate, all is as without a memory."""
     shut = backbone(least_unknown=1.0)

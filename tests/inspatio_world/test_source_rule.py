@@ -59,6 +59,7 @@ def test_rules_that_cannot_be_weighed():
         rule(known=(1.0,))
 
 
+@pytest.mark.long
 def test_weights_work_in_a_rollout():
     weights = {"times": TIMES, "known": (0.5,) * CHUNKS, "time_weight": 100.0, "known_weight": 0.0}
     memory = default_memory(CHUNKS)

@@ -12,6 +12,7 @@ from checkpoints.restore import load_params
 from checkpoints.weights import open_weights
 from ports.lingbot_world.checkpoint import DIT, FORMAT
 from ports.lingbot_world.config import TINY, LingBotConfig
+from ports.lingbot_world.options import LingBotOptions
 from tests.lingbot_world.released_folder import write_transformer
 from tests.wan.released import fingerprint, tensors_of
 
@@ -95,3 +96,20 @@ def test_a_converted_checkpoint_gives_the_same_parameters(tmp_path):
     (config, want), (again, got) = (load_params(tmp_path / name, DIT) for name in ("released", "converted"))
     assert again == config
     jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def test_a_checkpoint_in_eight_bits_opens_as_one(tmp_path):
+    write_transformer(tmp_path / "released/lingbot_world_fast")
+    run_conversion(plan_conversion(tmp_path / "released", FORMAT, dtype="int8", only=["dit"]), tmp_path / "int8")
+
+    def check(ckpt, **options):
+        return LingBotOptions(ckpt=str(tmp_path / ckpt), frames=9, **options).check(weights=False, decode=False)
+
+    stored, rounded = check("int8"), check("released", weights="int8")
+    assert stored.backbone == rounded.backbone and stored.backbone.config.weights == "int8"
+    assert check("int8", weights="int8").backbone == stored.backbone
+    assert stored.cost == dataclasses.replace(rounded.cost, rounding_bytes=0) and rounded.cost.rounding_bytes
+    with pytest.raises(
+        ValueError, match="`weights` fp8, but the checkpoint was converted to int8: leave `weights` out"
+    ):
+        check("int8", weights="fp8")

@@ -88,6 +88,7 @@ def test_own_options_an_embedding_and_a_live_scale(place, tmp_path):
     np.testing.assert_array_equal(made, np.load(tmp_path / "b/latents.npy"))
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_is_steered_by_keys(place, tmp_path):
     path = write_cameras(tmp_path / "path", actions=45)
     line = command(place, "--no-decode", ckpt=_other_control(place), trajectory=path, frames=33, out=tmp_path / "made")

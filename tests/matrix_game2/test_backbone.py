@@ -56,6 +56,7 @@ def test_is_a_backbone(name):
     hash(backbone)
 
 
+@pytest.mark.long
 @one_variant_quickly
 def test_a_window_as_large_as_the_history_equals_full_memory(name):
     keep_all = wm.CompressionConfig(keep_ratio=1.0)
@@ -86,6 +87,7 @@ def test_the_native_window_of_the_car_is_one_frame():
     assert [chunk.attended_tokens for chunk in made] == [0] + [backbone.spec.tokens_per_frame] * 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["universal", pytest.param("templerun", marks=pytest.mark.slow)])
 def test_a_batch_of_worlds_equals_the_worlds_one_by_one(name):
     backbone, params = tiny(name)
@@ -145,6 +147,7 @@ def test_observed_chunks_are_remembered_as_if_they_were_generated():
     np.testing.assert_allclose(np.stack([chunk.latents for chunk in made]), whole[3:], atol=2e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("positions", "rule"), [("rebased", "camera"), ("as_stored", "attention")])
 def test_retrieved_keys_at_other_positions_and_by_attention(positions, rule):
     retrieval = wm.RetrievalConfig(chunks=2, positions=positions, rule=rule)
@@ -154,6 +157,7 @@ def test_retrieved_keys_at_other_positions_and_by_attention(positions, rule):
     assert np.abs(got - run("universal", TWO_RETRIEVED)[0]).max() > 1e-4
 
 
+@pytest.mark.long
 def test_frames_are_nine_and_then_twelve_and_in_range():
     backbone, params = tiny("universal")
     params = params._replace(vae={"decoder": draw(wan_vae.abstract_params(backbone.vae)["decoder"], seed=2)})

@@ -51,6 +51,7 @@ def test_a_script_is_played(place, tmp_path, capsys):
     assert "not published for this model" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_actions_typed_live_are_those_of_a_script(place, tmp_path, monkeypatch, capsys):
     flags = ["--memory", "sliding", "--no-decode", "--latents"]
     typed = "w\nx\n\nL\n"  # an unknown key is asked for again, and an empty line repeats
@@ -80,6 +81,7 @@ def test_the_tiny_decoder(place, tmp_path):
     assert len(read_video(out / "video.mp4")[0]) == 21
 
 
+@pytest.mark.long
 def test_a_tiny_run_without_files(tmp_path, capsys):
     out = tmp_path / "made"
     flags = ["--variant", "templerun", "--tiny", "--chunks", "2", "--size", "32x32", "--no-decode", "--latents"]

@@ -70,6 +70,7 @@ def test_arrays_that_are_no_pictures(picture):
         fit_picture(picture)
 
 
+@pytest.mark.long
 def test_a_scene_is_encoded():
     encoder = SceneEncoder(
         vae=VAE,

@@ -10,13 +10,12 @@ from ports.inspatio_world.backbone import Previous
 from ports.wan.nn.block import Conditions, time_sinusoid
 from ports.wan.nn.dit import WanDiT
 from ports.wan.nn.layers import layer_norm, modulate
-from ports.wan.nn.memory_rows import Past, empty_buffer
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
 from ports.wan.schedule import nearest_step, noise_levels, timesteps, warped_schedule
 from tests.parity.goldens import load_case
 from tests.parity.inspatio_cases import Case, agree, channels_last, parametrize
-from worldkv_jax.memory import Context, KVSpan, MemoryConfig
+from worldkv_jax.memory import Context, KVSpan, MemoryConfig, Past
 from worldkv_jax.rollout import ChunkInput, denoise, rollout, start
 from worldkv_jax.rope import Rope, rotate
 
@@ -133,18 +132,18 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
     for layer in range(backbone.config.layers):
         one = lambda tree: jax.tree.map(lambda a: a[layer], tree)  # noqa: B023, E731
         block, live, cross = nnx.merge(structure, one(weights)), one(prepared.live), one(prepared.conditions.cross)
-        past = Past(empty_buffer((live,), x.shape[1]), (live,)).write_context()
+        past = Past((live,))
         h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
         agree(h, want[f"block.{layer}.self_attn"])
-        after_self = x + h * (block.modulation[...] + rows)[..., 2, :]
+        after_self = x + h * (block.modulation[...][None, None] + rows)[..., 2, :]
         agree(block.cross_attn(block.norm3(after_self), *cross), want[f"block.{layer}.cross_attn"])
         x, *_ = block(x, rows, rope, past, Conditions(cross=cross))
         agree(x, want[f"block.{layer}"])
 
 
 def modulated(block, x, rows):
-    shift, scale = (block.modulation[...] + rows)[..., 0, :], (block.modulation[...] + rows)[..., 1, :]
-    return modulate(layer_norm(x), shift, scale)
+    rows = block.modulation[...][None, None] + rows
+    return modulate(layer_norm(x), rows[..., 0, :], rows[..., 1, :])
 
 
 def test_positions(chunk_step_case, loaded):

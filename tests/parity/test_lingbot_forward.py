@@ -11,12 +11,12 @@ from flax import nnx
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.nn.block import Conditions
 from ports.wan.nn.layers import gate, layer_norm, modulate
-from ports.wan.nn.memory_rows import Past
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import PATCH, patchify
 from ports.wan.nn.stack import keys_and_values, run_blocks
 from tests.lingbot_world.golden_model import model_of
 from tests.parity.goldens import find_cases, load_case
+from worldkv_jax.memory import Past
 
 ATOL = 1e-5
 
@@ -105,7 +105,7 @@ def test_attention_parts_of_the_first_block(case):
     block = nnx.merge(structure, jax.tree.map(lambda a: a[0], weights))
     first = jax.tree.map(lambda a: a[0], case.conditions)
     x = case.model.patch_embedding(patchify(case.cells))
-    rows = block.modulation[...] + case.model.time_embedding(case.t)[1]
+    rows = block.modulation[...][None, None] + case.model.time_embedding(case.t)[1]
     shift, scale, gain = (rows[:, :, i] for i in range(3))
     attended, *_ = block.self_attn(modulate(layer_norm(x), shift, scale), case.rope, Past())
     case.expect("mid_block0_self_attn", attended)

@@ -14,13 +14,12 @@ from ports.matrix_game2.model import MatrixGameDiT
 from ports.matrix_game2.schedule import sigma_at
 from ports.wan.backbone import WanParams
 from ports.wan.nn.layers import gate, layer_norm, modulate
-from ports.wan.nn.memory_rows import Past, empty_buffer
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
 from ports.wan.nn.stack import keys_and_values, run_blocks
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
-from worldkv_jax.memory import Context, KVSpan, MemoryConfig, WorldMemory, recall, remember
+from worldkv_jax.memory import Context, KVSpan, MemoryConfig, Past, WorldMemory, recall, remember
 from worldkv_jax.rollout import ChunkInput
 
 
@@ -166,9 +165,8 @@ def _parts_of_block(case, name, layer, x, time_rows):
     structure, weights = nnx.split(case.model.blocks)
     block = nnx.merge(structure, jax.tree.map(lambda a: a[layer], weights))
     valid = jax.tree.map(lambda a: a[:, :, : int(context.length)], context.span)
-    spans = (jax.tree.map(lambda a: a[layer], valid),)
-    past = Past(empty_buffer(spans, x.shape[1]), spans).write_context()
-    rows = block.modulation[...] + time_rows
+    past = Past((jax.tree.map(lambda a: a[layer], valid),))
+    rows = block.modulation[...][None, None] + time_rows
     attended, *_ = block.self_attn(modulate(layer_norm(x), rows[:, :, 0], rows[:, :, 1]), prepared.rope, past)
     case.expect(f"{name}/block{layer}.self_attn", attended)
     x = x + gate(attended, rows[:, :, 2])

@@ -40,7 +40,7 @@ class Case:
         native = MemoryConfig(mode="sliding", recent_frames=self.config.recent_frames)
         world = start(self.backbone, self.params, native)
         for index in range(self.meta["n_chunks"]):
-            chunk = ChunkInput(jnp.eye(4) * jnp.ones((1, CHUNK_FRAMES, 1, 1)), given_chunk(self.tensors, index))
+            chunk = ChunkInput(jnp.broadcast_to(jnp.eye(4), (1, CHUNK_FRAMES, 4, 4)), given_chunk(self.tensors, index))
             self.inputs.append((jax.tree.map(jnp.copy, (world.memory, world.carry)), chunk))
             made, world = generate_chunk(self.backbone, self.params, world, chunk, self.noise(index))
             self.latents.append(made.latents)

@@ -51,7 +51,7 @@ def test_a_tiny_model_is_played(name):
         assert name == "inspatio-world"
 
 
-@pytest.mark.parametrize("name", (*MODELS, "demo-world"))
+@pytest.mark.parametrize("name", (*(pytest.param(name, marks=pytest.mark.long) for name in MODELS), "demo-world"))
 def test_options_of_a_played_model_leave_room(name):
     """Checked without weights, as `worldkv plan` does."""
     given = {} if name == "demo-world" else {"tiny": True}

@@ -50,6 +50,7 @@ def pack(**message):
     return msgpack.packb(message)
 
 
+@pytest.mark.long
 def test_somebody_walks_forks_records_and_comes_back(serve, tmp_path):
     with serve(state=tmp_path / "state") as address:
         with connect(address, seed=3, memories=["default", "window"]) as world:

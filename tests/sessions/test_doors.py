@@ -20,9 +20,9 @@ from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, model_names
 
 CHUNKS = {"demo-world": 5, "inspatio-world": 3, "lingbot-world-fast": 3, "matrix-game-2": 3}
-QUICK = ("demo-world", "matrix-game-2")
+MARKS = {"demo-world": (), "matrix-game-2": pytest.mark.long}
 each_model = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(CHUNKS)]
+    "name", [pytest.param(name, marks=MARKS.get(name, pytest.mark.slow)) for name in sorted(CHUNKS)]
 )
 
 
@@ -97,6 +97,7 @@ def test_python_and_the_command_make_the_same(name, place, latents, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "latents.npy"), latents(name)[0])
 
 
+@pytest.mark.long
 @each_model
 def test_a_mesh_picks_and_makes_the_same(name, place, latents):
     """Two worlds over two devices, heads over two; PAPER, whose tokens are chosen by keys of all heads."""
@@ -144,6 +145,7 @@ def test_live_cameras_need_what_cannot_be_measured(place):
         session.inputs()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("frames", [pytest.param(1, marks=pytest.mark.slow), 33])
 def test_a_scene_is_filmed_live_as_along_a_path(frames, tmp_path):
     """The cameras of a whole path (v1.5), given one chunk at a time: a still image, or a video that lasts as long."""

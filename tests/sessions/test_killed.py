@@ -68,6 +68,7 @@ def want():
     return roll(session, session.start(), seed=1)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "times", [pytest.param(1, id="once"), pytest.param(50, id="fifty times", marks=pytest.mark.slow)]
 )

@@ -365,6 +365,7 @@ def test_a_restored_world_takes_no_second_compilation(tmp_path):
     assert not [name for name in compiled if "_generate" in name or "_step" in name or "_decode" in name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "tier", ["device_slots", *(pytest.param(t, marks=pytest.mark.slow) for t in ("device", "host"))]
 )

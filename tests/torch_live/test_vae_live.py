@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ports.wan.autoencoders import wan_vae
+from ports.wan.nn.layers import along_last
 from tests.wan.released import convert
 
 torch = pytest.importorskip("torch")
@@ -57,7 +58,8 @@ def test_latents_agree(pair):
 def test_frames_agree(pair):
     reference, config, params = pair
     latents = jax.random.normal(jax.random.key(1), (2, 6, 3, 4, 16))
-    restored = latents * jnp.array(wan_vae.LATENT_STD, jnp.float32) + jnp.array(wan_vae.LATENT_MEAN, jnp.float32)
+    mean, std = (along_last(jnp.array(a, jnp.float32), latents) for a in (wan_vae.LATENT_MEAN, wan_vae.LATENT_STD))
+    restored = latents * std + mean
     with torch.no_grad():
         expected = _channels_last(reference.decode(_channels_first(restored)).sample)
     decode = jax.jit(wan_vae.decode, static_argnums=0)

@@ -5,6 +5,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 import sys
 from pathlib import Path
@@ -44,10 +45,12 @@ def memory(**bank) -> MemoryConfig:
     )
 
 
-def make_mesh(data: int, model: int) -> Mesh:
-    """A mesh of the first devices."""
-    devices = jax.devices()[: data * model]
-    return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=devices)
+def make_mesh(data: int, model: int, sequence: int | None = None) -> Mesh:
+    """A mesh of the first devices; without an axis for tokens by default."""
+    shape = (data, model) if sequence is None else (data, model, sequence)
+    names = ("data", "model", "sequence")[: len(shape)]
+    devices = jax.devices()[: math.prod(shape)]
+    return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(shape), devices=devices)
 
 
 def place(config: MemoryConfig, mesh: Mesh | None, *, fsdp: bool = False) -> tuple[WanParams, World]:

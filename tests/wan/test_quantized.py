@@ -35,7 +35,7 @@ def relative_error(got, want) -> float:
 def test_a_product_is_near_and_rows_and_outputs_have_scales_of_their_own(kind):
     keys = jax.random.split(jax.random.key(0))
     x = jax.random.normal(keys[0], (7, 96)) * jnp.array([1, 1e3, 1e-3, 1, 1, 1, 0])[:, None]
-    kernel = jax.random.normal(keys[1], (96, 40)) * jnp.where(jnp.arange(40) < 20, 1.0, 1e4)
+    kernel = jax.random.normal(keys[1], (96, 40)) * jnp.where(jnp.arange(40) < 20, 1.0, 1e4)[None]
     got, want = np.asarray(multiply(x, quantize_kernel(kernel, kind))), np.asarray(x @ kernel)
     for rows in range(6):
         for outputs in (slice(0, 20), slice(20, 40)):

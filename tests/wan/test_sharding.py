@@ -21,7 +21,13 @@ from ports.wan.sharding import param_shardings
 from tests.wan.split_world import BACKBONE, WORLDS, draw_params, inputs, make_mesh, memory, place, roll
 from worldkv_jax.rollout import chunk_step
 
-MESHES = {"worlds and heads": (2, 4), "heads": (1, 8), "worlds": (2, 1)}
+MESHES = {
+    "worlds and heads": (2, 4),
+    "heads": (1, 8),
+    "worlds": (2, 1),
+    "heads and tokens": (1, 2, 4),
+    "worlds and tokens": (2, 1, 4),
+}
 COLLECTIVES = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 
 
@@ -66,7 +72,8 @@ def test_the_same_worlds_on_many_devices(name, alone):
     assert chunk_step._step._cache_size() - programs <= 2, "the first chunk's program and that of all others"
     for leaf in jax.tree.leaves((world.memory.window, world.memory.bank.slots)):
         _, _, worlds, _, heads, _ = (1, *leaf.sharding.shard_shape(leaf.shape))[-6:]
-        assert (worlds * mesh.shape["data"], heads * mesh.shape["model"]) == (WORLDS, BACKBONE.spec.heads)
+        split_over = mesh.shape["model"] * mesh.shape.get("sequence", 1)
+        assert (worlds * mesh.shape["data"], heads * split_over) == (WORLDS, BACKBONE.spec.heads)
 
 
 def test_without_the_mesh_as_context_it_is_still_the_same_world(alone):
@@ -79,6 +86,7 @@ def test_spread_weights_make_the_same_worlds(alone):
         check_same(roll(*place(memory(), mesh, fsdp=True))[:2], alone)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("tier", "storage"), [("device", "int8"), ("pinned_host", "model")])
 def test_the_same_worlds_with_other_banks(tier, storage):
     config, mesh = memory(tier=tier, storage=storage), make_mesh(2, 4)
@@ -97,6 +105,14 @@ def test_a_pass_only_sums_what_each_block_adds_and_the_norms_of_its_queries_and_
     # Self-attention, cross-attention and feed-forward; statistics of q and k, and of the cross-attention's q.
     assert sum(of_a_block) == 3 * tokens * BACKBONE.config.dim + 3 * tokens
     assert 4 <= len(of_a_block) <= 6
+
+
+def test_a_pass_over_tokens_only_exchanges_them_for_heads_around_self_attention():
+    found = collectives(compiled_step(make_mesh(2, 1, 4)).as_text())
+    of_a_block = [(kind, numbers) for kind, where, numbers in found if where.count("while/body") == 2]
+    assert {kind for kind, _ in of_a_block} == {"all-to-all"}, "weights, keys, values or activations were moved"
+    # Queries, keys, values and what was attended: a quarter of one world's tokens on each device.
+    assert sum(numbers for _, numbers in of_a_block) == 4 * BACKBONE.spec.chunk_tokens * BACKBONE.config.dim // 4
 
 
 def test_spread_weights_are_gathered_layer_by_layer():
@@ -147,6 +163,7 @@ def test_what_cannot_be_split_is_refused():
     assert all(one.spec == P() for one in jax.tree.leaves(alone))
 
 
+@pytest.mark.long
 def test_two_processes_make_the_same_worlds(alone, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

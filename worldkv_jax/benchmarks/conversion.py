@@ -28,7 +28,7 @@ class ConversionBenchmark:
     dims: Sequence[int] = (512, 1280)
     """Widths, multiples of 128; 1280 makes a file of 4.7 GB, and 5120 is the real model."""
     layers: int = 40
-    dtypes: Sequence[str] = ("f32", "bf16")
+    dtypes: Sequence[str] = ("f32", "bf16", "int8")
     """What to cast to."""
     memory_limit_gb: float = 2.0
     """Memory a conversion may take, in GiB; mapped files are not counted, since the system may drop them."""

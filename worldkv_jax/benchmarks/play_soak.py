@@ -5,15 +5,17 @@ import dataclasses
 import os
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import msgpack
 
 from worldkv_jax.benchmarks.play import SOCKET
+from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.sessions.provenance import describe_machine
 
-_SAMPLE_SECONDS = 10.0
+_SAMPLE_SECONDS, _SAMPLES_OF_A_LINE = 10.0, 6
 _RESIDENT = "process_resident_memory_bytes "
 _KEYS = ("w", "a", "s", "d", "j", "l")
 
@@ -42,15 +44,21 @@ class _Counts:
     lost: list[str] = dataclasses.field(default_factory=list)
 
 
-def run_play_soak(address: str, soak: PlaySoak) -> dict[str, Any]:
-    """Let clients come and go on a server; return what they met, and the server's memory over time."""
-    return asyncio.run(_soak(address, soak))
+def run_play_soak(address: str, soak: PlaySoak, *, log: Callable[[str], None] = print) -> dict[str, Any]:
+    """Let clients come and go on a server; return what they met, and the server's memory over time.
+
+    Args:
+        address: of the server.
+        soak: how long, and how many.
+        log: is given a line every minute.
+    """
+    return asyncio.run(_soak(address, soak, log))
 
 
-async def _soak(address: str, soak: PlaySoak) -> dict[str, Any]:
+async def _soak(address: str, soak: PlaySoak, log: Callable[[str], None]) -> dict[str, Any]:
     counts, until = _Counts(), time.monotonic() + 60 * soak.minutes
     async with aiohttp.ClientSession() as http:
-        sampling = asyncio.create_task(_sample(http, address))
+        sampling = asyncio.create_task(_sample(http, address, counts, log))
         visitors = (_visitor(address, random.Random(f"{soak.seed} {n}"), until, counts) for n in range(soak.sessions))
         await asyncio.gather(*visitors)
         sampling.cancel()
@@ -148,14 +156,17 @@ def _something(draw: random.Random, number: int, position: int) -> dict[str, Any
     return event | {"kind": "reset", "payload": {"seed": draw.randrange(1000)}}
 
 
-async def _sample(http: aiohttp.ClientSession, address: str) -> list[int]:
-    """Read the server's resident memory now and then, until cancelled."""
+async def _sample(http: aiohttp.ClientSession, address: str, counts: _Counts, log: Callable[[str], None]) -> list[int]:
+    """Read the server's resident memory now and then, until cancelled, and tell how far the soak is."""
     samples: list[int] = []
     try:
         while True:
             async with http.get(address + "metrics") as answer:
                 lines = (await answer.text()).splitlines()
             samples += [int(float(line.removeprefix(_RESIDENT))) for line in lines if line.startswith(_RESIDENT)]
+            if len(samples) % _SAMPLES_OF_A_LINE == 1:
+                far = f"{counts.visits} visits, {counts.chunks:,} chunks, {len(counts.lost)} failed"
+                log(f"minute {len(samples) * _SAMPLE_SECONDS / 60:.0f}: {far}, {format_bytes(samples[-1])} resident")
             await asyncio.sleep(_SAMPLE_SECONDS)
     except asyncio.CancelledError:
         return samples

@@ -21,8 +21,9 @@ def ray_directions(poses: A, intrinsics: A, size: tuple[int, int]) -> A:
     poses, intrinsics = as_float(xp, poses, intrinsics)
     height, width = size
     fx, fy, cx, cy = (intrinsics[..., i, None, None] for i in range(4))
-    column = xp.arange(width, dtype=poses.dtype) + 0.5
-    row = xp.arange(height, dtype=poses.dtype)[:, None] + 0.5
+    lead = [1] * (intrinsics.ndim - 1)
+    column = xp.arange(width, dtype=poses.dtype).reshape(*lead, 1, width) + 0.5
+    row = xp.arange(height, dtype=poses.dtype).reshape(*lead, height, 1) + 0.5
     x, y = xp.broadcast_arrays((column - cx) / fx, (row - cy) / fy)
     camera = xp.stack([x, y, xp.ones_like(x)], axis=-1)
     camera = camera / xp.sqrt((camera * camera).sum(-1, keepdims=True))

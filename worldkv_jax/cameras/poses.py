@@ -233,6 +233,6 @@ def pose_distance(a: A, b: A) -> tuple[A, A]:
         Distance ``[...]`` in scene units and angle ``[...]`` in radians.
     """
     xp = namespace(a, b)
-    a, b = as_float(xp, a, b)
+    a, b = same_rank(*as_float(xp, a, b))
     offset = a[..., :3, 3] - b[..., :3, 3]
     return xp.sqrt((offset * offset).sum(-1)), rotation_angle(a[..., :3, :3], b[..., :3, :3])

@@ -6,6 +6,7 @@ from worldkv_jax.cli.bench_kernels import add_kernels
 from worldkv_jax.cli.bench_peers import add_peers
 from worldkv_jax.cli.bench_play import add_play
 from worldkv_jax.cli.bench_rollout import add_rollout
+from worldkv_jax.cli.bench_speed import add_speed
 from worldkv_jax.cli.bench_world import add_world
 
 HELP = "measure speed and memory on this machine"
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernels(benchmarks)
     _add_conversion(benchmarks)
     add_rollout(benchmarks)
+    add_speed(benchmarks)
     add_world(benchmarks)
     add_play(benchmarks)
     add_peers(benchmarks)
@@ -162,7 +164,13 @@ def _add_conversion(benchmarks) -> None:
     add, one = parser.add_argument, {"default": argparse.SUPPRESS}
     add("--dims", nargs="+", type=int, **one, metavar="N", help="widths of the transformer (default: 512 1280)")
     add("--layers", **one, type=int, metavar="N", help="layers of the transformer (default: 40)")
-    add("--dtypes", nargs="+", **one, metavar="D", help="what to cast float32 to: f32, bf16, f16 (default: f32 bf16)")
+    add(
+        "--dtypes",
+        nargs="+",
+        **one,
+        metavar="D",
+        help="what to cast to: f32, f16, bf16, int8, fp8 (default: f32 bf16 int8)",
+    )
     add("--memory-limit-gb", **one, type=float, metavar="G", help="memory of a conversion in GiB (default: 2)")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
     add("--debug", **one, action="store_true", help="show the traceback of an error")

@@ -4,7 +4,7 @@ import argparse
 
 HELP = "convert a PyTorch checkpoint: checked, in little memory, resumable"
 
-_DTYPES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}
+_DTYPES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "int8": "int8", "fp8": "fp8"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL", help="model of the checkpoint, such as lingbot-world-fast")
     add("source", metavar="SOURCE", help="model folder, or the file or folder of one of its networks")
     add("out", metavar="OUT", nargs="?", help="new folder; it appears only when it is complete")
-    add("--dtype", choices=_DTYPES, help="cast weights (default: keep what the source has)")
+    add(
+        "--dtype",
+        choices=_DTYPES,
+        help="cast weights; int8 and fp8: kernels of a transformer's blocks alone (default: keep what the source has)",
+    )
     add("--only", nargs="+", metavar="PART", default=(), help="networks to convert, such as dit (default: all)")
     add("--dry-run", action="store_true", help="check every tensor, print which becomes what, write nothing")
     add("--force", action="store_true", help="replace OUT if it exists")

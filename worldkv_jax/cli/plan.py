@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
     from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.devices import device_named
+    from worldkv_jax.sessions.links import describe_fetching, describe_splits
     from worldkv_jax.sessions.plan import advise, placements
     from worldkv_jax.sessions.results import print_table, write_json
 
@@ -53,10 +54,14 @@ def run(args: argparse.Namespace) -> None:
     plan = next(iter(plans.values()))
     if device.chips > 1:
         print(f"\nper chip, with heads split over {plan.chips} of {device.chips}; a kept moment and moves are of all")
+        tier, by_tokens = list(plans)[-1], placements(*what, **sizes, over="tokens")
+        print(describe_splits({"heads": plans[tier], "tokens": by_tokens[tier]}, device))
     print(f"\n{describe_saving(plan.saving)}")
     print(f"last chunk: attends to {plan.attended_tokens:,} tokens, {plan.chunk_flops / 1e12:,.1f} TFLOP")
     floors = ", ".join(f"{p.floor_seconds(device):.3f} s (bank in {t})" for t, p in plans.items())
     print(f"time floor at the data sheet's speed: {floors}")
+    if plan.fetched_bytes:
+        print(describe_fetching(max(plans.values(), key=lambda plan: plan.link_bytes), device))
     if not any(plan.fits(device.memory_bytes) for plan in plans.values()):
         advice = advise(*what, **sizes, device_bytes=device.memory_bytes)
         print(f"no placement fits: {in_flags(advice, args.model_parser)}")

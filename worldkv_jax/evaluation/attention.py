@@ -82,7 +82,7 @@ def attention_mass(
     step = -(-queries.query.shape[2] // most)
     if queries.length is not None:
         rows = jnp.where(jnp.arange(rows.shape[1]) < queries.length, rows, -1)
-    of_chunk = (rows[..., None] == jnp.arange(chunks)).astype(jnp.float32)
+    of_chunk = (rows[..., None] == jnp.arange(chunks)[None, None]).astype(jnp.float32)
 
     def layer(inputs):
         query, own, past = (x.astype(jnp.float32) for x in inputs)

@@ -17,7 +17,7 @@ from worldkv_jax.evaluation.weight_files import read_weights
 from worldkv_jax.media.frames import as_float, check_frames
 
 _SIDE = 224  # pixels to which frames are resized
-_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+_MEAN, _DEVIATION = np.array([[[[0.485, 0.456, 0.406]]]], np.float32), np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
 _BLOCK = 8  # frames at once
 
 
@@ -102,16 +102,16 @@ def dino_features(config: DinoConfig, weights: dict, pixels: jax.Array) -> jax.A
         pixels, kernel, (patch, patch), "VALID", dimension_numbers=("NHWC", "OIHW", "NHWC")
     )
     rows, columns = x.shape[1:3]
-    x = x.reshape(x.shape[0], rows * columns, -1) + weights["embeddings.patch_embeddings.bias"]
+    x = x.reshape(x.shape[0], rows * columns, -1) + weights["embeddings.patch_embeddings.bias"][None, None]
     first = jnp.concatenate([weights["embeddings.cls_token"], weights["embeddings.register_tokens"]], axis=1)
     x = jnp.concatenate([jnp.broadcast_to(first, (x.shape[0], *first.shape[1:])), x], axis=1)
     rope = _rope(config, rows, columns)
     for i in range(config.num_hidden_layers):
         layer = {name.removeprefix(f"layer.{i}."): w for name, w in weights.items() if name.startswith(f"layer.{i}.")}
         mixed = _attend(config, layer, _norm(config, layer, "norm1", x), rope)
-        x = x + layer["layer_scale1.lambda1"] * mixed
+        x = x + layer["layer_scale1.lambda1"][None, None] * mixed
         hidden = jax.nn.gelu(_linear(layer, "mlp.up_proj", _norm(config, layer, "norm2", x)), approximate=False)
-        x = x + layer["layer_scale2.lambda1"] * _linear(layer, "mlp.down_proj", hidden)
+        x = x + layer["layer_scale2.lambda1"][None, None] * _linear(layer, "mlp.down_proj", hidden)
     return _norm(config, weights, "norm", x)
 
 
@@ -139,8 +139,8 @@ def _rope(config: DinoConfig, rows: int, columns: int) -> tuple[np.ndarray, np.n
 
 def _rotate(x: jax.Array, rope: tuple[np.ndarray, np.ndarray]) -> jax.Array:
     """Rotate the patches of ``[n, tokens, N, H]``; class and register tokens have no place."""
-    cos, sin = rope
-    first, patches = jnp.split(x, [x.shape[1] - cos.shape[0]], axis=1)
+    cos, sin = (a[None] for a in rope)
+    first, patches = jnp.split(x, [x.shape[1] - cos.shape[1]], axis=1)
     left, right = jnp.split(patches, 2, axis=-1)
     patches = patches * cos + jnp.concatenate([-right, left], axis=-1) * sin
     return jnp.concatenate([first, patches], axis=1)
@@ -149,13 +149,13 @@ def _rotate(x: jax.Array, rope: tuple[np.ndarray, np.ndarray]) -> jax.Array:
 def _linear(weights: dict, name: str, x: jax.Array) -> jax.Array:
     x = x @ weights[f"{name}.weight"].T
     bias = weights.get(f"{name}.bias")
-    return x if bias is None else x + bias
+    return x if bias is None else x + bias[None, None]
 
 
 def _norm(config: DinoConfig, weights: dict, name: str, x: jax.Array) -> jax.Array:
     centred = x - x.mean(axis=-1, keepdims=True)
     scale = jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + config.layer_norm_eps)
-    return centred * scale * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    return centred * scale * weights[f"{name}.weight"][None, None] + weights[f"{name}.bias"][None, None]
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -22,8 +22,8 @@ from worldkv_jax.media.frames import as_float, check_frames
 SMALLEST_SIDE = 31  # pixels: below that nothing is left after the second pooling
 
 _SHIFT, _SCALE = (
-    np.array([-0.030, -0.088, -0.188], np.float32),
-    np.array([0.458, 0.448, 0.450], np.float32),
+    np.array([[[[-0.030, -0.088, -0.188]]]], np.float32),
+    np.array([[[[0.458, 0.448, 0.450]]]], np.float32),
 )  # for frames in [-1, 1]
 _BLOCK = 16  # frames at once
 
@@ -62,7 +62,7 @@ def lpips_distance(weights: dict, frames: jax.Array, others: jax.Array) -> jax.A
     distance = jnp.zeros(frames.shape[0])
     pairs = zip(_features(weights, frames), _features(weights, others))
     for i, (a, b) in enumerate(pairs):
-        weighted = jnp.square(_unit(a) - _unit(b)) * weights[f"lin{i}.model.1.weight"][0, :, 0, 0]
+        weighted = jnp.square(_unit(a) - _unit(b)) * jnp.moveaxis(weights[f"lin{i}.model.1.weight"], 1, -1)
         distance += weighted.sum(axis=-1).mean(axis=(1, 2))
     return distance
 
@@ -79,7 +79,7 @@ def _features(weights: dict, frames: jax.Array) -> list[jax.Array]:
             [(padding, padding)] * 2,
             dimension_numbers=("NHWC", "OIHW", "NHWC"),
         )
-        x = jax.nn.relu(x + weights[f"{name}.bias"])
+        x = jax.nn.relu(x + weights[f"{name}.bias"][None, None, None])
         found.append(x)
     return found
 

@@ -1,6 +1,6 @@
 """World memory: a window, a bank of pruned chunks, and the two verbs `recall` and `remember`."""
 
-from worldkv_jax.memory.attending import attend
+from worldkv_jax.memory.attending import Past, attend, empty_buffer
 from worldkv_jax.memory.checking import check_rule
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.context import Context
@@ -29,6 +29,7 @@ __all__ = [
     "KVSpan",
     "KVSpec",
     "MemoryConfig",
+    "Past",
     "Picks",
     "RetrievalConfig",
     "Rule",
@@ -39,6 +40,7 @@ __all__ = [
     "attend",
     "check_room",
     "check_rule",
+    "empty_buffer",
     "profile",
     "recall",
     "remember",

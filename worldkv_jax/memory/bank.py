@@ -57,6 +57,10 @@ class Bank(Protocol):
         """
         ...
 
+    def replace(self, **changes: Any) -> Self:
+        """Return the bank with other parts."""
+        ...
+
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Bring picked chunks to where the window is, but for those that ``known`` has brought already."""
         ...

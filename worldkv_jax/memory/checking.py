@@ -27,12 +27,13 @@ def check_rule(rule: Rule | CompressionRule, spec: KVSpec) -> None:
         ValueError: everything that is wrong, method by method.
     """
     checks = ShapeChecks()
+    given: Any = rule  # of which kind it is meant to be, its methods say
     if hasattr(rule, "describe"):
-        as_rule(rule)
-        _check_retrieval(checks, rule, spec)
+        as_rule(given)
+        _check_retrieval(checks, given, spec)
     else:
-        CompressionConfig(rule=rule)
-        _check_compression(checks, rule, spec)
+        CompressionConfig(rule=given)
+        _check_compression(checks, given, spec)
     if dataclasses.is_dataclass(rule) and jax.tree_util.all_leaves([rule]):  # arrays have no equality
         checks.expect(
             dataclasses.replace(rule) == rule,
@@ -65,13 +66,13 @@ def _check_retrieval(checks: ShapeChecks, rule: Any, spec: KVSpec) -> None:
         checks.returns("between", rule.between, (index,), pairs)
     if isinstance(rule, ChoosingRule):
         slots, scores = (jax.ShapeDtypeStruct((2,), dtype) for dtype in (jnp.int32, jnp.float32))
-        choose = lambda *given: rule.choose(*given, 2)  # noqa: E731
+        choose = lambda query, index, chunks, valid: rule.choose(query, index, chunks, valid, 2)  # noqa: E731
         checks.returns("choose", choose, (asked, index, chunks, valid), (slots, scores))
 
 
 def _check_compression(checks: ShapeChecks, rule: Any, spec: KVSpec) -> None:
     tokens = spec.stored_frames * spec.tokens_per_frame
-    keys = jax.ShapeDtypeStruct((spec.layers, tokens, spec.heads, spec.head_dim), spec.dtype)
+    keys: Any = jax.ShapeDtypeStruct((spec.layers, tokens, spec.heads, spec.head_dim), spec.dtype)
     scores = jax.ShapeDtypeStruct((spec.layers, tokens), jnp.float32) if needs_scores(rule) else None
     score = lambda span, scores: rule.score(span, scores, frames=spec.stored_frames)  # noqa: E731
     expected = jax.ShapeDtypeStruct((spec.layers, tokens), jnp.float32)

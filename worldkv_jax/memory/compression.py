@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, cosine, squared_norm
 from kernels_pallas.compact import compact
@@ -17,7 +18,7 @@ from worldkv_jax.memory.spans import KVSpan
 
 
 def kept_tokens(
-    keys: jax.Array,
+    keys: Float[Array, "*lead T N H"],
     *,
     frames: int,
     kept: int,
@@ -27,7 +28,7 @@ def kept_tokens(
     keep: Literal["novel", "redundant", "random"] = "novel",
     axis_name: str | None = None,
     kernels: Implementation = None,
-) -> jax.Array:
+) -> Int32[Array, "*lead kept"]:
     """Choose the tokens of a chunk that stay: its anchor frame, and those least like it.
 
     One choice serves all heads of a layer; every layer and world has its own (WorldKV, World Compression).
@@ -96,9 +97,9 @@ def highest_tokens(
     *,
     frames: int,
     count: int,
-    scores: jax.Array | None = None,
+    scores: Float[Array, "L B T"] | None = None,
     kernels: Implementation = None,
-) -> jax.Array:
+) -> Int32[Array, "L B count"]:
     """Choose the ``count`` tokens of a chunk ``[L, B, T, N, H]`` that a rule scores highest.
 
     Returns:
@@ -115,7 +116,7 @@ def compress(
     *,
     frames: int,
     anchor: int = 0,
-    scores: jax.Array | None = None,
+    scores: Float[Array, "L B T"] | None = None,
     arrays: tuple[jax.Array, ...] = (),
 ) -> KVSpan:
     """Prune a chunk to the tokens that the configuration chooses; nothing if all would stay.

@@ -53,8 +53,13 @@ class Context(NamedTuple):
             spans += part.of_layer(held) if isinstance(part, Retrieved) else [held]
         return tuple(spans)
 
+    def layer(self, layer: int | jax.Array) -> tuple[KVSpan, ...]:
+        """Return the keys and values ``[B, n, N, H]`` of one layer, part by part."""
+        return self.of_layer(jax.tree.map(lambda a: a[layer], self.layers))
+
     def __repr__(self) -> str:
-        length = "some" if not isinstance(self.length, jax.Array) or isinstance(self.length, Tracer) else self.length
+        length: Any = self.length
+        length = "some" if not isinstance(length, jax.Array) or isinstance(length, Tracer) else length
         if not isinstance(jax.tree.leaves(self.layers)[0], jax.Array):  # of a transformation, or of its shapes
             return f"Context({length} rows valid)"
         keys = jax.eval_shape(lambda context: context.span.keys, self)
@@ -65,7 +70,7 @@ def window_alone(window: Window, chunk: jax.Array, layout: WindowLayout) -> Cont
     """Pack sink and recent frames, with nothing retrieved."""
     sink, length = _sink(window.sink, chunk, layout), _filled(chunk, layout)
     ring = _ordered(window.ring, chunk, layout) if layout.draft_frames else window.ring
-    return Context(_parts(sink, ring), length, None, *_known(chunk, None, length, window_layout=layout))
+    return Context(_parts(ring, sink), length, None, *_known(chunk, None, length, window_layout=layout))
 
 
 def assemble(
@@ -82,19 +87,20 @@ def assemble(
     known = _known(chunk, picks, length, **layouts)
     if window_layout.far_frames or window_layout.draft_frames:
         part = _ring_and_retrieved(window.ring, chunk, fetched, **layouts)
-        return Context(_parts(sink, part), length, _any_found(picks) if window_layout.hides_own else None, *known)
+        return Context(_parts(part, sink), length, _any_found(picks) if window_layout.hides_own else None, *known)
     if isinstance(fetched.spans, KVSpan) or bank_layout.compression.at == "retrieval":
         part = _retrieved(chunk, fetched, **layouts)
     else:
         ranks = bank_layout.retrieval.chunks
         by_rank = tuple(fetched.spans[rank::ranks] for rank in range(ranks))
         part = Retrieved(by_rank, _shift(chunk, picks, **layouts), bank_layout)
-    return Context(_parts(sink, window.ring, part), length, None, *known)
+    return Context(_parts(part, sink, window.ring), length, None, *known)
 
 
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
 def _filled(chunk: jax.Array, layout: WindowLayout) -> jax.Array:
-    return sum(valid_tokens(chunk * layout.spec.chunk_frames, layout))
+    sink, ring = valid_tokens(chunk * layout.spec.chunk_frames, layout)
+    return sink + ring
 
 
 @functools.partial(jax.jit, static_argnames=("window_layout", "bank_layout"), inline=True)
@@ -150,7 +156,7 @@ def _known(
 ) -> tuple[jax.Array, jax.Array]:
     """Name chunk and frame of every row, int32 ``[B, W]``: they are joined as keys and values are."""
     seen = chunk * window_layout.spec.chunk_frames
-    sink, ring, _ = window_rows(seen, window_layout)
+    sink, ring = window_rows(seen, window_layout)
     if picks is not None and bank_layout is not None:
         ring = _join_ring(ring, picked_rows(picks, bank_layout), chunk, picks, window_layout)
     elif window_layout.draft_frames:
@@ -210,14 +216,15 @@ def _sink(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
 def _moved(sink: KVSpan, chunk: jax.Array, layout: WindowLayout) -> KVSpan:
     """Turn the sink's keys to lie right before the rest of the past, once they would lie farther back."""
+    assert layout.sink_reach is not None and layout.spec.rope is not None, "only a sink that moves is turned"
     seen = chunk * layout.spec.chunk_frames
     shift = jnp.maximum(0, seen - waiting_frames(seen, layout) - layout.sink_reach)
     return sink._replace(keys=layout.spec.rope.shift_time(sink.keys, shift))
 
 
-def _parts(*spans: KVSpan | Retrieved) -> tuple[KVSpan | Retrieved, ...]:
+def _parts(last: KVSpan | Retrieved, *before: KVSpan) -> tuple[KVSpan | Retrieved, ...]:
     """Leave out what has no rows, but for the last."""
-    return tuple(span for span in spans[:-1] if span.keys.shape[2]) + spans[-1:]
+    return (*(span for span in before if span.keys.shape[2]), last)
 
 
 def _condition(fetched: Fetched, shift: jax.Array | None, layout: BankLayout) -> KVSpan:

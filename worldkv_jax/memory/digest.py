@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int32
 
 from worldkv_jax.memory.compression import compress
 from worldkv_jax.memory.index import describe_chunk
@@ -21,8 +22,8 @@ class Finished(NamedTuple):
 
     own: KVSpan  # [L, B, T, N, H]
     view: Any  # leaves [B, F, ...], see `ViewRule`
-    chunk: jax.Array  # int32, its id: how many chunks the model made before it
-    scores: jax.Array | None = None  # [L, B, T], for compression rules that want them
+    chunk: Int32[Array, ""]  # its id: how many chunks the model made before it
+    scores: Float[Array, "L B T"] | None = None  # for compression rules that want them
     rules: RuleArrays = NO_ARRAYS
 
 
@@ -30,14 +31,14 @@ class Drafts(NamedTuple):
     """What is known, besides keys and values, of the frames that wait to be stored as one chunk."""
 
     view: Any  # leaves [B, stored_frames, ...]
-    scores: jax.Array | None  # [L, B, stored_frames * S]
+    scores: Float32[Array, "L B tokens"] | None  # of stored_frames * S tokens
 
 
 class Digest(NamedTuple):
     """What is stored of one chunk."""
 
     span: KVSpan  # [L, B, P, N, H], as `quantize` makes it
-    description: jax.Array  # [B, D]
+    description: Float32[Array, "B D"]
 
 
 def empty_drafts(layout: BankLayout) -> Drafts | None:
@@ -65,6 +66,7 @@ def advance(window: Window, finished: Finished, *, window_layout: WindowLayout) 
     )
     scores = window.drafts.scores
     if scores is not None:
+        assert finished.scores is not None, "a rule that needs scores was refused without them"
         scores = write(scores, finished.scores.astype(scores.dtype), order * spec.chunk_tokens, axis=2)
     return window._replace(drafts=Drafts(view, scores))
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Int32
 
 from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import choose, distances_between
@@ -17,17 +18,17 @@ FARTHEST = float(jnp.finfo(jnp.float32).max)
 class Index(NamedTuple):
     """What retrieval knows of the stored chunks; always on the device, whatever tier holds them."""
 
-    descriptions: jax.Array  # [C, B, D] float32, made by the retrieval rule
-    chunks: jax.Array  # [C] int32 chunk id, -1 where empty
+    descriptions: Float32[Array, "C B D"]  # made by the retrieval rule
+    chunks: Int32[Array, " C"]  # ids, -1 where empty
 
 
 class Picks(NamedTuple):
     """Chunks chosen for one view, nearest first."""
 
-    slots: jax.Array  # [B, K] int32 bank slots
-    chunks: jax.Array  # [B, K] int32 chunk ids, -1 beyond `count`
-    scores: jax.Array  # [B, K] float32, lower is nearer, `FARTHEST` beyond `count`
-    count: jax.Array  # pyright: ignore[reportIncompatibleMethodOverride]  # int32, chunks really found (and no tuple.count)
+    slots: Int32[Array, "B K"]  # of the bank
+    chunks: Int32[Array, "B K"]  # ids, -1 beyond `count`
+    scores: Float32[Array, "B K"]  # lower is nearer, `FARTHEST` beyond `count`
+    count: Int32[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # chunks really found (and no tuple.count)
 
 
 def empty_index(layout: BankLayout) -> Index:
@@ -43,7 +44,9 @@ def empty_index(layout: BankLayout) -> Index:
     return Index(jnp.zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
 
 
-def describe_chunk(view: Any, keys: jax.Array, layout: BankLayout, rules: RuleArrays = NO_ARRAYS) -> jax.Array:
+def describe_chunk(
+    view: Any, keys: Float[Array, "L B T N H"], layout: BankLayout, rules: RuleArrays = NO_ARRAYS
+) -> Float32[Array, "B D"]:
     """Describe a finished chunk in every world: cameras ``[B, F, 4, 4]`` or another view, keys ``[L, B, T, N, H]``."""
     rule = with_arrays(layout.retrieval.rule, rules.retrieval)
     return jax.vmap(rule.describe, in_axes=(0, 1))(view, keys)
@@ -52,9 +55,9 @@ def describe_chunk(view: Any, keys: jax.Array, layout: BankLayout, rules: RuleAr
 @functools.partial(jax.jit, static_argnames="layout", inline=True)
 def pick(
     index: Index,
-    chunk: jax.Array,
+    chunk: Int32[Array, ""],
     view: Any,
-    query: jax.Array | None,
+    query: Float[Array, "L B N H"] | None,
     layout: BankLayout,
     rules: RuleArrays = NO_ARRAYS,
 ) -> Picks:
@@ -82,7 +85,7 @@ def pick(
     return Picks(slots, jnp.where(found, index.chunks[slots], -1), jnp.where(found, scores, FARTHEST), count)
 
 
-def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -> Picks:
+def locate(index: Index, chunk: Int32[Array, ""], ids: Int32[Array, "B K"], layout: BankLayout) -> Picks:
     """Find the stored chunks of given ids ``[B, K]``, for chunk number ``chunk``.
 
     An id that is no candidate (negative, dropped, or still in the window) is left out. All worlds get as many chunks
@@ -98,7 +101,7 @@ def locate(index: Index, chunk: jax.Array, ids: jax.Array, layout: BankLayout) -
     return Picks(slots, jnp.where(kept, ids, -1), jnp.where(kept, jnp.float32(0), FARTHEST), count)
 
 
-def _candidates(index: Index, chunk: jax.Array, layout: BankLayout) -> jax.Array:
+def _candidates(index: Index, chunk: Int32[Array, ""], layout: BankLayout) -> Bool[Array, " C"]:
     """Tell which slots ``[C]`` hold a chunk that may be retrieved when ``chunk`` of them were offered."""
     valid = (index.chunks >= layout.first_candidate) & (index.chunks < chunk - layout.candidate_lag)
     if layout.config.when_full == "drop_oldest":  # looking ahead, one more chunk will be gone by then
@@ -107,8 +110,12 @@ def _candidates(index: Index, chunk: jax.Array, layout: BankLayout) -> jax.Array
 
 
 def place(
-    index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout, rules: RuleArrays = NO_ARRAYS
-) -> tuple[jax.Array, jax.Array]:
+    index: Index,
+    chunk: Int32[Array, ""],
+    description: Float32[Array, "B D"],
+    layout: BankLayout,
+    rules: RuleArrays = NO_ARRAYS,
+) -> tuple[Int32[Array, ""], Bool[Array, ""]]:
     """Choose the slot of a new chunk, the id of which is ``chunk``.
 
     Returns:
@@ -132,8 +139,12 @@ def place(
 
 
 def most_redundant(
-    index: Index, chunk: jax.Array, description: jax.Array, layout: BankLayout, rules: RuleArrays = NO_ARRAYS
-) -> jax.Array:
+    index: Index,
+    chunk: Int32[Array, ""],
+    description: Float32[Array, "B D"],
+    layout: BankLayout,
+    rules: RuleArrays = NO_ARRAYS,
+) -> Int32[Array, ""]:
     """Find the younger of the two chunks whose views are nearest to each other; ``C`` means the new one.
 
     Distances are the retrieval rule's, averaged over worlds; all pairs of a full bank are compared on one scale.
@@ -148,7 +159,13 @@ def most_redundant(
     return order[0]
 
 
-def write_index(index: Index, slot: jax.Array, stored: jax.Array, chunk: jax.Array, description: jax.Array) -> Index:
+def write_index(
+    index: Index,
+    slot: Int32[Array, ""],
+    stored: Bool[Array, ""],
+    chunk: Int32[Array, ""],
+    description: Float32[Array, "B D"],
+) -> Index:
     """Write a chunk's description and id into the index, if it is stored."""
     return Index(
         index.descriptions.at[slot].set(jnp.where(stored, description, index.descriptions[slot])),

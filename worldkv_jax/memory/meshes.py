@@ -1,5 +1,6 @@
 """A memory on a mesh: how its arrays are split, and its verbs on a mesh of Explicit axes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,14 @@ from jax.sharding import PartitionSpec as P
 from jax.tree_util import KeyPath
 
 
-def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str | None = None) -> Any:
+def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str | tuple[str, ...] | None = None) -> Any:
     """Say how a memory is split over a mesh: give it to `jax.device_put`, or to `jax.jit` as ``out_shardings``.
 
     Args:
         memory: a `WorldMemory`, or its shapes.
         mesh: of Auto or of Explicit axes, the default of `jax.make_mesh`.
         worlds: axis of the mesh over which the worlds of the batch are split; ``None`` for no split.
-        heads: axis over which the heads are split.
+        heads: axis over which the heads are split, or several of them.
 
     Returns:
         The memory with a `jax.sharding.NamedSharding` in place of each array.
@@ -24,17 +25,21 @@ def shardings(memory: Any, mesh: Mesh, *, worlds: str | None = None, heads: str 
     Raises:
         ValueError: worlds or heads that do not split evenly, or an axis that the mesh lacks.
     """
-    for name, count, what in ((worlds, memory.layout.worlds, "worlds"), (heads, memory.layout.spec.heads, "heads")):
-        if name is None:
-            continue
-        if name not in mesh.shape:
-            raise ValueError(f"the mesh has the axes {mesh.axis_names}, none is called {name!r} to split {what} over")
-        if count % mesh.shape[name]:
-            raise ValueError(f"{count} {what} do not split evenly over the {mesh.shape[name]} devices of axis {name!r}")
+    for given, count, what in ((worlds, memory.layout.worlds, "worlds"), (heads, memory.layout.spec.heads, "heads")):
+        names = (given,) if isinstance(given, str) else given or ()
+        for name in names:
+            if name not in mesh.shape:
+                raise ValueError(
+                    f"the mesh has the axes {mesh.axis_names}, none is called {name!r} to split {what} over"
+                )
+        devices = math.prod(mesh.shape[name] for name in names)
+        if count % devices:
+            axes = " and ".join(map(repr, names))
+            raise ValueError(f"{count} {what} do not split evenly over the {devices} devices of axis {axes}")
     explicit = AxisType.Explicit in mesh.axis_types
 
     def split(path: KeyPath[Any], leaf: Any) -> NamedSharding:
-        axes: list[str | None] = [None] * leaf.ndim
+        axes: list[str | tuple[str, ...] | None] = [None] * leaf.ndim
         if jax.tree_util.GetAttrKey("view") in path:  # of frames that wait, [B, ...]
             axes[0] = worlds
         elif leaf.ndim >= 5:  # keys and values [..., B, tokens, N, H], and their scales

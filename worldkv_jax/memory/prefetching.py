@@ -1,6 +1,6 @@
 """Fetching ahead: picks that are certain early move to the device while the chunk before is generated."""
 
-import jax
+from jaxtyping import Array, Float
 
 from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.index import Picks, pick
@@ -23,14 +23,14 @@ def can_prefetch(layout: BankLayout) -> bool:
     )
 
 
-def pick_ahead(memory: WorldMemory, cameras: jax.Array) -> Picks | None:
+def pick_ahead(memory: WorldMemory, cameras: Float[Array, "B F 4 4"]) -> Picks | None:
     """Pick the chunks that the chunk *after* the next one needs, and do not wait for the answer.
 
     Given to `prefetch` later, the picks spare it the wait for all the work that the device got in between.
 
     Args:
         memory: the memory before the next chunk.
-        cameras: ``[B, F, 4, 4]`` of the chunk after it.
+        cameras: of the chunk after it.
 
     Returns:
         The picks; ``None`` if nothing can be known yet, see `can_prefetch`.
@@ -41,7 +41,7 @@ def pick_ahead(memory: WorldMemory, cameras: jax.Array) -> Picks | None:
     return pick(memory.bank.index, memory.chunk + 1, cameras, None, memory.bank.layout)
 
 
-def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = None) -> Fetched | None:
+def prefetch(memory: WorldMemory, cameras: Float[Array, "B F 4 4"], *, picks: Picks | None = None) -> Fetched | None:
     """Pick and move the chunks that the chunk *after* the next one needs, whose cameras are known already.
 
     Call it before the next chunk is generated: its picks only need chunks that are stored by now, so they
@@ -49,7 +49,7 @@ def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = N
 
     Args:
         memory: the memory before the next chunk.
-        cameras: ``[B, F, 4, 4]`` of the chunk after it.
+        cameras: of the chunk after it.
         picks: what `pick_ahead` picked for them from the same memory.
 
     Returns:
@@ -59,7 +59,7 @@ def prefetch(memory: WorldMemory, cameras: jax.Array, *, picks: Picks | None = N
     return None if picks is None or memory.bank is None else memory.bank.fetch(picks, memory.window)
 
 
-def correct(memory: WorldMemory, cameras: jax.Array, guess: Fetched) -> Fetched:
+def correct(memory: WorldMemory, cameras: Float[Array, "B F 4 4"], guess: Fetched) -> Fetched:
     """Pick and move the chunks that the next chunk needs, but for those that a guess has brought already.
 
     For cameras that are known late: `prefetch` for the cameras that are likely, correct when they are known. With a
@@ -67,7 +67,7 @@ def correct(memory: WorldMemory, cameras: jax.Array, guess: Fetched) -> Fetched:
 
     Args:
         memory: the memory before the next chunk.
-        cameras: ``[B, F, 4, 4]`` of the next chunk.
+        cameras: of the next chunk.
         guess: what `prefetch` brought for other cameras; what it brought in vain is left out.
     """
     assert memory.bank is not None, "a guess comes from a bank"

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-import jax
+from jaxtyping import Array, Float, Float32
 
 from worldkv_jax.memory.spans import KVSpan
 
@@ -16,7 +16,7 @@ class CompressionRule(Protocol):
     it sees the heads of its device, and has to sum over the axis by itself.
     """
 
-    def score(self, span: KVSpan, scores: jax.Array | None, /, *, frames: int) -> jax.Array:
+    def score(self, span: KVSpan, scores: Float[Array, "L T"] | None, /, *, frames: int) -> Float32[Array, "L T"]:
         """Score the tokens of a chunk, the highest stay.
 
         Args:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Integer
 
 from worldkv_jax.memory.spans import KVSpan
 
@@ -21,8 +22,8 @@ _INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
 class Quantized(NamedTuple):
     """Keys or values in eight bits: they are ``values * scale``."""
 
-    values: jax.Array  # [..., tokens, N, H]: int8, or uint8 that holds the bits of float8_e4m3fn
-    scale: jax.Array  # [..., tokens, N, 1] float32
+    values: Integer[Array, "... tokens N H"]  # int8, or uint8 that holds the bits of float8_e4m3fn
+    scale: Float32[Array, "... tokens N 1"]
 
 
 def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
@@ -35,7 +36,7 @@ def quantize(span: KVSpan, storage: Storage, dtype: str) -> KVSpan:
     if storage == "model":
         return jax.tree.map(lambda x: x.astype(dtype), span)
     to_eight_bits = _to_int8 if storage == "int8" else _to_float8
-    return KVSpan(*(to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)) for x in span))
+    return jax.tree.map(lambda x: to_eight_bits(_refuse_gradient(x, storage).astype(jnp.float32)), span)
 
 
 def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
@@ -45,11 +46,12 @@ def dequantize(stored: KVSpan, dtype: str) -> KVSpan:
 
 def stored_shape(shape: tuple[int, ...], storage: Storage, dtype: str) -> KVSpan:
     """Describe what `quantize` makes of keys and values of shape ``[..., tokens, N, H]``, as `jax.ShapeDtypeStruct`."""
+    shape_of: Any = jax.ShapeDtypeStruct  # in place of an array
     if storage == "model":
-        one = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+        one = shape_of(shape, jnp.dtype(dtype))
     else:
-        values = jax.ShapeDtypeStruct(shape, jnp.int8 if storage == "int8" else jnp.uint8)
-        one = Quantized(values, jax.ShapeDtypeStruct((*shape[:-1], 1), jnp.float32))
+        values = shape_of(shape, jnp.int8 if storage == "int8" else jnp.uint8)
+        one: Any = Quantized(values, shape_of((*shape[:-1], 1), jnp.float32))
     return KVSpan(one, one)
 
 

@@ -30,9 +30,8 @@ def fork_bytes(layout: Layout) -> int:
 
     A bank in one array (``tier="device"``) is copied as a whole; separate arrays stay shared.
     """
-    window = layout.spec.bytes(layout.worlds, layout.window.tokens)
-    in_place = layout.bank is not None and layout.bank.config.tier == "device"
-    return window + (layout.bank.capacity * layout.bank.chunk_bytes if in_place else 0)
+    window, bank = layout.spec.bytes(layout.worlds, layout.window.tokens), layout.bank
+    return window if bank is None or bank.config.tier != "device" else window + bank.capacity * bank.chunk_bytes
 
 
 def attended_tokens(layout: Layout, chunk: int, *, found: int | None = None) -> int:

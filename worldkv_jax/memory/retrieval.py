@@ -10,21 +10,24 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Int32
 
 
 @runtime_checkable
 class Rule(Protocol):
     """A hashable retrieval rule; all methods are pure and see one world."""
 
-    def describe(self, view: Any, keys: jax.Array, /) -> jax.Array:
+    def describe(self, view: Any, keys: Float[Array, "L T N H"], /) -> Float32[Array, " D"]:
         """Reduce a finished chunk (cameras ``[F, 4, 4]``, keys ``[L, T, N, H]``) to float32 ``[D]``."""
         ...
 
-    def describe_query(self, view: Any, query: jax.Array | None, /) -> jax.Array:
+    def describe_query(self, view: Any, query: Float[Array, "L N H"] | None, /) -> Float32[Array, " D"]:
         """Reduce the next chunk (cameras, perhaps mean queries ``[L, N, H]``) to float32 ``[D]``."""
         ...
 
-    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array, /) -> jax.Array:
+    def score(
+        self, query: Float32[Array, " D"], index: Float32[Array, "C D"], valid: Bool[Array, " C"], /
+    ) -> Float32[Array, " C"]:
         """Score descriptions ``[C, D]`` against the query's ``[D]``: float32 ``[C]``, lower is nearer."""
         ...
 
@@ -53,7 +56,7 @@ class PairwiseRule(Rule, Protocol):
     A bank that drops the most redundant chunk needs scores on one scale.
     """
 
-    def between(self, index: jax.Array) -> jax.Array:
+    def between(self, index: Float32[Array, "C D"]) -> Float32[Array, "C C"]:
         """Score all stored chunks, descriptions ``[C, D]``, against each other: float32 ``[C, C]``."""
         ...
 
@@ -63,8 +66,13 @@ class ChoosingRule(Rule, Protocol):
     """A rule whose picks depend on each other or on the chunks' ids, so that the lowest scores are not the choice."""
 
     def choose(
-        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
-    ) -> tuple[jax.Array, jax.Array]:
+        self,
+        query: Float32[Array, " D"],
+        index: Float32[Array, "C D"],
+        chunks: Int32[Array, " C"],
+        valid: Bool[Array, " C"],
+        k: int,
+    ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
         """Choose up to ``k`` slots, see `choose`; what it returns is ordered as that of `nearest`."""
         ...
 
@@ -80,8 +88,13 @@ def view_of(rule: Rule) -> Any:
 
 
 def choose(
-    rule: Rule, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
-) -> tuple[jax.Array, jax.Array]:
+    rule: Rule,
+    query: Float32[Array, " D"],
+    index: Float32[Array, "C D"],
+    chunks: Int32[Array, " C"],
+    valid: Bool[Array, " C"],
+    k: int,
+) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
     """Choose up to ``k`` slots by a rule: those of lowest score, or as a `ChoosingRule` says.
 
     Args:
@@ -100,7 +113,7 @@ def choose(
     return nearest(rule.score(query, index, valid), chunks, valid, k)
 
 
-def distances_between(rule: Rule, index: jax.Array) -> jax.Array:
+def distances_between(rule: Rule, index: Float32[Array, "C D"]) -> Float32[Array, "C C"]:
     """Score all descriptions ``[C, D]`` against each other: float32 ``[C, C]``, comparable between rows."""
     if isinstance(rule, PairwiseRule):
         return rule.between(index)
@@ -108,7 +121,9 @@ def distances_between(rule: Rule, index: jax.Array) -> jax.Array:
     return jax.lax.map(lambda one: rule.score(one, index, everything), index)
 
 
-def nearest(scores: jax.Array, chunks: jax.Array, valid: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+def nearest(
+    scores: Float32[Array, " C"], chunks: Int32[Array, " C"], valid: Bool[Array, " C"], k: int
+) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
     """Choose the ``k`` slots of lowest score; equal scores go to the lowest chunk id.
 
     Args:

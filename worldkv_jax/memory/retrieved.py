@@ -46,4 +46,5 @@ def restore(stored: KVSpan, shift: jax.Array | None, layout: BankLayout) -> KVSp
     span = dequantize(stored, layout.spec.dtype)
     if shift is None:
         return span
+    assert layout.spec.rope is not None, "keys are moved by the model's rope"
     return span._replace(keys=layout.spec.rope.shift_time(span.keys, shift))

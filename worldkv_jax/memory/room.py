@@ -1,5 +1,7 @@
 """Whether a memory has room: how many chunks are stored, how many are lost, and the error before one would be."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -40,7 +42,8 @@ def count_lost(layout: Layout, chunk: jax.Array) -> jax.Array:
 
 def check_known_room(layout: Layout, chunk: jax.Array) -> None:
     """Raise as `check_room` if the number of the chunk is known by now: not under jit, nor while it is computed."""
-    if isinstance(chunk, Tracer) or chunk.ndim or not chunk.is_fully_replicated or not chunk.is_ready():
+    array: Any = chunk  # JAX does not type `is_ready`
+    if isinstance(chunk, Tracer) or chunk.ndim or not chunk.is_fully_replicated or not array.is_ready():
         return
     check_room(layout, int(jax.device_get(chunk)))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 from worldkv_jax.memory.untouched import zeros
 
@@ -13,8 +14,8 @@ from worldkv_jax.memory.untouched import zeros
 class KVSpan(NamedTuple):
     """Keys after RoPE and values of a run of tokens, for all layers."""
 
-    keys: jax.Array  # [L, B, tokens, N, H]
-    values: jax.Array  # [L, B, tokens, N, H]
+    keys: Float[Array, "L B tokens N H"]
+    values: Float[Array, "L B tokens N H"]
 
 
 @runtime_checkable
@@ -26,7 +27,9 @@ class TimeShift(Protocol):
         """Numbers of one head, ``H``."""
         ...
 
-    def shift_time(self, keys: jax.Array, frames: jax.Array) -> jax.Array:
+    def shift_time(
+        self, keys: Float[Array, "... tokens N H"], frames: Int32[Array, "..."]
+    ) -> Float[Array, "... tokens N H"]:
         """Move keys ``[..., tokens, N, H]`` by a number of latent frames, int32 broadcastable to ``[..., tokens]``."""
         ...
 
@@ -57,8 +60,9 @@ class KVSpec:
             raise ValueError(f"dtype={self.dtype!r} is not a floating-point type; use 'bfloat16' or 'float32'")
         if self.stored_frames < 1 or self.stored_frames % self.chunk_frames:
             raise ValueError(f"store_frames={self.store_frames} is no multiple of chunk_frames={self.chunk_frames}")
-        if self.rope is not None and not isinstance(self.rope, TimeShift):
-            raise ValueError(f"rope={self.rope!r} needs head_dim and shift_time(keys, frames), see TimeShift")
+        rope: Any = self.rope  # anybody's
+        if rope is not None and not isinstance(rope, TimeShift):
+            raise ValueError(f"rope={rope!r} needs head_dim and shift_time(keys, frames), see TimeShift")
         if self.rope is not None and self.rope.head_dim != self.head_dim:
             raise ValueError(
                 f"rope.head_dim={self.rope.head_dim} but head_dim={self.head_dim}; give the rope of these keys"

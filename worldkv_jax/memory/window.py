@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int32
 
 from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.layout import WindowLayout
@@ -13,16 +14,23 @@ from worldkv_jax.memory.spans import KVSpan, concatenate
 class Rows(NamedTuple):
     """What is known of tokens besides their keys and values; it is packed as those are."""
 
-    chunks: jax.Array  # [1, B, tokens, 1, 1] int32 chunk ids, -1 where there is none
-    frames: jax.Array  # [1, B, tokens, 1, 1] int32 latent frames, -1 where not known
+    chunks: Int32[Array, "1 B tokens 1 1"]  # ids, -1 where there is none
+    frames: Int32[Array, "1 B tokens 1 1"]  # latent frames, -1 where not known
 
 
 class Window(NamedTuple):
     """Keys and values of the sink and of the recent frames; frame ``f`` has a fixed place in one of them."""
 
-    sink: KVSpan | Rows  # [L, B, sink_frames * S, N, H]
-    ring: KVSpan | Rows  # [L, B, ring_frames * S, N, H], frame f at (f - sink_frames) % ring_frames
+    sink: KVSpan  # [L, B, sink_frames * S, N, H]
+    ring: KVSpan  # [L, B, ring_frames * S, N, H], frame f at (f - sink_frames) % ring_frames
     drafts: Any = None  # what else is known of the frames that wait to be stored together, see `Drafts`
+
+
+class WindowRows(NamedTuple):
+    """Chunk and frame of each token of a window."""
+
+    sink: Rows
+    ring: Rows
 
 
 def empty_window(layout: WindowLayout) -> Window:
@@ -96,8 +104,8 @@ def finished_draft(window: Window, seen: jax.Array, layout: WindowLayout) -> KVS
     return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start * size, step * size, axis=2), window.ring)
 
 
-def window_rows(seen: jax.Array, layout: WindowLayout) -> Window:
-    """Name chunk and frame of each token of a window after ``seen`` frames, as `Rows` in place of keys and values.
+def window_rows(seen: jax.Array, layout: WindowLayout) -> WindowRows:
+    """Name chunk and frame of each token of a window after ``seen`` frames.
 
     Also of what is older than what is attended to, where frames wait to be stored with others.
     """
@@ -112,7 +120,7 @@ def window_rows(seen: jax.Array, layout: WindowLayout) -> Window:
         tokens = jnp.broadcast_to(tokens, (1, layout.worlds, *tokens.shape[2:]))
         return Rows(tokens // layout.spec.stored_frames, tokens)
 
-    return Window(rows(sink), rows(ring))
+    return WindowRows(rows(sink), rows(ring))
 
 
 def waiting_frames(seen: jax.Array, layout: WindowLayout) -> jax.Array | int:

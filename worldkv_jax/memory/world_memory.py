@@ -8,6 +8,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
 
 from worldkv_jax.memory import report
 from worldkv_jax.memory.bank import Bank, Fetched
@@ -27,12 +28,7 @@ from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.memory.views import check_query, check_scores, check_view
 from worldkv_jax.memory.window import Window, empty_window
 
-BANKS: dict[str, type[Bank]] = {
-    "device": DeviceBank,
-    "device_slots": SlotBank,
-    "pinned_host": SlotBank,
-    "host": SlotBank,
-}
+BANKS = {"device": DeviceBank, "device_slots": SlotBank, "pinned_host": SlotBank, "host": SlotBank}
 """What holds the bank of each tier."""
 
 
@@ -41,8 +37,8 @@ class WorldMemory(flax.struct.PyTreeNode):
 
     window: Window
     bank: Bank | None
-    chunk: jax.Array
-    """int32, chunks remembered so far: the id of the chunk that comes next."""
+    chunk: Int32[Array, ""]
+    """Chunks remembered so far: the id of the chunk that comes next."""
     layout: Layout = flax.struct.field(pytree_node=False)
     """Static sizes and configuration; part of the jit key."""
 
@@ -84,8 +80,8 @@ class WorldMemory(flax.struct.PyTreeNode):
         return self.replace(window=apply(self.window), bank=bank, chunk=apply(self.chunk))
 
     @property
-    def lost(self) -> jax.Array:
-        """int32, chunks that found no place although the configuration lets none be dropped; also under jit."""
+    def lost(self) -> Int32[Array, ""]:
+        """Chunks that found no place although the configuration lets none be dropped; also under jit."""
         return count_lost(self.layout, self.chunk)
 
     def to_saved(self) -> "WorldMemory":
@@ -104,9 +100,9 @@ def recall(
     memory: WorldMemory,
     view: Any,
     *,
-    query: jax.Array | None = None,
+    query: Float[Array, "L B N H"] | None = None,
     fetched: Fetched | None = None,
-    picks: Picks | jax.Array | None = None,
+    picks: Picks | Int32[Array, "B K"] | None = None,
     rule: Rule | None = None,
 ) -> tuple[Context, Picks | None]:
     """Bring together the past that the next chunk attends to (WorldKV, World Retrieval).
@@ -136,7 +132,7 @@ def recall(
     ids = picks.chunks if isinstance(picks, Picks) else picks
     if ids is not None:
         _check_ids(ids, memory.layout)
-    others = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
+    others: dict[str, Any] = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_recall, memory, view, others)
     return _recall(memory, view, **others)
@@ -161,7 +157,9 @@ def _recall(
     return context, fetched.picks
 
 
-def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, rule: Rule | None = None) -> Picks:
+def select(
+    memory: WorldMemory, view: Any, *, query: Float[Array, "L B N H"] | None = None, rule: Rule | None = None
+) -> Picks:
     """Choose the chunks that `recall` would bring back, and bring back nothing.
 
     One choice serves several memories of the same chunks, and is what a learned rule is trained on: give it to
@@ -175,13 +173,14 @@ def select(memory: WorldMemory, view: Any, *, query: jax.Array | None = None, ru
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so there is nothing to select")
     check_view(view, layout)
     check_query(query, layout)
-    others = {"query": query, "rules": _rules(layout, rule)}
+    others: dict[str, Any] = {"query": query, "rules": _rules(layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_select, memory, view, others)
     return _select(memory, view, **others)
 
 
 def _select(memory: WorldMemory, view: Any, *, query: jax.Array | None, rules: RuleArrays) -> Picks:
+    assert memory.bank is not None, "`select` has refused a memory without one"
     return pick(memory.bank.index, memory.chunk, view, query, memory.bank.layout, rules)
 
 
@@ -195,7 +194,7 @@ def remember(
     own: KVSpan,
     view: Any,
     *,
-    scores: jax.Array | None = None,
+    scores: Float[Array, "L B T"] | None = None,
     rule: Rule | None = None,
     compression_rule: CompressionRule | None = None,
 ) -> WorldMemory:
@@ -250,7 +249,7 @@ def _next(chunk: jax.Array) -> jax.Array:
     return chunk + 1
 
 
-def reset(memory: WorldMemory, done: jax.Array) -> WorldMemory:
+def reset(memory: WorldMemory, done: Bool[Array, "..."]) -> WorldMemory:
     """Let a memory forget everything where ``done``; works under jit, and writes counter and index alone.
 
     The worlds of one memory share a counter. Worlds that begin and end by themselves are memories of one world each,

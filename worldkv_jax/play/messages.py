@@ -235,6 +235,7 @@ def describe(game: Game) -> dict[str, Any]:
         "height": height,
         "frames_per_chunk": steering.frames_of(1),
         "available_memories": list(game.sessions),
+        "default_mode": session.memory.mode,
         "keys": [key._asdict() for key in steering.keys],
         "aliases": dict(steering.aliases),
         "field_of_view": steering.field_of_view,

@@ -1,4 +1,4 @@
-"""Worlds on many devices: heads split over one axis of a mesh, the worlds of a batch over another.
+"""Worlds on many devices: heads split over one axis of a mesh, a chunk's tokens over another, worlds over a third.
 
 Nothing else changes. A world that is placed so goes through the same step; XLA splits it as its inputs are.
 """
@@ -14,8 +14,8 @@ from worldkv_jax.memory import MemoryConfig, WorldMemory, shardings
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.rollout.world import World
 
-HEADS_AXIS, WORLDS_AXIS = "model", "data"
-"""Names of the axes of a mesh; either may be missing."""
+HEADS_AXIS, WORLDS_AXIS, TOKENS_AXIS = "model", "data", "sequence"
+"""Names of the axes of a mesh; any may be missing. What is remembered has its heads split over ``sequence`` as well."""
 
 
 def start_on_mesh(
@@ -27,7 +27,7 @@ def start_on_mesh(
         backbone: the model.
         params: its parameters, placed on the same mesh.
         config: the memory.
-        mesh: with Auto axes ``model``, ``data`` or both.
+        mesh: with some of the Auto axes ``model``, ``sequence`` and ``data``.
         chunks: length of the rollout, observed chunks included; see `WorldMemory.create`.
         worlds: worlds in the batch.
 
@@ -50,7 +50,7 @@ def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -
         backbone: the model.
         params: its parameters, or their shapes.
         world: the world or its shapes, before the first chunk.
-        mesh: with Auto axes ``model``, ``data`` or both.
+        mesh: with some of the Auto axes ``model``, ``sequence`` and ``data``.
 
     Returns:
         A `jax.sharding.NamedSharding` in place of each array.
@@ -60,12 +60,14 @@ def world_shardings(backbone: Backbone, params: Any, world: World, mesh: Mesh) -
     """
     check_mesh(mesh)
     layout = world.memory.layout
-    heads, worlds = (name if name in mesh.shape else None for name in (HEADS_AXIS, WORLDS_AXIS))
+    heads = tuple(name for name in (HEADS_AXIS, TOKENS_AXIS) if name in mesh.shape)
+    worlds = WORLDS_AXIS if WORLDS_AXIS in mesh.shape else None
 
     def of_carry(leaf: Any, axis: int) -> NamedSharding:
         return split(mesh, *[None] * axis, worlds) if axis >= 0 else split(mesh)
 
-    memory = shardings(world.memory, mesh, worlds=worlds, heads=heads)
+    # As XLA gives them back: one axis by its name, not as a tuple of one.
+    memory = shardings(world.memory, mesh, worlds=worlds, heads=heads if len(heads) > 1 else next(iter(heads), None))
     carry = jax.tree.map(of_carry, world.carry, _world_axes(backbone, params, world.carry, layout.worlds))
     position: Any = split(mesh)
     return World(memory, carry, position)
@@ -80,12 +82,13 @@ def split(mesh: Mesh, *axes: str | None) -> NamedSharding:
 
 
 def check_mesh(mesh: Mesh) -> None:
-    """Raise ValueError for a mesh that has neither axis, or one that is not of type Auto."""
-    types = {name: kind for name, kind in zip(mesh.axis_names, mesh.axis_types) if name in (HEADS_AXIS, WORLDS_AXIS)}
+    """Raise ValueError for a mesh that has none of the axes, or one that is not of type Auto."""
+    known = HEADS_AXIS, WORLDS_AXIS, TOKENS_AXIS
+    types = {name: kind for name, kind in zip(mesh.axis_names, mesh.axis_types) if name in known}
     if not types:
         raise ValueError(
-            f"the mesh has the axes {mesh.axis_names}; expected {HEADS_AXIS!r} to split heads over, {WORLDS_AXIS!r} to "
-            "split worlds over, or both"
+            f"the mesh has the axes {mesh.axis_names}; expected {HEADS_AXIS!r} to split heads over, {TOKENS_AXIS!r} to "
+            f"split a chunk's tokens over, {WORLDS_AXIS!r} to split worlds over, or some of them"
         )
     if any(kind != AxisType.Auto for kind in types.values()):
         raise ValueError(

@@ -16,11 +16,20 @@ class Device:
     link_bytes: float
     """Bytes a second to host memory, one way."""
     chips: int = 1
-    """How many of them there are; memory, arithmetic and link are those of one."""
+    """How many of them there are; memory, arithmetic and links are those of one."""
+    exchange_bytes: float = 0.0
+    """Bytes a second to other chips, where there are several."""
 
 
-def _device(name: str, gib: int, tflops: float, link_gb: float, chips: int = 1) -> Device:
-    return Device(name=name, memory_bytes=gib * 1024**3, flops=tflops * 1e12, link_bytes=link_gb * 1e9, chips=chips)
+def _device(name: str, gib: int, tflops: float, link_gb: float, chips: int = 1, exchange_gb: float = 0) -> Device:
+    return Device(
+        name=name,
+        memory_bytes=gib * 1024**3,
+        flops=tflops * 1e12,
+        link_bytes=link_gb * 1e9,
+        chips=chips,
+        exchange_bytes=exchange_gb * 1e9,
+    )
 
 
 DEVICES = {
@@ -36,9 +45,9 @@ DEVICES = {
         _device("rtx4070", 11, 58, 32),
         # What links a TPU to its host is not published; counted as PCIe 4 with eight lanes.
         _device("v5e", 15, 197, 16),
-        _device("v5e-8", 15, 197, 16, chips=8),
+        _device("v5e-8", 15, 197, 16, chips=8, exchange_gb=200),
         _device("v6e", 31, 918, 16),
-        _device("v6e-4", 31, 918, 16, chips=4),
+        _device("v6e-4", 31, 918, 16, chips=4, exchange_gb=448),
         _device("v5p", 94, 459, 16),
     )
 }

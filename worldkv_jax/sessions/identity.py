@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.rollout.offloading import Offloaded, is_offloaded, scan_layers
 
 
 def world_identity(model: str, backbone: Any, params: Any, layout: Layout) -> dict[str, Any]:
@@ -67,21 +68,32 @@ def key_from_json(data: Mapping[str, Any] | None) -> jax.Array | None:
 def fingerprint(params: Any) -> str:
     """Tell weights apart by their bits: a checksum of paths, shapes, dtypes and numbers.
 
-    Computed where the weights lie, in whole numbers, so that it is the same on every platform and mesh.
+    Computed where the weights lie, in whole numbers, so that it is the same on every platform and mesh; of layers that
+    wait in host memory too.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(params) if hasattr(leaf, "dtype")]
+    leaves = [leaf for leaf in jax.tree.leaves(params, is_leaf=is_offloaded) if hasattr(leaf, "dtype")]
     sums = np.asarray(_sums(leaves)) if leaves else np.zeros(0, np.uint32)
     described = [(leaf.shape, leaf.dtype.name) for leaf in leaves]
     return hashlib.sha256(repr(described).encode() + sums.astype("<u4").tobytes()).hexdigest()[:32]
 
 
 @jax.jit
-def _sums(leaves: list[jax.Array]) -> jax.Array:
-    return jnp.stack([_sum(leaf) for leaf in leaves])
+def _sums(leaves: list[jax.Array | Offloaded]) -> jax.Array:
+    return jnp.stack([_sum_layers(leaf) if is_offloaded(leaf) else _sum(leaf) for leaf in leaves])
 
 
-def _sum(leaf: jax.Array) -> jax.Array:
-    """Add up the bits of an array, each number weighted by its place; no reshape, so a split array stays split."""
+def _sum_layers(stack: Offloaded) -> jax.Array:
+    def add(total: jax.Array, layer: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
+        return total + _sum(layer[None], first=number), None
+
+    return scan_layers(add, jnp.uint32(0), stack, range(stack.shape[0]))[0]
+
+
+def _sum(leaf: jax.Array, *, first: jax.Array | int = 0) -> jax.Array:
+    """Add up the bits of an array, each number weighted by its place; no reshape, so a split array stays split.
+
+    ``first`` is the place of its first row, where it is a part of an array.
+    """
     if leaf.dtype == jnp.bool_:
         leaf = leaf.astype(jnp.uint8)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -91,7 +103,8 @@ def _sum(leaf: jax.Array) -> jax.Array:
     place = jnp.full(bits.shape, 1, jnp.uint32)
     for axis in range(bits.ndim):
         step = jnp.uint32((0x9E3779B1 * (2 * axis + 1)) % 2**32)
-        place = (place + jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)) * step
+        along = jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
+        place = (place + along + (jnp.uint32(first) if axis == 0 else 0)) * step
     return jnp.sum(bits * (place | 1), dtype=jnp.uint32)
 
 

@@ -1,12 +1,14 @@
 """What a rollout needs before anything is allocated: bytes by tier, traffic and arithmetic of a chunk."""
 
 import dataclasses
+from typing import Any
 
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, capacity_by_tier, fork_bytes
 from worldkv_jax.rollout.backbone import Backbone
 from worldkv_jax.sessions.devices import Device
+from worldkv_jax.sessions.links import sent_bytes
 from worldkv_jax.sessions.saving import CHUNKS_HELD
 
 
@@ -26,6 +28,8 @@ class Cost:
     """Largest temporaries of one pass."""
     prepared_bytes: int = 0
     """What is computed once a chunk and kept over its passes."""
+    prepared_token_bytes: int = 0
+    """Of it what each token has for itself."""
     prepare_flops: float = 0.0
     carry_bytes: int = 0
     decoder_bytes: int = 0
@@ -37,6 +41,10 @@ class Cost:
     """Encoders of prompt and image, which are loaded and released before the rollout."""
     rounding_bytes: int = 0
     """Weights while they are rounded to eight bits, where they are; several devices share them as they do weights."""
+    waiting_bytes: int = 0
+    """Weights that wait in host memory, besides those that stay on the device."""
+    fetched_bytes: int = 0
+    """What is fetched of them for one chunk, by all its passes together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,17 +76,21 @@ class Plan:
     moment: str
     """That moment: ``denoising`` or ``decoding``."""
     host_bytes: int
-    """Stored chunks in host memory."""
+    """Stored chunks in host memory, and weights that wait there."""
     loading_bytes: int
     """What lies on the device while the session is loaded, if that is more."""
     link_bytes: int
     """Bytes between host and device for one chunk, both ways together."""
+    fetched_bytes: int
+    """Of them those of weights that wait in host memory."""
     chunk_flops: float
     """Arithmetic of the last chunk, of all devices together."""
     attended_tokens: int
     """Tokens that the last chunk attends to, its own included."""
     chips: int
-    """Devices that heads are split over."""
+    """Devices that heads or tokens are split over."""
+    sent_bytes: int
+    """What each of them sends to others for one chunk."""
     point_bytes: int
     """What a kept moment of the world takes in memory beside stored chunks of their own; and a fork, once it goes its
     own way."""
@@ -107,6 +119,7 @@ def make_plan(
     worlds: int = 1,
     save_every: int = 5,
     chips: int = 1,
+    over: str = "heads",
 ) -> Plan:
     """Count what a rollout needs.
 
@@ -118,6 +131,7 @@ def make_plan(
         worlds: worlds in the batch; ``cost`` is for all of them.
         save_every: chunks from one point to the next, where the world is kept in a folder.
         chips: devices, over which heads and hidden units are split: over as many of them as divide the heads.
+        over: ``heads``; or ``tokens`` of a chunk, where each device has all weights, and heads of what is remembered.
 
     Raises:
         ValueError: a memory that does not fit the model or the length.
@@ -126,19 +140,21 @@ def make_plan(
     layout = Layout(config=memory, spec=spec, worlds=worlds, chunks=chunks)
     capacity, bank = capacity_by_tier(layout), layout.bank
     chips = max(count for count in range(1, chips + 1) if spec.heads % count == 0)
-    moments = _moments(layout, cost, capacity["device"], chips)
+    moments = _moments(layout, cost, capacity["device"], chips, over)
     moment = max(moments, key=lambda name: sum(moments[name].values()))
     link = 0 if bank is None or bank.config.on_device else bank.chunk_bytes * (1 + bank.retrieval.chunks)
     return Plan(
         tier=None if bank is None else bank.config.tier,
         device_bytes={name: size for name, size in moments[moment].items() if size},
         moment=moment,
-        host_bytes=sum(size for place, size in capacity.items() if place != "device"),
+        host_bytes=sum(size for place, size in capacity.items() if place != "device") + cost.waiting_bytes,
         loading_bytes=max(cost.encoder_bytes, cost.rounding_bytes // chips),
-        link_bytes=link,
+        link_bytes=link + cost.fetched_bytes,
+        fetched_bytes=cost.fetched_bytes,
         chunk_flops=chunk_flops(layout, cost, chunks - 1),
         attended_tokens=spec.chunk_tokens + attended_tokens(layout, chunks - 1),
         chips=chips,
+        sent_bytes=sent_bytes(spec, cost.passes, worlds=worlds, chips=chips, over=over),
         point_bytes=fork_bytes(layout) + cost.carry_bytes + cost.decoder_state_bytes,
         saving=_count_saving(layout, cost, chunks, save_every),
     )
@@ -160,17 +176,19 @@ def _count_saving(layout: Layout, cost: Cost, chunks: int, every: int) -> Saving
     )
 
 
-def _moments(layout: Layout, cost: Cost, window_bytes: int, chips: int) -> dict[str, dict[str, int]]:
+def _moments(layout: Layout, cost: Cost, window_bytes: int, chips: int, over: str) -> dict[str, dict[str, int]]:
     """Count what lies on the device while a chunk is denoised, and while it is decoded.
 
     A device runs one program after another, so what one gives back the next takes: temporaries of the two never lie
     there together, and a chunk's context is gone before it is decoded. Of several devices each has its own heads'
-    weights, keys and values; activations and what conditions them are counted whole.
+    weights, keys and values; activations and what conditions them are counted whole. Over tokens it is the other way
+    round, but for keys and values.
     """
     spec, bank, worlds = layout.spec, layout.bank, layout.worlds
     on_device = bank is not None and bank.config.on_device
+    of_heads, of_tokens = (chips, 1) if over == "heads" else (1, chips)
     always = {
-        "weights": cost.whole_weights_bytes + (cost.weights_bytes - cost.whole_weights_bytes) // chips,
+        "weights": cost.whole_weights_bytes + (cost.weights_bytes - cost.whole_weights_bytes) // of_heads,
         "window and bank" if on_device else "window": window_bytes // chips,
         "carry": cost.carry_bytes,
         "decoder's state": cost.decoder_state_bytes,
@@ -183,8 +201,8 @@ def _moments(layout: Layout, cost: Cost, window_bytes: int, chips: int) -> dict[
         # The buffer of all that one layer attends to, which each layer fills in turn.
         "context of a layer": spec.bytes(worlds, spec.chunk_tokens + layout.context_tokens) // spec.layers // chips,
         "own keys and values": spec.bytes(worlds, spec.chunk_tokens) // chips,
-        "constant over a chunk": cost.prepared_bytes,
-        "activations": cost.activation_bytes,
+        "constant over a chunk": cost.prepared_bytes - cost.prepared_token_bytes * (of_tokens - 1) // of_tokens,
+        "activations": cost.activation_bytes // of_tokens,
     }
     decoding = always | {"decoding": cost.decoder_bytes - cost.decoder_state_bytes}
     return {"denoising": denoising, "decoding": decoding}
@@ -215,18 +233,9 @@ def chunk_flops(layout: Layout, cost: Cost, chunk: int) -> float:
     return cost.passes * (cost.pass_flops + scores) + cost.prepare_flops + cost.decode_flops
 
 
-def placements(
-    backbone: Backbone,
-    memory: MemoryConfig,
-    cost: Cost,
-    *,
-    chunks: int,
-    worlds: int = 1,
-    save_every: int = 5,
-    chips: int = 1,
-) -> dict[str, Plan]:
-    """Plan the same rollout with its bank in each tier; one plan for a memory without a bank."""
-    bank, sizes = memory.bank, {"chunks": chunks, "worlds": worlds, "save_every": save_every, "chips": chips}
+def placements(backbone: Backbone, memory: MemoryConfig, cost: Cost, **sizes: Any) -> dict[str, Plan]:
+    """Plan the same rollout with its bank in each tier; once for a memory without one. ``sizes`` as in `make_plan`."""
+    bank = memory.bank
     if bank is None:
         return {"device": make_plan(backbone, memory, cost, **sizes)}
     return {

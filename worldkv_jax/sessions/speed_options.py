@@ -1,4 +1,4 @@
-"""What makes a model faster at some cost, the same for every model: fewer passes, and weights in eight bits."""
+"""What makes a model faster or smaller at some cost, the same for every model: fewer passes, and where weights lie."""
 
 from typing import Any
 
@@ -26,4 +26,14 @@ def weights_option() -> Any:
     """Declare whether the kernels of the blocks are in eight bits."""
     return option(
         None, "eight bits for the blocks' kernels and what they multiply", choices=("int8", "fp8"), group=_GROUP
+    )
+
+
+def offload_option() -> Any:
+    """Declare how many layers' weights wait in host memory."""
+    return option(
+        0,
+        "layers whose weights wait in pinned host memory and are fetched one ahead in every pass (default: none)",
+        metavar="N",
+        group="less memory at some cost, see docs/performance.md",
     )

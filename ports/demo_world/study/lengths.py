@@ -64,6 +64,7 @@ MEMORIES = {
 """What is measured at every length."""
 _TRUE_PAST = ("full KV", "DEFAULT, as stored", "DEFAULT")
 _QUICK = ("full KV", "sliding window", "DEFAULT")
+_CONFIRMED = ("full KV", "sliding window", "OFFICIAL", "PAPER", "DEFAULT")
 
 
 def lengths(family: Family) -> Group:
@@ -90,6 +91,13 @@ def lengths(family: Family) -> Group:
             "loses it loses to positions and dilution; as stored against re-based are positions alone."
         ),
     )
+
+
+def confirmed(group: Group) -> tuple[Variant, ...]:
+    """Return what is measured once more on worlds that nothing was chosen on; nothing of another group."""
+    if group.title != LENGTHS_TITLE:
+        return ()
+    return tuple(v for v in group.variants if v.name.rpartition(", ")[0] in _CONFIRMED)
 
 
 def length_table(variants: Sequence[Variant], results: Results) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
@@ -12,7 +13,7 @@ from ports.demo_world.study import figures as study_figures
 from ports.demo_world.study import groups as study_groups
 from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention_figure import attention_figure
-from ports.demo_world.study.lengths import LENGTHS_TITLE, length_table
+from ports.demo_world.study.lengths import LENGTHS_TITLE, confirmed, length_table
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
 from worldkv_jax.media.figures import save_figure
@@ -59,14 +60,19 @@ def run_study(plan: Plan, out: Path, checkpoint: Path) -> list[Path]:
     validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha, family), out / "runs")
     test = Runner(backbone, params, Setting(plan.test_seed, plan.test_worlds, sha, family), out / "runs")
     found = _measure("validation", validation, plan.measured(), plan)
-    confirmed = _measure("test", test, [v for v in plan.final if not plan.quick or v.quick], plan)
+    finals = _measure("test", test, _chosen(plan.final, plan), plan)
+    again = _measure("test", test, _chosen([v for group in plan.groups for v in confirmed(group)], plan), plan)
     attention = None
     if plan.attention_worlds:
         attention = _attention(backbone, params, plan, sha, out / "runs")
-    written = _figures(plan, found, confirmed, attention, out)
-    written.append(_write_markdown(plan, found, confirmed, attention, sha, out / "study.md"))
-    written.append(_write_numbers(plan, found, confirmed, attention, sha, out / "study.json"))
+    written = _figures(plan, found, finals, attention, out)
+    written.append(_write_markdown(family.name, plan, found, finals, again, attention, sha, out / "study.md"))
+    written.append(_write_numbers(plan, found, finals, again, attention, sha, out / "study.json"))
     return written
+
+
+def _chosen(variants: Sequence[Variant], plan: Plan) -> list[Variant]:
+    return [variant for variant in variants if not plan.quick or variant.quick]
 
 
 def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) -> dict[str, Result]:
@@ -93,7 +99,7 @@ def _attention(
     return study_attention.Attention.load(folder / name)
 
 
-def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
+def _figures(plan: Plan, found, finals, attention, out: Path) -> list[Path]:
     figures, v = {}, study_groups
     of = {group.title: group for group in plan.groups}
     full = found.get(v.FULL.name)
@@ -101,9 +107,9 @@ def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
     def groups(*wanted: Group) -> list[Group]:
         return [group for group in wanted if group.title in of]
 
-    if confirmed:
+    if finals:
         title = dataclasses.replace(v.MODES, variants=tuple(plan.final))
-        figures["modes.png"] = study_figures.modes_figure(title, confirmed)
+        figures["modes.png"] = study_figures.modes_figure(title, finals)
     pruning = groups(v.KEEP_RATIO, v.BUDGET, v.SLOW, v.SCORE)
     if pruning:
         figures["pruning.png"] = study_figures.differences_figure(pruning, found)
@@ -125,20 +131,25 @@ def _figures(plan: Plan, found, confirmed, attention, out: Path) -> list[Path]:
     return [save_figure(out / name, figure) for name, figure in figures.items()]
 
 
-def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+def _write_markdown(family: str, plan: Plan, found, finals, again, attention, sha: str, path: Path) -> Path:
     parts = [
         "# The study in numbers\n",
-        f"Weights SHA-256 `{sha}`. Validation: rooms of seed {plan.validation_seed}, {plan.worlds} worlds "
+        f"Weights SHA-256 `{sha}`. Validation: {family} of seed {plan.validation_seed}, {plan.worlds} worlds "
         f"({min(plan.long_worlds, plan.worlds)} in long rollouts); test: seed {plan.test_seed}, {plan.test_worlds} "
         f"worlds. After ± is half of the 95 % interval over worlds; differences are paired over the same worlds. "
         "*Attends* counts the stored tokens that the last chunk attends to, *stores* all keys and values at the end "
         "against full KV's, in bytes.\n",
     ]
-    if confirmed:
-        parts += ["## Test worlds\n", study_claims.markdown(study_claims.judge(confirmed, attention)) + "\n"]
+    if finals or again:
+        parts.append("## Test worlds\n")
+    if finals:
+        parts.append(study_claims.markdown(study_claims.judge(finals, attention)) + "\n")
         reference = plan.final[0].name
-        rows = study_tables.table(plan.final, confirmed, reference)
+        rows = study_tables.table(plan.final, finals, reference)
         parts.append(study_tables.markdown(rows, reference) + "\n")
+    for group in plan.groups:
+        if variants := [v for v in confirmed(group) if v.name in again]:
+            parts += [f"### {group.title}\n", length_table(variants, again) + "\n"]
     parts.append("## Validation worlds\n")
     for who, tokens in _BUDGETS.items():
         recommended = study_tables.recommend(plan.measured(), found, tokens=tokens)
@@ -161,7 +172,7 @@ def _write_markdown(plan: Plan, found, confirmed, attention, sha: str, path: Pat
     return path
 
 
-def _write_numbers(plan: Plan, found, confirmed, attention, sha: str, path: Path) -> Path:
+def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: Path) -> Path:
     def late(result: Result) -> dict:
         if result.latest != LATE:
             return {}
@@ -188,9 +199,9 @@ def _write_numbers(plan: Plan, found, confirmed, attention, sha: str, path: Path
             field.name: getattr(plan, field.name) for field in dataclasses.fields(plan) if field.name not in _LARGE
         },
         "machine": describe_machine(),
-        "claims": [claim._asdict() for claim in study_claims.judge(confirmed, attention)] if confirmed else [],
+        "claims": [claim._asdict() for claim in study_claims.judge(finals, attention)] if finals else [],
         "validation": numbers(found),
-        "test": numbers(confirmed),
+        "test": numbers({**finals, **again}),
     }
     if attention is not None:
         data["attention"] = {"rank_correlation": attention.correlation, "covered": attention.covered}

@@ -52,7 +52,8 @@ def sample_batch(
     picked = jax.vmap(family.repaint)(jax.tree.map(lambda a: a[index], worlds), colours)
     walk_keys = jax.random.split(walk_key, size)
     poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=past == "gaps"))(walk_keys, picked)
-    latents = patchify(codec.encode(weights, jax.vmap(family.render)(picked, poses)))
+    frames = jax.lax.map(lambda walk: family.render(*walk), (picked, poses))  # one walk's rays stay in cache
+    latents = patchify(codec.encode(weights, frames))
     rays = jax.vmap(ray_features)(poses[:, 0], poses)
     return (with_gaps if past == "gaps" else side_by_side)(past_key, latents, rays, chunks)
 
@@ -67,11 +68,11 @@ def with_gaps(key: jax.Array, latents: jax.Array, rays: jax.Array, chunks: int) 
     size = len(latents)
     amount_clean = jax.random.uniform(many_key, (size, 1), minval=0.35, maxval=0.9)
     clean = jax.random.bernoulli(clean_key, amount_clean, (size, chunks)).at[:, -1].set(False)
-    visible = clean[:, None] | jnp.eye(chunks, dtype=bool)
+    visible = clean[:, None] | jnp.eye(chunks, dtype=bool)[None]
     gaps = jnp.cumsum(jax.random.randint(gap_key, (size, chunks), 1, 6), axis=1)
     spread = jax.random.bernoulli(spread_key, 0.5, (size, 1))
-    starts = jnp.where(spread, gaps - gaps[:, :1], jnp.arange(chunks)) * CHUNK_FRAMES
-    frames = (starts[..., None] + jnp.arange(CHUNK_FRAMES)).reshape(size, -1)
+    starts = jnp.where(spread, gaps - gaps[:, :1], jnp.arange(chunks)[None]) * CHUNK_FRAMES
+    frames = (starts[..., None] + jnp.arange(CHUNK_FRAMES)[None, None]).reshape(size, -1)
     return Batch(
         latents, rays, frames, jnp.where(clean, 0.0, _times(time_key, size, chunks)), ChunkMask.causal(visible)
     )

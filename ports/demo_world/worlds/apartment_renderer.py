@@ -1,5 +1,6 @@
 """The exact renderer of apartments: every ray walks from room to room until something stops it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,8 +27,8 @@ class View(NamedTuple):
 class _Hit(NamedTuple):
     """Where rays end on something, ``inf`` far where they miss it, and its colour there."""
 
-    distance: jax.Array
-    colour: jax.Array
+    distance: jax.Array  # [F, h, w]
+    colour: jax.Array  # [3, F, h, w]
 
 
 def render(home: Apartment, poses: jax.Array, time: jax.Array | None = None) -> jax.Array:
@@ -51,7 +52,8 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
         time: ``[F]`` in frames; frame ``i`` at time ``i`` unless given.
     """
     time = jnp.arange(len(poses), dtype=jnp.float32) if time is None else time
-    origin, direction = world_rays(poses, size)
+    # Three planes, not pixels of three numbers: then the inner loops run over neighbouring rays.
+    origin, direction = (jnp.moveaxis(rays, -1, 0) for rays in world_rays(poses, size))
     walls, room = _rooms(home, origin, direction)
     pillars = [_pillar(home, i, origin, direction) for i in range(home.pillars.shape[0])]
     centres = ball_centres(home, time)
@@ -60,14 +62,14 @@ def look(home: Apartment, poses: jax.Array, *, size: tuple[int, int] = _SIZE, ti
     for thing in (*pillars, *balls):
         nearer = thing.distance < seen.distance
         seen = _Hit(
-            jnp.where(nearer, thing.distance, seen.distance), jnp.where(nearer[..., None], thing.colour, seen.colour)
+            jnp.where(nearer, thing.distance, seen.distance), jnp.where(nearer[None], thing.colour, seen.colour)
         )
     moves = jnp.stack([ball.distance <= seen.distance for ball in balls]).any(axis=0)
-    shade = 1 - 0.12 * jnp.clip(seen.distance / 4, 0, 1)[..., None]  # a hint of distance
-    place = origin + seen.distance[..., None] * direction
-    thing_room = jnp.where(place[..., 0] > SIDE, 2, 0) + jnp.where(place[..., 2] > SIDE, 1, 0)
+    shade = 1 - 0.12 * jnp.clip(seen.distance / 4, 0, 1)  # a hint of distance
+    east, _, north = origin + seen.distance[None] * direction
+    thing_room = jnp.where(east > SIDE, 2, 0) + jnp.where(north > SIDE, 1, 0)
     room = jnp.where(seen.distance < walls.distance, thing_room, room)
-    return View(seen.colour * shade, seen.distance, room, moves)
+    return View(jnp.moveaxis(seen.colour * shade[None], 0, -1), seen.distance, room, moves)
 
 
 def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
@@ -77,63 +79,65 @@ def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
 
 
 def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_Hit, jax.Array]:
-    """Follow rays through doorways to the first wall, floor or ceiling; also return its room."""
-    origin = jnp.broadcast_to(origin, direction.shape)
+    """Follow rays ``[3, F, h, w]`` through doorways to the first wall, floor or ceiling; also return its room."""
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
-    half = jnp.array([SIDE / 2, HALF_HEIGHT, SIDE / 2])
-    i, j = (jnp.clip(jnp.floor(origin[..., axis] / SIDE), 0, 1).astype(jnp.int32) for axis in (0, 2))
+    i, j = (
+        jnp.broadcast_to(jnp.clip(jnp.floor(origin[axis] / SIDE), 0, 1).astype(jnp.int32), direction.shape[1:])
+        for axis in (0, 2)
+    )
     for _ in range(_CROSSED):
         room = 2 * i + j
-        corner = jnp.stack([i, jnp.zeros_like(i), j], axis=-1).astype(jnp.float32) * SIDE
-        centre = corner + jnp.array([SIDE / 2, 0.0, SIDE / 2])
-        reach = (centre + away * half - origin) / safe
-        distance = jnp.min(reach, axis=-1)
-        hit = origin + distance[..., None] * direction
-        on_x, on_z = reach[..., 0] == distance, reach[..., 2] == distance
-        inner_x = on_x & ((i == 0) == (away[..., 0] > 0))
-        inner_z = on_z & ~on_x & ((j == 0) == (away[..., 2] > 0))
-        in_door_x = jnp.abs(hit[..., 2] - home.doors[j]) < DOOR / 2
-        in_door_z = jnp.abs(hit[..., 0] - home.doors[2 + i]) < DOOR / 2
+        centre_x, centre_z = SIDE * (i + 0.5), SIDE * (j + 0.5)
+        to_x = (centre_x + away[0] * SIDE / 2 - origin[0]) / safe[0]
+        to_y = (away[1] * HALF_HEIGHT - origin[1]) / safe[1]
+        to_z = (centre_z + away[2] * SIDE / 2 - origin[2]) / safe[2]
+        distance = jnp.minimum(jnp.minimum(to_x, to_y), to_z)
+        x, y, z = origin + distance[None] * direction
+        on_x, on_z = to_x == distance, to_z == distance
+        inner_x = on_x & ((i == 0) == (away[0] > 0))
+        inner_z = on_z & ~on_x & ((j == 0) == (away[2] > 0))
+        in_door_x = jnp.abs(z - jnp.where(j == 0, home.doors[0], home.doors[1])) < DOOR / 2
+        in_door_z = jnp.abs(x - jnp.where(i == 0, home.doors[2], home.doors[3])) < DOOR / 2
         i, j = jnp.where(inner_x & in_door_x, 1 - i, i), jnp.where(inner_z & in_door_z, 1 - j, j)
-    local = hit - centre
-    wall = sample_walls(home.walls, *wall_coordinates(local, away, on_x), room) / 255
+    local = jnp.stack([x - centre_x, y, z - centre_z], axis=-1)
+    wall = sample_walls(home.walls, *wall_coordinates(local, jnp.moveaxis(away, 0, -1), on_x), room) / 255
     surfaces = home.surfaces[room]
-    flat = jnp.where(direction[..., 1:2] > 0, floor_colour(surfaces, local), surfaces[..., 2, :])
-    return _Hit(distance, jnp.where((on_x | on_z)[..., None], wall, flat)), room
+    flat = jnp.where((direction[1] > 0)[..., None], floor_colour(surfaces, local), surfaces[..., 2, :])
+    return _Hit(distance, jnp.moveaxis(jnp.where((on_x | on_z)[..., None], wall, flat), -1, 0)), room
 
 
 def _pillar(home: Apartment, number: int, origin: jax.Array, direction: jax.Array) -> _Hit:
     """Meet an upright cylinder: its side between top and floor, or its flat top from above."""
     x, z, radius, top = home.pillars[number]
-    from_axis = origin[..., jnp.array([0, 2])] - jnp.array([x, z])
-    side = _enter(from_axis, direction[..., jnp.array([0, 2])], radius)
-    height = origin[..., 1] + jnp.where(jnp.isfinite(side), side, 0.0) * direction[..., 1]
+    from_axis = origin[0] - x, origin[2] - z
+    side = _enter(from_axis, (direction[0], direction[2]), radius)
+    height = origin[1] + jnp.where(jnp.isfinite(side), side, 0.0) * direction[1]
     side = jnp.where(height > top, side, jnp.inf)  # y is down; below the floor the floor is nearer
-    lid = (top - origin[..., 1]) / jnp.where(direction[..., 1] > 1e-6, direction[..., 1], 1e-6)
-    on_lid = jnp.sum((from_axis + lid[..., None] * direction[..., jnp.array([0, 2])]) ** 2, axis=-1) < radius**2
+    lid = (top - origin[1]) / jnp.where(direction[1] > 1e-6, direction[1], 1e-6)
+    on_lid = (from_axis[0] + lid * direction[0]) ** 2 + (from_axis[1] + lid * direction[2]) ** 2 < radius**2
     lid = jnp.where(on_lid & (lid > 0), lid, jnp.inf)
-    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))
-    first, second = home.pillar_colours[number]
-    colour = jnp.where((lid < side)[..., None], first, first + (second - first) * rings[..., None])
+    rings = jax.nn.sigmoid(8 * jnp.sin(12 * (height - top)))[None]
+    first, second = home.pillar_colours[number][..., None, None, None]
+    colour = jnp.where((lid < side)[None], first, first + (second - first) * rings)
     return _Hit(jnp.minimum(side, lid), colour)
 
 
 def _ball(home: Apartment, number: int, centre: jax.Array, origin: jax.Array, direction: jax.Array) -> _Hit:
     """Meet a ball of two colours, centred at ``centre [F, 3]``."""
     radius = home.balls[number, 5]
-    from_centre = origin - centre[:, None, None]
+    from_centre = origin - centre.T[..., None, None]
     distance = _enter(from_centre, direction, radius)
-    height = from_centre[..., 1] + jnp.where(jnp.isfinite(distance), distance, 0.0) * direction[..., 1]
-    cap = jax.nn.sigmoid(12 * height / radius)[..., None]
-    first, second = home.ball_colours[number]
+    height = from_centre[1] + jnp.where(jnp.isfinite(distance), distance, 0.0) * direction[1]
+    cap = jax.nn.sigmoid(12 * height / radius)[None]
+    first, second = home.ball_colours[number][..., None, None, None]
     return _Hit(distance, first * (1 - cap) + second * cap)
 
 
-def _enter(offset: jax.Array, direction: jax.Array, radius: jax.Array) -> jax.Array:
+def _enter(offset: Sequence[jax.Array], direction: Sequence[jax.Array], radius: jax.Array) -> jax.Array:
     """Return how far along a ray ``|offset + t direction|`` falls to ``radius``; ``inf`` where it never does."""
-    a = jnp.maximum(jnp.sum(direction**2, axis=-1), 1e-9)
-    b = jnp.sum(offset * direction, axis=-1)
-    square = b**2 - a * (jnp.sum(offset**2, axis=-1) - radius**2)
+    a = jnp.maximum(sum(d**2 for d in direction), 1e-9)
+    b = sum(o * d for o, d in zip(offset, direction, strict=True))
+    square = b**2 - a * (sum(o**2 for o in offset) - radius**2)
     enters = (-b - jnp.sqrt(jnp.maximum(square, 0.0))) / a
     return jnp.where((square > 0) & (enters > 0), enters, jnp.inf)

@@ -27,16 +27,16 @@ def apartment_walk(key: jax.Array, home: Apartment, chunks: int, *, jumps: bool)
     rooms = jnp.where(jax.random.bernoulli(swap_key), rooms[::-1], rooms)
     corners = SIDE * jnp.stack([rooms // 2, rooms % 2], axis=-1).astype(jnp.float32)
     ends = corners + jax.random.uniform(place_key, (2, 2), minval=0.6, maxval=1.4)
-    door = jnp.where(wall < 2, jnp.stack([SIDE, home.doors[wall]]), jnp.stack([home.doors[wall], SIDE]))
+    door = jnp.where(wall < 2, jnp.stack([SIDE, home.doors[wall]]), jnp.stack([home.doors[wall], SIDE]))[None]
     lengths = jnp.linalg.norm(ends - door, axis=-1)
     pace = jax.random.uniform(pace_key, minval=0.05, maxval=_LONGEST_STEP)
     pace = jnp.where(jax.random.bernoulli(stay_key), 0.0, pace)
     gone = jnp.abs((time * pace + lengths.sum()) % (2 * lengths.sum()) - lengths.sum())
     far = jnp.clip((gone - lengths[0]) / lengths[1], 0, 1)[:, None]
     near = jnp.clip(gone / lengths[0], 0, 1)[:, None]
-    wanted = ends[0] + (door - ends[0]) * near + (ends[1] - door) * far
-    phase = jax.random.uniform(sway_key, (2,), maxval=2 * jnp.pi)
-    sway = 0.5 * pace * (jnp.sin(time[:, None] * jnp.array([0.7, 0.9]) + phase) - jnp.sin(phase))
+    wanted = ends[:1] + (door - ends[:1]) * near + (ends[1:] - door) * far
+    phase = jax.random.uniform(sway_key, (2,), maxval=2 * jnp.pi)[None]
+    sway = 0.5 * pace * (jnp.sin(time[:, None] * jnp.array([[0.7, 0.9]]) + phase) - jnp.sin(phase))
     return level_poses(yaw, follow(home, wanted + sway))
 
 

@@ -51,9 +51,9 @@ def repaint(home: Apartment, order: jax.Array) -> Apartment:
 
 def ball_centres(home: Apartment, time: jax.Array) -> jax.Array:
     """Return where the balls are at times ``[F]``, in frames: ``[F, 2, 3]``. Each goes to and fro in 24 frames."""
-    swing = jnp.sin(2 * jnp.pi * (time[:, None] / 24 + home.balls[:, 6]))
+    swing = jnp.sin(2 * jnp.pi * (time[:, None] / 24 + home.balls[None, :, 6]))
     half = jnp.stack([home.balls[:, 3], jnp.zeros_like(home.balls[:, 3]), home.balls[:, 4]], axis=-1)
-    return home.balls[:, :3] + swing[..., None] * half
+    return home.balls[None, :, :3] + swing[..., None] * half[None]
 
 
 def is_free(home: Apartment, place: jax.Array) -> jax.Array:
@@ -63,8 +63,8 @@ def is_free(home: Apartment, place: jax.Array) -> jax.Array:
     along = place[::-1]
     doors = jnp.where(along < SIDE, home.doors[jnp.array([0, 2])], home.doors[jnp.array([1, 3])])
     in_door = jnp.abs(along - doors) < DOOR / 2 - MARGIN
-    pillars = jnp.linalg.norm(home.pillars[:, :2] - place, axis=-1) - home.pillars[:, 2]
-    off_path = jnp.maximum(jnp.abs(home.balls[:, jnp.array([0, 2])] - place) - home.balls[:, 3:5], 0.0)
+    pillars = jnp.linalg.norm(home.pillars[:, :2] - place[None], axis=-1) - home.pillars[:, 2]
+    off_path = jnp.maximum(jnp.abs(home.balls[:, jnp.array([0, 2])] - place[None]) - home.balls[:, 3:5], 0.0)
     balls = jnp.linalg.norm(off_path, axis=-1) - home.balls[:, 5]
     return inside.all() & (~by_wall | in_door).all() & (jnp.minimum(pillars.min(), balls.min()) > MARGIN)
 

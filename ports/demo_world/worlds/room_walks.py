@@ -20,7 +20,7 @@ def room_walk(key: jax.Array, chunks: int, *, jumps: bool) -> jax.Array:
     phase = jax.random.uniform(keys[7], (2,), maxval=2 * jnp.pi)
     # Half of the walks only turn: matching directions is learned first, and parallax on top of it.
     reach = _WALK * jnp.maximum(0.0, 2 * jax.random.uniform(keys[8]) - 1)
-    return level_poses(draw_yaw(keys, chunks, jumps=jumps), reach * jnp.sin(pace * time[:, None] + phase))
+    return level_poses(draw_yaw(keys, chunks, jumps=jumps), reach * jnp.sin(pace[None] * time[:, None] + phase[None]))
 
 
 def draw_yaw(keys: jax.Array, chunks: int, *, jumps: bool) -> jax.Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ports.demo_world.worlds.pinhole import world_rays
 from ports.demo_world.worlds.textures import blur, hsv
+from ports.wan.nn.layers import along_last
 
 HEIGHT, WIDTH = 32, 48  # pixels
 HALF_SIDE = 1.0
@@ -68,13 +69,14 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     origin, direction = world_rays(poses, size)
     away = jnp.where(direction < 0, -1.0, 1.0)
     safe = jnp.where(jnp.abs(direction) < 1e-6, 1e-6 * away, direction)
-    half = jnp.array([HALF_SIDE, HALF_HEIGHT, HALF_SIDE])
+    half = along_last(jnp.array([HALF_SIDE, HALF_HEIGHT, HALF_SIDE]), away)
     reach = (away * half - origin) / safe  # ray length to the plane of each axis, [F, h, w, 3]
     to_wall = jnp.minimum(reach[..., 0], reach[..., 2])
     depth = jnp.minimum(to_wall, reach[..., 1])  # z of a ray is 1
     hit = origin + depth[..., None] * direction
     wall = sample_walls(room.walls, *wall_coordinates(hit, away, reach[..., 0] < reach[..., 2]))
-    flat = jnp.where(direction[..., 1:2] > 0, floor_colour(room.surfaces, hit), room.surfaces[2])
+    surfaces = room.surfaces[None, None, None]
+    flat = jnp.where(direction[..., 1:2] > 0, floor_colour(surfaces, hit), surfaces[..., 2, :])
     return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall), depth
 
 

@@ -27,7 +27,7 @@ def project(depth: jax.Array, intrinsics: jax.Array, motion: jax.Array, target_i
     """
     height, width = depth.shape[-2:]
     fx, fy, cx, cy = _columns(intrinsics)
-    x = (jnp.arange(width, dtype=jnp.float32) - cx) / fx
+    x = (jnp.arange(width, dtype=jnp.float32)[None] - cx) / fx
     y = (jnp.arange(height, dtype=jnp.float32)[:, None] - cy) / fy
     # Written out: a matrix product would be rounded to TF32 on a GPU, which is a tenth of a pixel.
     ray = motion[..., :3, :3, None, None]
@@ -69,7 +69,7 @@ def splat(values: jax.Array, seen: Projection, shows: jax.Array, scale: jax.Arra
     height, width = shows.shape
     shows = shows & jnp.isfinite(seen.position).all(axis=-1)
     # One more pixel on every side takes what falls outside.
-    edge = jnp.array([width + 1, height + 1], jnp.float32)
+    edge = jnp.array([[[width + 1, height + 1]]], jnp.float32)
     place = jnp.clip(jnp.where(shows[..., None], seen.position + 1, 0.0), 0, edge)
     weight = jnp.exp(-_SHARPNESS * nearness(seen.depth) / jnp.maximum(scale, 1e-6))
     weight = jnp.where(shows, weight, 0.0)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels_pallas.attention import attention as attend
-from ports.wan.sharding import over_heads
+from ports.wan.sharding import over_heads, over_tokens
 
 
 def attention(
@@ -13,6 +13,7 @@ def attention(
     value: jax.Array,
     *,
     length: jax.Array | None = None,
+    few_rows: bool = False,
 ) -> jax.Array:
     """Attend ``query`` to the first ``length`` rows of ``key`` and ``value``.
 
@@ -20,10 +21,12 @@ def attention(
         query: ``[B, T, N, H]``.
         key, value: ``[B, W, N, H]``.
         length: int32 scalar or ``[B]``, valid rows of ``key``; ``None`` for all.
+        few_rows: whether each of several devices may have all of ``key`` and ``value`` for its own tokens.
 
     Returns:
         ``[B, T, N, H]`` in the dtype of ``query``.
     """
     if length is not None:
         length = jnp.broadcast_to(length, query.shape[:1])
-    return over_heads(lambda q, k, v, n: attend(q, k, v, length=n), query, key, value, length)
+    apart = over_tokens if few_rows else over_heads
+    return apart(lambda q, k, v, n: attend(q, k, v, length=n), query, key, value, length)

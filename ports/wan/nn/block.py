@@ -14,12 +14,11 @@ import numpy as np
 from flax import nnx
 
 from ports.wan.nn.attention import attention
-from ports.wan.nn.chunk_attention import chunk_attention
+from ports.wan.nn.chunk_attention import ChunkMask, chunk_attention
 from ports.wan.nn.layers import LayerNorm, Linear, RMSNorm, along_last, gate, layer_norm, modulate
-from ports.wan.nn.memory_rows import Past
 from ports.wan.nn.quantized import Quantized, quantize_rows, restore
-from ports.wan.sharding import keep_whole
-from worldkv_jax.memory import KVSpan
+from ports.wan.sharding import exchange_for_heads, exchange_for_tokens, split_tokens
+from worldkv_jax.memory import KVSpan, Past
 from worldkv_jax.rope import rotate, rotation
 
 
@@ -94,17 +93,20 @@ class SelfAttention(nnx.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
         self.heads = heads
 
-    def __call__(self, x: jax.Array, rope, past: Past) -> tuple[jax.Array, QKV, Past]:
-        """Attend tokens ``x [B, T, d]`` to themselves and a past; also return their own part, and the past after it."""
+    def __call__(self, x: jax.Array, rope, past: Past, mask: ChunkMask | None = None) -> tuple[jax.Array, QKV, Past]:
+        """Attend tokens ``x [B, T, d]`` to themselves and a past; also return their own part, and the past after it.
+
+        With a mask they are whole sequences, and see what it shows of themselves and nothing else.
+        """
         query = rotate(self._split(self.norm_q(self.q(x))), *rope)
         key = rotate(self._split(self.norm_k(self.k(x))), *rope)
         value = self._split(self.v(x))
-        past, visible, length = past.append_own(KVSpan(key, value))
-        if past.mask is not None:
-            mixed = chunk_attention(query, key, value, past.mask)
+        query, key, value = map(exchange_for_heads, (query, key, value))
+        if mask is not None:
+            mixed = chunk_attention(query, key, value, mask)
         else:
-            mixed = attention(query, *visible, length=length)
-        return self.o(mixed.reshape(x.shape)), QKV(query, key, value), past
+            mixed, past = past.attend(query, KVSpan(key, value), attention)
+        return self.o(exchange_for_tokens(mixed).reshape(x.shape)), QKV(query, key, value), past
 
     def _split(self, y):
         return y.reshape(*y.shape[:-1], self.heads, -1)
@@ -125,7 +127,7 @@ class CrossAttention(nnx.Module):
 
     def __call__(self, x: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
         """Attend tokens ``x [B, T, d]`` to all keys and values."""
-        return self.o(attention(self._split(self.norm_q(self.q(x))), key, value).reshape(x.shape))
+        return self.o(attention(self._split(self.norm_q(self.q(x))), key, value, few_rows=True).reshape(x.shape))
 
     def _split(self, y):
         return y.reshape(*y.shape[:-1], self.heads, -1)
@@ -141,9 +143,9 @@ class CameraFiLM(nnx.Module):
 
     def __call__(self, camera: jax.Array) -> tuple[jax.Array | Quantized, jax.Array | Quantized]:
         """Turn the camera embedding ``[B, T, d]`` into scale and shift; constant over a chunk's passes."""
-        camera = keep_whole(camera)
+        camera = split_tokens(camera)
         z = camera + self.injector(camera)
-        film = keep_whole(self.scale(z)), keep_whole(self.shift(z))
+        film = split_tokens(self.scale(z)), split_tokens(self.shift(z))
         kernel = self.scale.kernel.get_value()
         # Kept over all passes of a chunk, for all layers: half the bytes where the weights are in eight bits as well.
         return tuple(quantize_rows(f, kernel.kind) for f in film) if isinstance(kernel, Quantized) else film
@@ -178,6 +180,7 @@ class DiTBlock(nnx.Module):
         past: Past,
         conditions: Conditions,
         before_ffn: BeforeFFN | None = None,
+        mask: ChunkMask | None = None,
     ) -> tuple[jax.Array, QKV, Past, Any]:
         """Apply self-attention, camera FiLM, cross-attention and the feed-forward network, each where there is one.
 
@@ -188,18 +191,19 @@ class DiTBlock(nnx.Module):
             past: what is visible besides own tokens.
             conditions: of this block.
             before_ffn: a backbone's own part.
+            mask: among own tokens, where they are whole sequences; training only, excludes a past.
 
         Returns:
             The new ``x``; the block's own queries, keys and values; the past, whose buffer the next block goes on
             with; and what ``before_ffn`` returned besides ``x``.
         """
-        past = past.write_context()
+        past = past.write_spans()
         rows = self.modulation[...].astype(jnp.float32)[None, None] + time
         shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = (rows[..., i, :] for i in range(6))
 
-        x = keep_whole(x)
+        x = split_tokens(x)
         h = modulate(layer_norm(x), shift_attn, scale_attn).astype(self.dtype)
-        h, own, past = self.self_attn(h, rope, past)
+        h, own, past = self.self_attn(h, rope, past, mask)
         x = x + gate(h.astype(jnp.float32), gate_attn)
 
         if conditions.film is not None:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from checkpoints.eight_bits import LARGEST
 from worldkv_jax.names import check_name
 
 DTYPES = {"int8": jnp.int8, "fp8": jnp.float8_e4m3fn}
-_LARGEST = {"int8": 127.0, "fp8": 448.0}
 
 
 class Quantized(NamedTuple):
@@ -29,12 +30,14 @@ class Quantized(NamedTuple):
 
 def quantize_rows(x: jax.Array, kind: str) -> Quantized:
     """Round rows ``[..., d]`` to eight bits, ``"int8"`` or ``"fp8"``, with a scale for each."""
-    x, largest = x.astype(jnp.float32), _LARGEST[kind]
-    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) / largest
+    x, largest = x.astype(jnp.float32), LARGEST[kind]
+    # By reciprocals, as XLA itself would write it: so a conversion, which has no XLA, finds the same bits.
+    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) * (np.float32(1) / np.float32(largest))
     scale = jnp.where(scale > 0, scale, jnp.ones_like(scale))
+    x = x * (1 / scale)
     if kind == "int8":
-        return Quantized(jnp.round(x / scale).astype(jnp.int8), scale)
-    return Quantized(jnp.clip(x / scale, -largest, largest).astype(jnp.float8_e4m3fn), scale)  # it has no infinity
+        return Quantized(jnp.round(x).astype(jnp.int8), scale)
+    return Quantized(jnp.clip(x, -largest, largest).astype(jnp.float8_e4m3fn), scale)  # it has no infinity
 
 
 def quantize_kernel(kernel: jax.Array, kind: str) -> Quantized:
@@ -67,7 +70,7 @@ def quantize_blocks(params: dict, kind: str | None) -> dict:
 
     Args:
         params: of a Wan-style transformer; the kernels of its blocks are consumed.
-        kind: ``"int8"``, ``"fp8"``, or ``None`` to return the parameters as they are.
+        kind: ``"int8"``, ``"fp8"``, or ``None`` to return the parameters as they are; as are those that are so already.
     """
     if kind is None:
         return params
@@ -90,9 +93,12 @@ def quantized_shapes(abstract: dict, kind: str | None) -> dict:
 
 def _map_kernels(apply, params: dict) -> dict:
     def change(path, leaf):
-        return apply(leaf) if path[-1].key == "kernel" else leaf
+        return apply(leaf) if path[-1].key == "kernel" and not is_quantized(leaf) else leaf
 
-    return {**params, "blocks": jax.tree.map_with_path(change, params["blocks"])}
+    def is_quantized(node):
+        return isinstance(node, Quantized)
+
+    return {**params, "blocks": jax.tree.map_with_path(change, params["blocks"], is_leaf=is_quantized)}
 
 
 def _multiply_eight_bits(a: jax.Array, b: jax.Array) -> jax.Array:

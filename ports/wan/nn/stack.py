@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from ports.wan.nn.block import QKV, BeforeFFN, Conditions, DiTBlock
 from ports.wan.nn.chunk_attention import ChunkMask
-from ports.wan.nn.memory_rows import Past, empty_buffer
-from worldkv_jax.memory import Context, KVSpan
+from ports.wan.sharding import split_heads
+from worldkv_jax.memory import Context, KVSpan, Past, empty_buffer
 from worldkv_jax.rollout import AttentionQueries
+from worldkv_jax.rollout.offloading import scan_layers, stacked_layers
 
 
 def run_blocks(
@@ -54,27 +54,26 @@ def run_blocks(
         x, buffer = carry
         weights, conditions, held = inputs
         block = nnx.merge(structure, weights)
-        past = Past(buffer, around(conditions.reference, held), context, mask)
-        x, own, past, extra = block(x, time, rope, past, conditions, before_ffn)
+        past = Past(around(conditions.reference, held), context, buffer)
+        x, own, past, extra = block(x, time, rope, past, conditions, before_ffn, mask)
         return (x, past.buffer), (collect(own) if collect else None, extra)
 
     if mask is not None:  # training: recomputing a block costs less than storing it, on a CPU too
         layer = jax.checkpoint(layer)
     first = jax.eval_shape(lambda *stacks: around(*_take(stacks, 0)), conditions.reference, held)
-    carry = x, empty_buffer(first, x.shape[1])
-    if layers is None:
+    carry = x, jax.tree.map(split_heads, empty_buffer(first, x.shape[1]))
+    depth, offloaded = stacked_layers(weights)
+    if layers is None and not offloaded:
         (x, _), (collected, extra) = jax.lax.scan(layer, carry, (weights, conditions, held))
         return x, collected, extra
+    layers = range(depth) if layers is None else layers
 
-    def chosen(state, _):  # reads what each layer needs where it lies; cutting the stacks would copy them
-        number, carry = state
-        extra = _take(conditions.extra, number)
-        weights_, given, held_ = _take((weights, conditions._replace(extra=None), held), layers.start + number)
-        carry, gathered = layer(carry, (weights_, given._replace(extra=extra), held_))
-        return (number + 1, carry), gathered
+    def chosen(carry, weights, number):  # reads what each layer needs where it lies; cutting the stacks would copy them
+        extra = _take(conditions.extra, number - layers.start)
+        given, held_ = _take((conditions._replace(extra=None), held), number)
+        return layer(carry, (weights, given._replace(extra=extra), held_))
 
-    # Counted, not read from a list of numbers: only so does XLA know where the next layer lies, and fetches it early.
-    (_, (x, _)), (collected, extra) = jax.lax.scan(chosen, (jnp.int32(0), carry), length=len(layers))
+    (x, _), (collected, extra) = scan_layers(chosen, carry, weights, layers)
     return x, collected, extra
 
 
@@ -94,7 +93,10 @@ def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) 
     For what is constant over the passes of a chunk: camera scale and shift, keys and values of the prompt.
     """
     structure, weights = nnx.split(part)
-    return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
+    depth, offloaded = stacked_layers(weights)
+    if not offloaded:
+        return jax.lax.map(lambda w: apply(nnx.merge(structure, w), inputs), weights)
+    return scan_layers(lambda _, w, number: ((), apply(nnx.merge(structure, w), inputs)), (), weights, range(depth))[1]
 
 
 def _take(tree: Any, index: jax.Array) -> Any:

@@ -1,11 +1,14 @@
 """What the parts that Wan-style world models share need: bytes and arithmetic, from their sizes."""
 
+import functools
+import re
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from checkpoints.parameter_paths import flatten
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.nn.dit import WanConfig
@@ -19,6 +22,7 @@ from ports.wan.nn.quantized import quantized_shapes
 _DECODE_FLOPS = 34e6  # of one latent frame
 _DECODE_BYTES = 12_300
 _ENCODE_BYTES = 16_600
+_ONCE_A_CHUNK = re.compile(r"blocks/(camera|cross_attn/(k|v|norm_k))/")  # weights that only preparing a chunk reads
 _TINY_SHARE = 1 / 25  # of both, for TAEHV
 
 
@@ -27,27 +31,39 @@ def count_bytes(abstract: Mapping, dtype: str) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(abstract)) * jnp.dtype(dtype).itemsize
 
 
-def transformer_bytes(network: type[nnx.Module], config: WanConfig) -> int:
-    """Return the bytes of a transformer's weights, with the kernels of its blocks in eight bits if it has them so."""
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, config.dtype), abstract_params(network, config)
-    )
-    leaves = jax.tree.leaves(quantized_shapes(abstract, config.weights))
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+def weights_needs(
+    network: type[nnx.Module], config: WanConfig, *, decoder: int, passes: int, rounds: bool, offload: int
+) -> dict[str, int]:
+    """Count the fields of `worldkv_jax.sessions.Cost` that are about weights.
 
-
-def rounding_bytes(network: type[nnx.Module], config: WanConfig) -> int:
-    """Return what rounding weights to eight bits takes: all as they were, and the largest rounded; else nothing."""
-    if config.weights is None:
-        return 0
-    abstract = abstract_params(network, config)
-    return count_bytes(abstract, config.dtype) + max(leaf.size for leaf in jax.tree.leaves(abstract))
-
-
-def whole_bytes(network: type[nnx.Module], config: WanConfig) -> int:
-    """Return the bytes of those that each of several devices has whole: all outside of the blocks."""
-    abstract = abstract_params(network, config)
-    return count_bytes({name: part for name, part in abstract.items() if name != "blocks"}, config.dtype)
+    Args:
+        network: the transformer.
+        config: its configuration.
+        decoder: bytes of a decoder's weights.
+        passes: of a chunk.
+        rounds: whether kernels are rounded to eight bits when they are loaded.
+        offload: layers whose weights wait in host memory.
+    """
+    shapes = abstract_params(network, config)
+    loaded = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, config.dtype), shapes)
+    sizes = {
+        path: leaf.size * leaf.dtype.itemsize
+        for path, leaf in flatten(quantized_shapes(loaded, config.weights)).items()
+    }
+    blocks = {path: size for path, size in sizes.items() if path.startswith("blocks/")}
+    layer = sum(blocks.values()) // config.layers
+    once = sum(size for path, size in blocks.items() if _ONCE_A_CHUNK.match(path)) // config.layers
+    whole = sum(sizes.values()) - sum(blocks.values()) + decoder
+    needs = {"whole_weights_bytes": whole, "weights_bytes": whole + sum(blocks.values())}
+    if offload:
+        # In a pass one layer is there and the next on its way; after the last, it comes once more.
+        needs["weights_bytes"] += 2 * (layer - once) - offload * layer
+        needs["waiting_bytes"] = offload * layer
+        needs["fetched_bytes"] = (offload + 1) * (passes * (layer - once) + once)
+    elif rounds:
+        largest = max(leaf.size for leaf in jax.tree.leaves(shapes))
+        needs["rounding_bytes"] = count_bytes(shapes, config.dtype) + largest  # all as they were, and one rounded
+    return needs
 
 
 def token_products(config: WanConfig, context_rows: int) -> int:
@@ -83,6 +99,7 @@ def decoder_weights(config: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
     return count_bytes(abstract["decoder"], config.compute_dtype)
 
 
+@functools.lru_cache(maxsize=32)  # a plan asks twice, and describing a decoder takes a second
 def decoder_state_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
     """Return the bytes that a streaming decoder keeps between chunks."""
     network = wan_vae if isinstance(config, wan_vae.VAEConfig) else taehv

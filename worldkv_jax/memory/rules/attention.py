@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,11 +21,13 @@ class AttentionScore:
 
     needs_query = True  # not annotated: a constant, no field
 
-    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
+    def describe(self, cameras: Float[Array, "F 4 4"], keys: Float[Array, "L T N H"]) -> Float32[Array, " D"]:
         """Average the keys of a finished chunk over its tokens."""
         return keys.astype(jnp.float32).mean(axis=1).reshape(-1)
 
-    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
+    def describe_query(
+        self, cameras: Float[Array, "F 4 4"], query: Float[Array, "L N H"] | None
+    ) -> Float32[Array, " D"]:
         """Take the mean queries of the next chunk."""
         if query is None:
             raise ValueError(
@@ -33,7 +36,9 @@ class AttentionScore:
             )
         return query.astype(jnp.float32).reshape(-1)
 
-    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(
+        self, query: Float32[Array, " D"], index: Float32[Array, "C D"], valid: Bool[Array, " C"]
+    ) -> Float32[Array, " C"]:
         """Score by the negative mean logit."""
         logits = jnp.sum(index * query[None], axis=-1)
         return -logits if self.axis_name is None else -jax.lax.psum(logits, self.axis_name)

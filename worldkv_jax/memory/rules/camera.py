@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
 
 from worldkv_jax.cameras import mean_rotation, rotation_angle
 from worldkv_jax.cameras._namespace import root
@@ -19,15 +20,17 @@ _ARCCOS_NOISE = 1e-3  # radians: the arc cosine of a rounded 1 is up to 5e-4
 class CameraRule:
     """Base of rules that describe both sides by their cameras alone."""
 
-    def describe_cameras(self, cameras: jax.Array) -> jax.Array:
+    def describe_cameras(self, cameras: Float[Array, "F 4 4"]) -> Float32[Array, " D"]:
         """Reduce the cameras ``[F, 4, 4]`` of one chunk to float32 ``[D]``."""
         raise NotImplementedError
 
-    def describe(self, cameras: jax.Array, keys: jax.Array) -> jax.Array:
+    def describe(self, cameras: Float[Array, "F 4 4"], keys: Float[Array, "L T N H"]) -> Float32[Array, " D"]:
         """Reduce a finished chunk's cameras."""
         return self.describe_cameras(cameras)
 
-    def describe_query(self, cameras: jax.Array, query: jax.Array | None) -> jax.Array:
+    def describe_query(
+        self, cameras: Float[Array, "F 4 4"], query: Float[Array, "L N H"] | None
+    ) -> Float32[Array, " D"]:
         """Reduce the next chunk's cameras."""
         return self.describe_cameras(cameras)
 
@@ -56,20 +59,22 @@ class CameraDistance(CameraRule):
                 f"rotation_weight={self.rotation_weight} is outside [0, 1]; 0 ignores rotation, 1 ignores translation"
             )
 
-    def describe_cameras(self, cameras: jax.Array) -> jax.Array:
+    def describe_cameras(self, cameras: Float[Array, "F 4 4"]) -> Float32[Array, " D"]:
         """Average the chunk's positions and rotations: ``[3 + 9]``."""
         cameras = cameras.astype(jnp.float32)
         rotations = cameras[:, :3, :3]
         rotation = rotations.mean(axis=0) if self.rotation_mean == "elementwise" else mean_rotation(rotations)
         return jnp.concatenate([cameras[:, :3, 3].mean(axis=0), rotation.reshape(9)])
 
-    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(
+        self, query: Float32[Array, " D"], index: Float32[Array, "C D"], valid: Bool[Array, " C"]
+    ) -> Float32[Array, " C"]:
         """Score by camera distance, in [0, 1] among the valid chunks."""
         translation, rotation = self._distances(query, index)
         distance = self._weigh(translation, rotation, index, valid)
         return jnp.round(distance / self.tolerance) * self.tolerance if self.tolerance else distance
 
-    def between(self, index: jax.Array) -> jax.Array:
+    def between(self, index: Float32[Array, "C D"]) -> Float32[Array, "C C"]:
         """Score all pairs, divided by the largest distances of all pairs."""
         translation, rotation = jax.lax.map(lambda one: self._distances(one, index), index)
         return self._weigh(translation, rotation, index, jnp.ones(index.shape[0], bool))

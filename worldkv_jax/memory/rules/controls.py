@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int32
 
 from worldkv_jax.memory.retrieval import nearest
 from worldkv_jax.memory.rules.camera import CameraDistance
@@ -19,8 +20,13 @@ class RandomChoice(CameraDistance):
     seed: int = 0
 
     def choose(
-        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
-    ) -> tuple[jax.Array, jax.Array]:
+        self,
+        query: Float32[Array, " D"],
+        index: Float32[Array, "C D"],
+        chunks: Int32[Array, " C"],
+        valid: Bool[Array, " C"],
+        k: int,
+    ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
         """Order the candidates by a random number of their ids."""
         view = jax.lax.bitcast_convert_type(query.sum(), jnp.uint32)
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), view), valid.sum(dtype=jnp.uint32))
@@ -36,8 +42,13 @@ class MostRecent(CameraDistance):
     """
 
     def choose(
-        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
-    ) -> tuple[jax.Array, jax.Array]:
+        self,
+        query: Float32[Array, " D"],
+        index: Float32[Array, "C D"],
+        chunks: Int32[Array, " C"],
+        valid: Bool[Array, " C"],
+        k: int,
+    ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
         """Order the candidates by their age in chunks, the youngest being 0."""
         age = jnp.max(jnp.where(valid, chunks, -1)) - chunks
         return nearest(age.astype(jnp.float32), chunks, valid, k)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int32
 
 from worldkv_jax.cameras import points_seen
 from worldkv_jax.memory.rules.overlap import ViewOverlap
@@ -27,8 +28,13 @@ class ViewCoverage(ViewOverlap):
             raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
 
     def choose(
-        self, query: jax.Array, index: jax.Array, chunks: jax.Array, valid: jax.Array, k: int
-    ) -> tuple[jax.Array, jax.Array]:
+        self,
+        query: Float32[Array, " D"],
+        index: Float32[Array, "C D"],
+        chunks: Int32[Array, " C"],
+        valid: Bool[Array, " C"],
+        k: int,
+    ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
         """Choose greedily; scores are one minus the worth that each chunk added, in [0, 1]."""
         query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
         seen = points_seen(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)

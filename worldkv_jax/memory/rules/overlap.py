@@ -2,8 +2,8 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
 
 from worldkv_jax.cameras import view_overlap
 from worldkv_jax.memory.rules.camera import CameraRule
@@ -29,11 +29,13 @@ class ViewOverlap(CameraRule):
         if not 0 < self.near < self.far:
             raise ValueError(f"near={self.near}, far={self.far}: expected 0 < near < far, in scene units")
 
-    def describe_cameras(self, cameras: jax.Array) -> jax.Array:
+    def describe_cameras(self, cameras: Float[Array, "F 4 4"]) -> Float32[Array, " D"]:
         """Keep the chunk's poses."""
         return cameras.astype(jnp.float32).reshape(-1)
 
-    def score(self, query: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(
+        self, query: Float32[Array, " D"], index: Float32[Array, "C D"], valid: Bool[Array, " C"]
+    ) -> Float32[Array, " C"]:
         """Score by one minus the view overlap, in [0, 1]."""
         query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
         return 1 - view_overlap(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)

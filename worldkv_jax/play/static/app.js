@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { byId, element, throttled } from "./dom.js";
-import { Hud, titleOf } from "./hud.js";
+import { Hud, titleDefault, titleOf } from "./hud.js";
 import { Keys } from "./keys.js";
 import { lookWithMouse } from "./look.js";
 import { WorldMap } from "./map.js";
@@ -111,6 +111,7 @@ function enter(given) {
   byId("model").textContent = session.model;
   byId("random").hidden = !session.random_weights;
   byId("truth").hidden = !session.truth;
+  titleDefault(session.default_mode);
   showSettings(session);
   screen.arrange(session, session.memories.map(titleOf));
   timeline.secondsPerChunk = secondsPerChunk();

@@ -4,13 +4,20 @@ import { bytes, element } from "./dom.js";
 
 const EVERY = 250; // milliseconds from one look at the pace to the next
 
+const MODES = { worldkv: "WorldKV", sliding: "Sliding window", sink_recent: "Sink + recent", full: "Full KV" };
+
 const TITLES = {
-  default: "WorldKV",
+  default: MODES.worldkv, // until a session says what it is, see `titleDefault`
   paper: "WorldKV as published",
   official: "WorldKV, released code",
-  window: "Sliding window",
-  full: "Full KV",
+  window: MODES.sliding,
+  full: MODES.full,
 };
+
+/** Name the memory that the server was started with, which is of one of these modes. */
+export function titleDefault(mode) {
+  TITLES.default = MODES[mode] ?? "Default";
+}
 
 /** Return the name of a memory in the words of the documentation. */
 export const titleOf = (memory) => TITLES[memory] ?? memory;

@@ -1,0 +1,104 @@
+"""What a chunk attends to in one layer, whatever there is around it and however its rows are joined."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels_pallas.attention import attention
+from worldkv_jax.memory import Context, KVSpan, Past, attend, empty_buffer
+
+LAYERS, WORLDS, OWN, REFERENCE, PAST, HEADS, WIDTH = 2, 2, 5, 3, 7, 2, 4
+JOINED = pytest.mark.parametrize("buffered", [False, True], ids=["concatenated", "in a buffer"])
+
+
+def span(rows, seed, layers=None):
+    shape = (WORLDS, rows, HEADS, WIDTH) if layers is None else (layers, WORLDS, rows, HEADS, WIDTH)
+    keys = jax.random.split(jax.random.key(seed))
+    return KVSpan(*(jax.random.normal(key, shape) for key in keys))
+
+
+def layer_of(stack, layer):
+    return jax.tree.map(lambda a: a[layer], stack)
+
+
+def join(*spans):
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *spans)
+
+
+def attend_in_turn(around, context, *, buffered):
+    """Go through both layers as a pass does, with one buffer for both or with none."""
+    query, made = span(OWN, 9).keys, []
+    buffer = empty_buffer(tuple(layer_of(stack, 0) for stack in around), OWN) if buffered else None
+    for layer in range(LAYERS):
+        past = Past(tuple(layer_of(stack, layer) for stack in around), context, buffer).write_spans()
+        mixed, past = past.attend(query, span(OWN, layer))
+        made.append(mixed)
+        buffer = past.buffer
+    assert buffered == (buffer is not None)
+    return query, made
+
+
+@JOINED
+@pytest.mark.parametrize("length", [0, 4, PAST])
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_own_rows_and_the_valid_context_are_visible(length, with_reference, buffered):
+    reference, past = span(REFERENCE, 21, LAYERS), span(PAST, 22, LAYERS)
+    around = [reference, past] if with_reference else [past]
+    context = Context((past,), jnp.int32(length))
+    query, made = attend_in_turn(around, context, buffered=buffered)
+    for layer in range(LAYERS):
+        valid = jax.tree.map(lambda a: a[:, :length], layer_of(past, layer))
+        seen = [span(OWN, layer), *([layer_of(reference, layer)] if with_reference else []), valid]
+        np.testing.assert_allclose(made[layer], attention(query, *join(*seen)), atol=1e-6)
+        if not with_reference:
+            np.testing.assert_allclose(attend(query, span(OWN, layer), context, layer), made[layer], atol=1e-6)
+
+
+@JOINED
+def test_each_world_may_see_a_length_of_its_own(buffered):
+    past = span(PAST, 22, LAYERS)
+    query, made = attend_in_turn([past], Context((past,), jnp.array([0, 4], jnp.int32)), buffered=buffered)
+    alone = attention(query, *span(OWN, 1))
+    np.testing.assert_allclose(made[1][0], alone[0], atol=1e-6)
+    valid = jax.tree.map(lambda a: a[:, :4], layer_of(past, 1))
+    np.testing.assert_allclose(made[1][1], attention(query, *join(span(OWN, 1), valid))[1], atol=1e-6)
+
+
+@JOINED
+@pytest.mark.parametrize("hides", [False, True])
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_a_chunk_can_be_hidden_from_itself(hides, with_reference, buffered):
+    reference, past = span(REFERENCE, 21, LAYERS), span(PAST, 22, LAYERS)
+    around = [reference, past] if with_reference else [past]
+    query, made = attend_in_turn(around, Context((past,), jnp.int32(4), jnp.array(hides)), buffered=buffered)
+    for layer in range(LAYERS):
+        valid = jax.tree.map(lambda a: a[:, :4], layer_of(past, layer))
+        own = [] if hides else [span(OWN, layer)]
+        seen = [*own, *([layer_of(reference, layer)] if with_reference else []), valid]
+        np.testing.assert_allclose(made[layer], attention(query, *join(*seen)), atol=1e-6)
+
+
+@JOINED
+def test_a_reference_needs_no_context(buffered):
+    reference = span(REFERENCE, 21, LAYERS)
+    query, made = attend_in_turn([reference], None, buffered=buffered)
+    np.testing.assert_allclose(made[1], attention(query, *join(span(OWN, 1), layer_of(reference, 1))), atol=1e-6)
+
+
+def test_own_rows_alone_need_no_buffer():
+    assert empty_buffer((), OWN) is None
+    mixed, past = Past().write_spans().attend(span(OWN, 9).keys, span(OWN, 0))
+    assert past.buffer is None
+    np.testing.assert_allclose(mixed, attention(span(OWN, 9).keys, *span(OWN, 0)), atol=1e-6)
+
+
+def test_the_attention_may_be_ones_own():
+    context, seen = Context((span(PAST, 22, LAYERS),), jnp.int32(4)), []
+
+    def mine(query, key, value, *, length):
+        seen.append((key.shape[1], int(length)))
+        return query
+
+    Past(context.layer(0), context).attend(span(OWN, 9).keys, span(OWN, 0), mine)
+    assert seen == [(OWN + PAST, OWN + 4)]
