@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 
 from kernels_pallas.attention.api import attention
 from worldkv_jax.benchmarks.pairs import Pair, Place, Work
@@ -25,8 +26,6 @@ def compare(place: Place, size: tuple[int, int, int, int] = SIZE) -> Pair:
         return lambda: jax.block_until_ready(attend(*parts))
 
     def theirs() -> Work:
-        import torch
-
         heads_first = [torch.from_numpy(part).transpose(1, 2).contiguous() for part in drawn()]
         attend = torch.nn.functional.scaled_dot_product_attention
         return lambda: attend(*heads_first).transpose(1, 2).numpy()

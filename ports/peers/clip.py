@@ -5,6 +5,8 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
+import transformers
 
 from checkpoints.restore import load_params
 from ports.wan.encoders import clip
@@ -19,9 +21,6 @@ def compare(place: Place, config: clip.CLIPConfig = SIZE, image: tuple[int, int]
     """Turn one image into tokens, resizing included."""
     folder, file = place.scratch / "vision", place.scratch / clip.COMPONENT.files[0]
     if not file.exists():
-        import torch
-        import transformers
-
         torch.manual_seed(0)
         reference = transformers.CLIPVisionModelWithProjection(
             transformers.CLIPVisionConfig(
@@ -46,9 +45,6 @@ def compare(place: Place, config: clip.CLIPConfig = SIZE, image: tuple[int, int]
         return lambda: jax.block_until_ready(encode(loaded, params, given))
 
     def theirs() -> Work:
-        import torch
-        import transformers
-
         model = transformers.CLIPVisionModelWithProjection.from_pretrained(folder).eval()
         model.vision_model.encoder.layers = model.vision_model.encoder.layers[:-1]  # as the video models use it
         channels_first = torch.from_numpy(np.moveaxis(pixels, -1, 1).copy())
@@ -69,7 +65,6 @@ def compare(place: Place, config: clip.CLIPConfig = SIZE, image: tuple[int, int]
 
 def released_tensors(state: dict) -> dict:
     """Name transformers' tensors ``vision_model...`` as the released checkpoint does."""
-    import torch
 
     def of(key: str):
         return state[f"vision_model.{key}"]

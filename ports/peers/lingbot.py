@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 
 from checkpoints.restore import load_params
 from ports.lingbot_world.backbone import Given, LingBotWorld
@@ -94,7 +95,6 @@ def _after(first: int, advance: Work) -> Work:
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:
     """Write weights, cameras, image and prompt, and the noise that the released program will draw."""
-    import torch
 
     latents = chunks * CHUNK_FRAMES
     random = np.random.default_rng(0)
@@ -161,7 +161,6 @@ def _open_ours(place: Place, chunks: int, size: Size, flags: Mapping[str, Any]) 
 
 def _open_theirs(place: Place, chunks: int, size: Size, flags: Mapping[str, Any], clone: Path) -> Work:
     """Run the released `generate`, with text encoder, VAE and image reader of another making and all else its own."""
-    import torch
 
     program = _import(clone)
     model = program.WanModelFast.from_pretrained(place.scratch, subfolder=DIT.files[0], low_cpu_mem_usage=False).eval()
@@ -204,9 +203,6 @@ def _open_theirs(place: Place, chunks: int, size: Size, flags: Mapping[str, Any]
 
 
 def _import(clone: Path) -> types.ModuleType:
-    # Before libraries are stood in for: it looks for what is installed.
-    import diffusers.models.modeling_utils
-    import diffusers.schedulers.scheduling_utils  # noqa: F401
 
     packages = ("wan", "wan.modules", "wan.distributed", "wan.utils")
     unused = ("wan.modules.t5", "wan.modules.vae2_1", "torchvision", "torchvision.transforms")

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 
 from checkpoints.parameter_paths import flatten
 from checkpoints.restore import load_params
@@ -20,8 +21,6 @@ def compare(place: Place, config: umt5.UMT5Config = SIZE) -> Pair:
     targets = umt5.COMPONENT.tensors(config, "original")
     count = sum(math.prod(target.shape) for target in targets.values())
     if not file.exists():
-        import torch
-
         torch.save({key: torch.randn(target.shape) for key, target in targets.items()}, file)
 
     def ours():
@@ -29,8 +28,6 @@ def compare(place: Place, config: umt5.UMT5Config = SIZE) -> Pair:
         return np.array(sum(leaf.size for leaf in flatten(jax.block_until_ready(params)).values()))
 
     def theirs() -> Work:
-        import torch
-
         return lambda: np.array(sum(tensor.numel() for tensor in torch.load(file, weights_only=True).values()))
 
     what = f"{count / 1e6:.0f} million numbers of a .pth, float32"

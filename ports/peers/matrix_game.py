@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.torch
+import torch
 
 from checkpoints.restore import load_params
 from ports.matrix_game2.actions import action_windows
@@ -60,8 +62,6 @@ def _after_first(advance: Work) -> Work:
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:
     """Write weights, image, actions and noise, in the released order of axes."""
-    import safetensors.torch
-    import torch
 
     frames, random = chunks * CHUNK_FRAMES, np.random.default_rng(0)
 
@@ -118,8 +118,6 @@ def _open_ours(place: Place, chunks: int) -> Work:
 
 def _open_theirs(place: Place, size: Size, clone: Path) -> Work:
     """Run the released `inference`, with noise that is given and nothing decoded."""
-    import safetensors.torch
-    import torch
 
     given = {name: torch.from_numpy(array) for name, array in np.load(place.scratch / "given.npz").items()}
     wrapper, program = _import(clone)

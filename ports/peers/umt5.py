@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
+import transformers
 
 from checkpoints.restore import load_params
 from ports.wan.encoders import umt5
@@ -15,9 +17,6 @@ TOKENS = 512
 def compare(place: Place, config: umt5.UMT5Config = SIZE, tokens: int = TOKENS) -> Pair:
     """Encode one prompt."""
     if not (place.scratch / "config.json").exists():
-        import torch
-        import transformers
-
         torch.manual_seed(0)
         transformers.UMT5EncoderModel(
             transformers.UMT5Config(
@@ -42,9 +41,6 @@ def compare(place: Place, config: umt5.UMT5Config = SIZE, tokens: int = TOKENS) 
         return lambda: jax.block_until_ready(encode(loaded, params, *given))
 
     def theirs() -> Work:
-        import torch
-        import transformers
-
         model = transformers.UMT5EncoderModel.from_pretrained(place.scratch).eval()
         given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         return torch.no_grad()(lambda: model(**given).last_hidden_state.numpy())

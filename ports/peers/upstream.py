@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+# What the clones take of it, before libraries are stood in for: it looks for what is installed.
+import diffusers.loaders
+import diffusers.models.modeling_utils
+import diffusers.schedulers.scheduling_utils  # noqa: F401
+import torch
+
 from worldkv_jax.benchmarks.pairs import NotComparable
 
 
@@ -55,7 +61,6 @@ def import_clone(
 
 def on_cpu() -> contextlib.AbstractContextManager:
     """Answer code that asks for the current CUDA device while it makes its model: it is the CPU."""
-    import torch
 
     return mock.patch.object(torch.cuda, "current_device", lambda: torch.device("cpu"))
 
@@ -65,7 +70,6 @@ def _is_missing(library: str, tops: Container[str]) -> bool:
 
 
 def _attend_in_float32(modules: Sequence[types.ModuleType]) -> None:
-    import torch
 
     released = sys.modules["wan.modules.attention"]
     released.FLASH_ATTN_2_AVAILABLE = released.FLASH_ATTN_3_AVAILABLE = False

@@ -1,8 +1,10 @@
 """Decoding by the Wan VAE beside diffusers', with the same random weights, of files that diffusers wrote."""
 
+import diffusers
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 
 from checkpoints.restore import load_params
 from ports.wan.autoencoders import wan_vae
@@ -17,9 +19,6 @@ def compare(place: Place, config: wan_vae.VAEConfig = SIZE, latents: tuple[int, 
     """Decode the first chunk of a video."""
     folder = place.scratch / "vae"
     if not folder.exists():
-        import diffusers
-        import torch
-
         torch.manual_seed(0)
         diffusers.AutoencoderKLWan(
             base_dim=config.dim,
@@ -36,9 +35,6 @@ def compare(place: Place, config: wan_vae.VAEConfig = SIZE, latents: tuple[int, 
         return lambda: jax.block_until_ready(decode(loaded, params, cells)[0])
 
     def theirs() -> Work:
-        import diffusers
-        import torch
-
         model = diffusers.AutoencoderKLWan.from_pretrained(folder).eval()
         restored = given * np.array(wan_vae.LATENT_STD, np.float32) + np.array(wan_vae.LATENT_MEAN, np.float32)
         cells = torch.from_numpy(np.moveaxis(restored, -1, 1).copy())

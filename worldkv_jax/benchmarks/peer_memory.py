@@ -14,28 +14,33 @@ Side = Literal["ours", "theirs"]
 
 
 def peak_of_process(entry: str, place: Place, side: Side) -> int:
-    """Return the largest resident bytes of a process that opens one side and does its work once.
+    """Return the largest number of bytes that a process holds while it opens one side and does its work once.
 
-    Everything counts: interpreter, libraries, compiling, weights.
+    Over what it holds before: the libraries of both sides, imported. Weights count, and compiling.
 
     Args:
         entry: ``module:function`` of a `worldkv_jax.benchmarks.pairs.Peer`.
         place: where that has already been called.
         side: the one to open.
     """
-    given = {"entry": entry, "side": side, "scratch": str(place.scratch), "upstream": list(map(str, place.upstream))}
-    command = [sys.executable, "-m", __name__, json.dumps(given)]
+    given = {"scratch": str(place.scratch), "rounds": place.rounds, "upstream": list(map(str, place.upstream))}
+    command = [sys.executable, "-m", __name__, entry, side, json.dumps(given)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.split()[-1])
 
 
-def _measure(entry: str, side: Side, scratch: str, upstream: list[str]) -> int:
-    place = Place(scratch=Path(scratch), upstream=tuple(map(Path, upstream)))
+def _measure(entry: str, side: Side, scratch: str, rounds: int, upstream: list[str]) -> int:
+    place = Place(scratch=Path(scratch), rounds=rounds, upstream=tuple(map(Path, upstream)))
     pair = load_entry("peer", entry, entry)(place)
+    before = _peak()
     (pair.ours if side == "ours" else pair.theirs)()()
+    return _peak() - before
+
+
+def _peak() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":
-    print(_measure(**json.loads(sys.argv[1])))
+    print(_measure(*sys.argv[1:3], **json.loads(sys.argv[3])))

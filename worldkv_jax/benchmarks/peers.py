@@ -13,8 +13,6 @@ from worldkv_jax.benchmarks.peer_memory import peak_of_process
 from worldkv_jax.entry_points import load_entry
 from worldkv_jax.sessions.provenance import describe_machine
 
-INSTALL = "pip install 'worldkv-jax[torch]'"
-
 
 def run_peer_benchmark(
     peers: Mapping[str, str],
@@ -32,7 +30,7 @@ def run_peer_benchmark(
         rounds: timed, of ours and theirs in turn.
         scratch: an empty folder.
         upstream: folders of clones.
-        memory: also find the peak memory of a process that does the work once, one of ours and one of theirs.
+        memory: also find the memory that a process takes to do the work once, one of ours and one of theirs.
         progress: wraps the rows as they come; it is also given how many there will be.
 
     Returns:
@@ -68,15 +66,12 @@ def _load(name: str, entry: str) -> Peer:
     try:
         return load_entry("peer", name, entry)
     except ValueError as error:
-        raise NotComparable(f"{error}: {INSTALL}") from error
+        raise NotComparable(f"{error}: pip install 'worldkv-jax[torch]'") from error
 
 
 def _time_pair(name: str, peer: Peer, place: Place) -> dict[str, Any]:
-    try:
-        pair = peer(place)
-        ours, theirs = pair.ours(), pair.theirs()
-    except ModuleNotFoundError as error:
-        raise NotComparable(f"{error}: {INSTALL}") from error
+    pair = peer(place)
+    ours, theirs = pair.ours(), pair.theirs()
     deviation = _deviation(ours(), theirs())
     if not deviation <= pair.tolerance:
         raise ValueError(

@@ -24,7 +24,7 @@ def add_peers(benchmarks) -> None:
         metavar="DIR",
         help="clone of a repository that some compare with; may be repeated, nothing of it is copied",
     )
-    add("--memory", action="store_true", help="also the peak memory of a process of ours and one of theirs")
+    add("--memory", action="store_true", help="also the memory that a process of ours takes, and one of theirs")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
     add("--debug", default=argparse.SUPPRESS, action="store_true", help="show the traceback of an error")
 
@@ -50,7 +50,7 @@ def _bench_peers(args: argparse.Namespace) -> None:
     print(f"{result['hardware']['device']}, jax {result['versions']['jax']}, {result['date']}: ours over theirs")
     columns = {"peer": "peer", "ours_s": "ours s", "theirs_s": "theirs s", "ratio": "ratio", "least": "least"}
     columns |= {"most": "most", "processor_ratio": "of processor s", "deviation": "deviation"}
-    columns |= {"peak_ratio": "of peak memory"} if args.memory else {}
+    columns |= {"peak_ratio": "of memory"} if args.memory else {}
     columns |= {"what": "what"}
     compared = [row for row in result["rows"] if "skipped" not in row]
     print_table([{**row, "deviation": f"{row['deviation']:.0e}"} for row in compared], columns)

@@ -4,8 +4,10 @@ import sys
 
 import pytest
 
-from ports.peers.upstream import Turns, import_clone
 from worldkv_jax.benchmarks.pairs import NotComparable
+
+upstream = pytest.importorskip("ports.peers.upstream", exc_type=ImportError)
+pytestmark = pytest.mark.torch
 
 ATTENTION = """
 FLASH_ATTN_2_AVAILABLE = FLASH_ATTN_3_AVAILABLE = True
@@ -33,7 +35,6 @@ def forward():
 @pytest.fixture
 def clone(tmp_path):
     """A clone whose package, and one of whose modules, cannot be imported."""
-    pytest.importorskip("torch")
     modules = tmp_path / "wan/modules"
     modules.mkdir(parents=True)
     for place in (tmp_path / "wan/__init__.py", modules / "__init__.py", modules / "encoder.py"):
@@ -45,14 +46,13 @@ def clone(tmp_path):
         del sys.modules[name]
 
 
-@pytest.mark.torch
 def test_a_module_is_imported_without_what_it_does_not_need(clone):
     unused = ("wan.modules.encoder", "no_such_library", "no_such_library.parts")
-    (model,) = import_clone(clone, ("wan", "wan.modules"), ("wan.modules.model",), unused=unused)
+    (model,) = upstream.import_clone(clone, ("wan", "wan.modules"), ("wan.modules.model",), unused=unused)
     assert model.forward() == "queries in torch.float32" and str(model.device) == "cpu"
     assert "no_such_library" not in sys.modules
     with pytest.raises(NotComparable, match="cannot be imported: No module named 'no_such_library'"):
-        import_clone(clone, ("wan", "wan.modules"), ("wan.modules.model",), unused=unused[:1])
+        upstream.import_clone(clone, ("wan", "wan.modules"), ("wan.modules.model",), unused=unused[:1])
 
 
 def test_a_loop_waits_until_it_is_asked():
@@ -64,7 +64,7 @@ def test_a_loop_waits_until_it_is_asked():
                 raise ValueError("there is no chunk 2")
             made.append(chunk)
 
-    turns = Turns(run)
+    turns = upstream.Turns(run)
     for chunk in range(2):
         assert made == list(range(chunk))
         turns.take()
