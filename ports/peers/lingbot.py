@@ -95,7 +95,6 @@ def _after(first: int, advance: Work) -> Work:
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:
     """Write weights, cameras, image and prompt, and the noise that the released program will draw."""
-
     latents = chunks * CHUNK_FRAMES
     random = np.random.default_rng(0)
     yaw = np.cumsum(random.uniform(0.02, 0.2, frames_of(latents)) * np.sin(np.arange(frames_of(latents)) / 9))
@@ -161,7 +160,6 @@ def _open_ours(place: Place, chunks: int, size: Size, flags: Mapping[str, Any]) 
 
 def _open_theirs(place: Place, chunks: int, size: Size, flags: Mapping[str, Any], clone: Path) -> Work:
     """Run the released `generate`, with text encoder, VAE and image reader of another making and all else its own."""
-
     program = _import(clone)
     model = program.WanModelFast.from_pretrained(place.scratch, subfolder=DIT.files[0], low_cpu_mem_usage=False).eval()
     made: list[np.ndarray] = []
@@ -203,7 +201,6 @@ def _open_theirs(place: Place, chunks: int, size: Size, flags: Mapping[str, Any]
 
 
 def _import(clone: Path) -> types.ModuleType:
-
     packages = ("wan", "wan.modules", "wan.distributed", "wan.utils")
     unused = ("wan.modules.t5", "wan.modules.vae2_1", "torchvision", "torchvision.transforms")
     unused += ("torchvision.transforms.functional",)

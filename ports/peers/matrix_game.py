@@ -62,7 +62,6 @@ def _after_first(advance: Work) -> Work:
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:
     """Write weights, image, actions and noise, in the released order of axes."""
-
     frames, random = chunks * CHUNK_FRAMES, np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray:
@@ -118,7 +117,6 @@ def _open_ours(place: Place, chunks: int) -> Work:
 
 def _open_theirs(place: Place, size: Size, clone: Path) -> Work:
     """Run the released `inference`, with noise that is given and nothing decoded."""
-
     given = {name: torch.from_numpy(array) for name, array in np.load(place.scratch / "given.npz").items()}
     wrapper, program = _import(clone)
     generator = _make(wrapper, size)

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def import_clone(
     Raises:
         NotComparable: a library is missing that is called.
     """
+    warnings.filterwarnings("ignore", message="CUDA is not available")  # they ask for autocast of CUDA in any case
     tops = {package.partition(".")[0] for package in packages}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]  # of another clone
