@@ -88,7 +88,7 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
     )
     for _ in range(_CROSSED):
         room = 2 * i + j
-        centre_x, centre_z = SIDE * (i + 0.5), SIDE * (j + 0.5)
+        centre_x, centre_z = (SIDE * (at.astype(jnp.float32) + 0.5) for at in (i, j))
         to_x = (centre_x + away[0] * SIDE / 2 - origin[0]) / safe[0]
         to_y = (away[1] * HALF_HEIGHT - origin[1]) / safe[1]
         to_z = (centre_z + away[2] * SIDE / 2 - origin[2]) / safe[2]
