@@ -1,6 +1,7 @@
 """The peak memory of one side of a comparison, in a process of its own."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -38,8 +39,10 @@ def _measure(entry: str, side: Side, scratch: str, rounds: int, upstream: list[s
 
 
 def _peak() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if status.exists():  # under Linux what getrusage says begins with what the parent held
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":
