@@ -14,10 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-# What the clones take of it, before libraries are stood in for: it looks for what is installed.
-import diffusers.loaders
-import diffusers.models.modeling_utils
-import diffusers.schedulers.scheduling_utils  # noqa: F401
 import torch
 
 from worldkv_jax.benchmarks.pairs import NotComparable
@@ -41,6 +37,8 @@ def import_clone(
         NotComparable: a library is missing that is called.
     """
     warnings.filterwarnings("ignore", message="CUDA is not available")  # they ask for autocast of CUDA in any case
+    for part in ("loaders", "models.modeling_utils", "schedulers.scheduling_utils"):
+        importlib.import_module(f"diffusers.{part}")  # before libraries are stood in for: it looks for what is there
     tops = {package.partition(".")[0] for package in packages}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]  # of another clone

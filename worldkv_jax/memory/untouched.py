@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -18,7 +19,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> jax.Array:
     back, and private memory reads as zeros again. Where it refuses, nothing has changed but that they are held.
     """
     made = jnp.zeros(shape, dtype)
-    if sys.platform == "linux" and not isinstance(made, jax.core.Tracer):
+    if sys.platform == "linux" and not isinstance(made, Tracer):
         for shard in made.addressable_shards:
             if shard.device.platform == "cpu":
                 _give_back(jax.block_until_ready(shard.data))
