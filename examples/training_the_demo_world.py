@@ -11,8 +11,9 @@ from ports.demo_world.training.train import TrainConfig, train
 from worldkv_jax import cameras, rollout
 from worldkv_jax import memory as wm
 
-# %% A tiny model, to see the way; `worldkv train` without options trains the one that is shipped, which takes hours.
-# A step shows a walk with random parts of its past hidden: so the model learns to look at what a memory brings back.
+# %% A tiny model, to see the way; `worldkv train` without options trains the one that is shipped, in an hour or two.
+# A step shows short unbroken walks, clean and noisy side by side, and every noisy chunk sees all that came before it:
+# as released models are trained. What a memory brings back later is nothing that it was trained for.
 model = DemoConfig(dim=24, heads=2, layers=1, ffn_dim=24, frequency_dim=8)
 config = TrainConfig(steps=4, batch=2, chunks=3, worlds=4, report_every=2)
 folder = Path(tempfile.mkdtemp())

@@ -21,7 +21,7 @@ class DemoOptions(ModelOptions):
     degrees_per_frame: float = option(10.0, "speed of turns", metavar="D")
     worlds: int = option(1, "worlds generated at once", metavar="N")
     family: Literal["rooms", "apartments"] = option("rooms", "family of worlds that the shipped weights are of")
-    past: Literal["gaps", "clips"] = option("gaps", "what the shipped model saw of the past while it was trained")
+    past: Literal["gaps", "clips"] = option("clips", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
     steps: int | None = steps_option()
     commit: str = commit_option()

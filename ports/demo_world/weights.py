@@ -25,11 +25,14 @@ from ports.wan.nn.parameters import abstract_params
 from worldkv_jax.media.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
-_SHIPPED = {("rooms", "gaps"): "demo_world.safetensors"}
+_SHIPPED = {
+    ("rooms", "clips"): "demo_rooms_clips.safetensors",
+    ("rooms", "gaps"): "demo_rooms_gaps.safetensors",
+}
 """Released weights by family of worlds and by what the model saw of the past while it was trained."""
 
 
-def shipped_weights(world: str = "rooms", past: str = "gaps") -> Path:
+def shipped_weights(world: str = "rooms", past: str = "clips") -> Path:
     """Return the file of the weights that are released with the package.
 
     Raises:

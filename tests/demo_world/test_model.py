@@ -66,7 +66,7 @@ def test_memory_gives_what_masked_training_gives(world, past):
     backbone, params, rooms = world
     chunks, own = 4, CHUNK_FRAMES * TOKENS
     key = jax.random.key(4)
-    drawn = sample_batch(key, rooms, params.codec, family=ROOMS, size=2, chunks=chunks)
+    drawn = sample_batch(key, rooms, params.codec, family=ROOMS, size=2, chunks=chunks, past="gaps")
     poses = _poses(chunks)
     rays = jnp.broadcast_to(ray_features(poses[0], poses), (2, chunks * own, 24))
     batch = side_by_side(key, drawn.latents, rays, chunks)

@@ -18,7 +18,8 @@ class DemoCommand:
     worlds: int = option(6, "held-out worlds to average over")
     seed: int = option(3, "which held-out worlds (1 and 2 are training's)")
     world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
-    past: Literal["gaps", "clips"] = option("gaps", "what the model saw of the past while it was trained")
+    past: Literal["gaps", "clips"] = option("clips", "what the model saw of the past while it was trained")
+    laps: int = option(4, "of the camera after the tour: one of first revisits, then late ones", metavar="N")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:
@@ -34,13 +35,15 @@ class DemoCommand:
 
         if self.worlds < 1:
             raise ValueError(f"`worlds` {self.worlds}: at least one world is needed")
+        if self.laps < 2:
+            raise ValueError(f"`laps` {self.laps}: one of first revisits and one of late ones are needed")
         check_seed(self.seed)
         if self.seed in (TRAIN_SEED, VALIDATION_SEED):
             raise ValueError(f"`seed` {self.seed}: the model was trained on these worlds; use any seed but 1 and 2")
         out = prepare_output(self.out, writes=WRITES)
         backbone, params = DemoWorld.load(self.checkpoint or shipped_weights(self.world, self.past))
         family = backbone.config.family
-        scenario = make_scenario(self.seed, self.worlds, family=family)
+        scenario = make_scenario(self.seed, self.worlds, family=family, laps=family.tour_laps + self.laps)
         print(
             f"{self.worlds} {family.name} the model has never seen. A true tour of {scenario.tour} chunks is "
             f"remembered, then {scenario.chunks - scenario.tour} chunks look at the same places again."

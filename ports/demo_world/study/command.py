@@ -21,7 +21,7 @@ class StudyCommand:
     worlds: int | None = option(None, "of both splits, instead of 24 and 32", metavar="N")
     only: tuple[str, ...] | None = option(None, "groups whose title has one of these", metavar="TEXT")
     world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
-    past: Literal["gaps", "clips"] = option("gaps", "what the model saw of the past while it was trained")
+    past: Literal["gaps", "clips"] = option("clips", "what the model saw of the past while it was trained")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:

@@ -15,7 +15,7 @@ class TrainCommand:
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
     world: Literal["rooms", "apartments"] | None = option(None, "family of worlds (default: rooms)")
-    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: gaps)")
+    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: clips)")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
     batch: int | None = option(None, "worlds of a step", metavar="N")
     chunks: int | None = option(None, "chunks of a walk", metavar="N")

@@ -30,7 +30,7 @@ from worldkv_jax.sessions.results import write_json
 class TrainConfig:
     """How the demo model is trained."""
 
-    steps: int = 7000
+    steps: int = 2400
     batch: int = 8
     chunks: int = 7
     worlds: int = 2048
@@ -38,7 +38,7 @@ class TrainConfig:
     learning_rate: float = 0.01
     seed: int = 0
     report_every: int = 250
-    past: Past = "gaps"
+    past: Past = "clips"
     """What chunks see of the past, see `sample_batch`."""
 
     def __post_init__(self):

@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 def sample_batch(
-    key: jax.Array, worlds: Any, weights: codec.Codec, *, family: Family, size: int, chunks: int, past: Past = "gaps"
+    key: jax.Array, worlds: Any, weights: codec.Codec, *, family: Family, size: int, chunks: int, past: Past = "clips"
 ) -> Batch:
     """Draw a batch of walks, each with chunks to denoise and what they may see of the past.
 
