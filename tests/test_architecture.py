@@ -116,7 +116,9 @@ def test_libraries(path):
 
 @each_file
 def test_nothing_imports_what_runs_pytorch(path):
-    assert not {name for name in modules(ast.parse(path.read_text())) if name.startswith("ports.peers")}
+    """But the files beside it."""
+    found = {name for name in modules(ast.parse(path.read_text())) if name.startswith("ports.peers")}
+    assert path.parent == PEERS or not found
 
 
 @each_file

@@ -1,37 +1,34 @@
 """Attention of a chunk to its context, beside PyTorch's fused one."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 
 from kernels_pallas.attention.api import attention
-from worldkv_jax.benchmarks.peers import Pair
+from worldkv_jax.benchmarks.pairs import Pair, Place, Work
 
 SIZE = (1560, 6240, 4, 128)
 """Queries, rows, heads and their width: LingBot-World's chunk at half its resolution, of four of its heads."""
 
 
-def compare(folder: Path, size: tuple[int, int, int, int] = SIZE) -> Pair:
+def compare(place: Place, size: tuple[int, int, int, int] = SIZE) -> Pair:
     """Attend to a context that is filled; nothing is written."""
     queries, rows, heads, width = size
-    random = np.random.default_rng(0)
-    query, key, value = (
-        random.normal(size=(1, count, heads, width)).astype(np.float32) for count in (queries, rows, rows)
-    )
-    ours = tuple(map(jnp.asarray, (query, key, value)))
-    heads_first = [torch.from_numpy(part).transpose(1, 2).contiguous() for part in (query, key, value)]
-    attend = jax.jit(lambda *parts: attention(*parts, length=jnp.int32(rows)))
 
-    @torch.no_grad()
-    def theirs():
-        return torch.nn.functional.scaled_dot_product_attention(*heads_first).transpose(1, 2).numpy()
+    def drawn() -> list[np.ndarray]:
+        random = np.random.default_rng(0)
+        return [random.normal(size=(1, n, heads, width)).astype(np.float32) for n in (queries, rows, rows)]
 
-    return Pair(
-        what=f"{queries} queries, {rows} rows, {heads} heads of {width}, float32",
-        ours=lambda: jax.block_until_ready(attend(*ours)),
-        theirs=theirs,
-        tolerance=1e-4,
-    )
+    def ours() -> Work:
+        parts = list(map(jnp.asarray, drawn()))
+        attend = jax.jit(lambda *parts: attention(*parts, length=jnp.int32(rows)))
+        return lambda: jax.block_until_ready(attend(*parts))
+
+    def theirs() -> Work:
+        heads_first = [torch.from_numpy(part).transpose(1, 2).contiguous() for part in drawn()]
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return lambda: attend(*heads_first).transpose(1, 2).numpy()
+
+    what = f"{queries} queries, {rows} rows, {heads} heads of {width}, float32"
+    return Pair(what=what, ours=ours, theirs=theirs, tolerance=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 from kernels_pallas.attention import attention, splash
-from kernels_pallas.attention.blocked import BLOCK
+from kernels_pallas.attention.blocked import BLOCK, block_rows
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
 each_implementation = pytest.mark.parametrize("implementation", ["xla", "blocked"])
@@ -36,7 +36,14 @@ def oracle(query, key, value, length):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("groups", [4, pytest.param(2, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize(
-    "rows, length", [(7, 7), (BLOCK, 1), (BLOCK + 1, BLOCK + 1), (2 * BLOCK + 90, [BLOCK, 2 * BLOCK + 3])]
+    "rows, length",
+    [
+        (7, 7),
+        (BLOCK, 1),
+        (BLOCK + 1, BLOCK + 1),
+        (2 * BLOCK, [BLOCK, 2 * BLOCK]),
+        (2 * BLOCK + 90, [557, 2 * BLOCK + 3]),
+    ],
 )
 def test_it_equals_numpy(implementation, dtype, groups, rows, length):
     arrays = draw(5, rows, groups=groups, dtype=dtype)
@@ -54,16 +61,21 @@ def test_splash_attention_fills_its_last_blocks_with_what_is_not_seen(rows, leng
     np.testing.assert_allclose(got, oracle(*arrays, length), atol=2e-6)
 
 
+@pytest.mark.parametrize("rows, block", [(9, 9), (640, 640), (641, 384), (6240, 520), (7920, 528), (18096, 464)])
+def test_blocks_are_filled_to_the_last(rows, block):
+    assert block_rows(rows) == block
+
+
 def test_without_a_length_all_rows_are_seen():
-    arrays = draw(3, BLOCK + 4)
+    arrays = draw(3, 2 * BLOCK + 4)
     got = attention(*arrays, implementation="blocked")
-    np.testing.assert_allclose(got, oracle(*arrays, BLOCK + 4), atol=2e-6)
+    np.testing.assert_allclose(got, oracle(*arrays, 2 * BLOCK + 4), atol=2e-6)
 
 
 def test_large_logits_do_not_overflow():
-    query, key, value = draw(3, BLOCK + 4)
+    query, key, value = draw(3, 2 * BLOCK + 4)
     got = attention(300 * query, key, value, implementation="blocked")
-    np.testing.assert_allclose(got, oracle(300 * query, key, value, BLOCK + 4), atol=1e-3)
+    np.testing.assert_allclose(got, oracle(300 * query, key, value, 2 * BLOCK + 4), atol=1e-3)
 
 
 def test_blocks_past_the_length_are_never_met():
@@ -74,7 +86,7 @@ def test_blocks_past_the_length_are_never_met():
 
 
 def test_worlds_mapped_over_equal_worlds_of_a_batch():
-    arrays, lengths = draw(3, BLOCK + 20), jnp.array([9, BLOCK + 7], jnp.int32)
+    arrays, lengths = draw(3, 2 * BLOCK + 20), jnp.array([9, BLOCK + 70], jnp.int32)
     alone = jax.vmap(lambda *a: attention(*(x[None] for x in a[:3]), length=a[3], implementation="blocked")[0])
     want = attention(*arrays, length=lengths, implementation="blocked")
     np.testing.assert_allclose(alone(*arrays, lengths), want, atol=1e-6)
@@ -82,7 +94,7 @@ def test_worlds_mapped_over_equal_worlds_of_a_batch():
 
 @pytest.mark.parametrize("groups", [4, 2])
 def test_gradients_are_those_of_xla(groups):
-    arrays, length = draw(3, BLOCK + 20, groups=groups), jnp.int32(BLOCK + 5)
+    arrays, length = draw(3, 2 * BLOCK + 20, groups=groups), jnp.int32(BLOCK + 5)
 
     def gradient(implementation):
         def loss(*a):

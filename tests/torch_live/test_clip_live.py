@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ports.peers.clip import released_tensors
 from ports.wan.encoders import clip
 from ports.wan.encoders.resize import bicubic
 from tests.wan.released import convert
@@ -13,34 +14,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.torch
-
-
-def released_tensors(state: dict) -> dict:
-    """Name transformers' tensors as the released checkpoint does."""
-
-    def of(key):
-        return state[f"vision_model.{key}"].numpy()
-
-    tensors = {
-        "visual.cls_embedding": of("embeddings.class_embedding")[None, None],
-        "visual.pos_embedding": of("embeddings.position_embedding.weight")[None],
-        "visual.patch_embedding.weight": of("embeddings.patch_embedding.weight"),
-        "visual.head": state["visual_projection.weight"].numpy().T,
-    }
-    layers = 1 + max(int(key.split(".")[3]) for key in state if ".layers." in key)
-    for leaf in ("weight", "bias"):
-        tensors[f"visual.pre_norm.{leaf}"] = of(f"pre_layrnorm.{leaf}")
-        tensors[f"visual.post_norm.{leaf}"] = of(f"post_layernorm.{leaf}")
-        for i in range(layers):
-            there, here = f"encoder.layers.{i}", f"visual.transformer.{i}"
-            tensors[f"{here}.norm1.{leaf}"] = of(f"{there}.layer_norm1.{leaf}")
-            tensors[f"{here}.norm2.{leaf}"] = of(f"{there}.layer_norm2.{leaf}")
-            parts = [of(f"{there}.self_attn.{part}_proj.{leaf}") for part in "qkv"]
-            tensors[f"{here}.attn.to_qkv.{leaf}"] = np.concatenate(parts)
-            tensors[f"{here}.attn.proj.{leaf}"] = of(f"{there}.self_attn.out_proj.{leaf}")
-            tensors[f"{here}.mlp.0.{leaf}"] = of(f"{there}.mlp.fc1.{leaf}")
-            tensors[f"{here}.mlp.2.{leaf}"] = of(f"{there}.mlp.fc2.{leaf}")
-    return tensors
 
 
 @pytest.mark.parametrize(
@@ -68,7 +41,9 @@ def test_tokens_agree(seed, config):
         for parameter in reference.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     settings = {"vision_heads": config.heads}
-    found, params = convert(clip.COMPONENT, released_tensors(reference.state_dict()), settings)
+    found, params = convert(
+        clip.COMPONENT, {key: t.numpy() for key, t in released_tensors(reference.state_dict()).items()}, settings
+    )
     assert found == config
 
     images = torch.rand(2, 3, 45, 77) * 2 - 1

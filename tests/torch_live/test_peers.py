@@ -2,16 +2,18 @@
 
 import importlib
 
+import numpy as np
 import pytest
 
 from ports.wan.autoencoders import wan_vae
-from ports.wan.encoders import umt5
-from worldkv_jax.benchmarks.peers import run_peer_benchmark
+from ports.wan.encoders import clip, umt5
+from worldkv_jax.benchmarks.pairs import Place
 
 pytestmark = pytest.mark.torch
 TEXT = umt5.UMT5Config(vocabulary=60, dim=32, attention_dim=24, ffn_dim=40, heads=4, layers=3)
 SIZES = {
     "attention": [(40, 200, 2, 16)],
+    "clip": [clip.CLIPConfig(image_size=28, dim=48, heads=3, layers=3, mlp_dim=40, out_dim=8), (30, 50)],
     "loading": [TEXT],
     "umt5": [TEXT, 24],
     "vae": [wan_vae.VAEConfig(dim=6), (3, 3, 4)],
@@ -22,6 +24,6 @@ SIZES = {
 def test_both_do_the_same_work(name, tmp_path):
     for library in ("torch", "diffusers", "transformers"):
         pytest.importorskip(library)
-    peer = importlib.import_module(f"ports.peers.{name}")
-    (row,) = run_peer_benchmark({name: lambda folder: peer.compare(folder, *SIZES[name])}, 1, tmp_path)["rows"]
-    assert row["ours_s"] > 0 and row["theirs_s"] > 0
+    pair = importlib.import_module(f"ports.peers.{name}").compare(Place(scratch=tmp_path), *SIZES[name])
+    got, want = pair.ours()(), pair.theirs()()
+    np.testing.assert_allclose(got, want, atol=pair.tolerance * np.abs(want).max())

@@ -1,6 +1,5 @@
 """The comparison with other programs: the same work by ours and theirs in turn, with the ratio of each round."""
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,49 +8,53 @@ from typing import Any
 
 import numpy as np
 
+from worldkv_jax.benchmarks.pairs import NotComparable, Peer, Place, Work
+from worldkv_jax.benchmarks.peer_memory import peak_of_process
+from worldkv_jax.entry_points import load_entry
 from worldkv_jax.sessions.provenance import describe_machine
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Pair:
-    """The same work, done by ours and by theirs; each returns an array when it is done."""
-
-    what: str
-    """What is done, with its sizes."""
-    ours: Callable[[], Any]
-    theirs: Callable[[], Any]
-    tolerance: float
-    """Largest deviation of the results, as a share of the largest number."""
-
-
-Peer = Callable[[Path], Pair]
-"""Makes a pair; may write to a folder, which is removed after the comparison."""
-
-
 def run_peer_benchmark(
-    peers: Mapping[str, Peer | str],
+    peers: Mapping[str, str],
     rounds: int,
     scratch: Path,
     *,
+    upstream: tuple[Path, ...] = (),
+    memory: bool = False,
     progress: Callable[[Iterable[dict], int], Iterable[dict]] | None = None,
 ) -> dict[str, Any]:
     """Compare with every peer: one round to warm up, whose results are compared, then rounds that are timed.
 
     Args:
-        peers: by name; or the reason why one cannot be compared with.
+        peers: entry points ``module:function`` of a `Peer`, by name.
         rounds: timed, of ours and theirs in turn.
         scratch: an empty folder.
+        upstream: folders of clones.
+        memory: also find the memory that a process takes to do the work once, one of ours and one of theirs.
         progress: wraps the rows as they come; it is also given how many there will be.
 
     Returns:
-        The machine and the rows; all of it has a JSON form.
+        The machine and the rows; all of it has a JSON form. Who cannot be compared with has a row that says why.
 
     Raises:
         ValueError: no rounds, or results that differ.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds} must be at least 1")
-    rows = (_compare(name, peer, rounds, scratch / name) for name, peer in peers.items())
+
+    def compare(name: str, entry: str) -> dict[str, Any]:
+        place = Place(scratch=scratch / name, rounds=rounds, upstream=upstream)
+        place.scratch.mkdir()
+        try:
+            row = _time_pair(name, _load(name, entry), place)
+        except NotComparable as reason:
+            return {"peer": name, "skipped": str(reason)}
+        if memory:
+            ours, theirs = (peak_of_process(entry, place, side) for side in ("ours", "theirs"))
+            row |= {"ours_peak_bytes": ours, "theirs_peak_bytes": theirs, "peak_ratio": ours / theirs}
+        return row
+
+    rows = (compare(name, entry) for name, entry in peers.items())
     return {
         **describe_machine(),
         "rounds": rounds,
@@ -59,18 +62,23 @@ def run_peer_benchmark(
     }
 
 
-def _compare(name: str, peer: Peer | str, rounds: int, scratch: Path) -> dict[str, Any]:
-    if isinstance(peer, str):
-        return {"peer": name, "skipped": peer}
-    scratch.mkdir()
-    pair = peer(scratch)
-    deviation = _deviation(pair.ours(), pair.theirs())
+def _load(name: str, entry: str) -> Peer:
+    try:
+        return load_entry("peer", name, entry)
+    except ValueError as error:
+        raise NotComparable(f"{error}: pip install 'worldkv-jax[torch]'") from error
+
+
+def _time_pair(name: str, peer: Peer, place: Place) -> dict[str, Any]:
+    pair = peer(place)
+    ours, theirs = pair.ours(), pair.theirs()
+    deviation = _deviation(ours(), theirs())
     if not deviation <= pair.tolerance:
         raise ValueError(
             f"{name}: ours deviates by {deviation:.1e} of the largest number, allowed are {pair.tolerance:.1e}: it is "
             "not the same work"
         )
-    timed = [(_time(pair.ours), _time(pair.theirs)) for _ in range(rounds)]
+    timed = [(_time(ours), _time(theirs)) for _ in range(place.rounds)]
     return {
         "peer": name,
         "what": pair.what,
@@ -80,7 +88,7 @@ def _compare(name: str, peer: Peer | str, rounds: int, scratch: Path) -> dict[st
     }
 
 
-def _time(work: Callable[[], Any]) -> tuple[float, float]:
+def _time(work: Work) -> tuple[float, float]:
     """Return seconds of the clock and of the process's threads."""
     clock, processor = time.perf_counter(), time.process_time()
     work()

@@ -3,7 +3,7 @@
 import argparse
 
 GROUP = "worldkv_jax.peers"
-"""Entry points ``module:function`` of what can be compared with, see `worldkv_jax.benchmarks.peers.Peer`."""
+"""Entry points ``module:function`` of what can be compared with, see `worldkv_jax.benchmarks.pairs.Peer`."""
 
 
 def add_peers(benchmarks) -> None:
@@ -17,6 +17,14 @@ def add_peers(benchmarks) -> None:
     add = parser.add_argument
     add("peers", nargs="*", metavar="PEER", help=f"{', '.join(names) or 'none is installed'} (default: all)")
     add("--rounds", type=int, default=5, metavar="N", help="timed rounds of each (default: 5)")
+    add(
+        "--upstream",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="clone of a repository that some compare with; may be repeated, nothing of it is copied",
+    )
+    add("--memory", action="store_true", help="also the memory that a process of ours takes, and one of theirs")
     add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
     add("--debug", default=argparse.SUPPRESS, action="store_true", help="show the traceback of an error")
 
@@ -32,24 +40,21 @@ def _bench_peers(args: argparse.Namespace) -> None:
     from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
     known = find_entries(GROUP)
-    peers = {name: _loaded(name, known[check_name("peer", name, known)]) for name in args.peers or known}
+    peers = {name: known[check_name("peer", name, known)] for name in args.peers or known}
+    upstream = tuple(Path(folder).resolve() for folder in args.upstream)
     folder = prepare_output(args.out, writes=["peers.json"])
     with tempfile.TemporaryDirectory(prefix="peers-", dir=folder) as scratch:
-        result = run_peer_benchmark(peers, args.rounds, Path(scratch), progress=row_bar)
+        result = run_peer_benchmark(
+            peers, args.rounds, Path(scratch), upstream=upstream, memory=args.memory, progress=row_bar
+        )
     print(f"{result['hardware']['device']}, jax {result['versions']['jax']}, {result['date']}: ours over theirs")
     columns = {"peer": "peer", "ours_s": "ours s", "theirs_s": "theirs s", "ratio": "ratio", "least": "least"}
-    columns |= {"most": "most", "processor_ratio": "of processor s", "what": "what"}
-    print_table([row for row in result["rows"] if "skipped" not in row], columns)
+    columns |= {"most": "most", "processor_ratio": "of processor s", "deviation": "deviation"}
+    columns |= {"peak_ratio": "of memory"} if args.memory else {}
+    columns |= {"what": "what"}
+    compared = [row for row in result["rows"] if "skipped" not in row]
+    print_table([{**row, "deviation": f"{row['deviation']:.0e}"} for row in compared], columns)
     for row in result["rows"]:
         if "skipped" in row:
             print(f"skipped: {row['peer']}, {row['skipped']}")
     print(f"wrote {write_json(folder / 'peers.json', result)}")
-
-
-def _loaded(name: str, value: str):
-    from worldkv_jax.entry_points import load_entry
-
-    try:
-        return load_entry("peer", name, value)
-    except ValueError as error:
-        return f"{error}: pip install 'worldkv-jax[torch]'"

@@ -15,6 +15,7 @@ from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_ind
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.memory.spans import KVSpan
+from worldkv_jax.memory.untouched import zeros
 from worldkv_jax.memory.window import Window
 
 
@@ -29,10 +30,10 @@ class DeviceBank(flax.struct.PyTreeNode):
 
     @classmethod
     def empty(cls, layout: BankLayout) -> "DeviceBank":
-        """Make a bank that holds nothing; its memory is taken at once."""
+        """Make a bank that holds nothing; its memory is taken at once, of a CPU as it fills."""
         shape = (layout.capacity, *layout.spec.shape(layout.worlds, layout.stored_tokens))
         slots = stored_shape(shape, layout.config.storage, layout.spec.dtype)
-        slots = jax.tree.map(lambda slot: jnp.zeros(slot.shape, slot.dtype), slots)
+        slots = jax.tree.map(lambda slot: zeros(slot.shape, slot.dtype), slots)
         return cls(empty_index(layout), slots, layout)
 
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:

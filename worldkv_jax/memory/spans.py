@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
+from worldkv_jax.memory.untouched import zeros
+
 
 class KVSpan(NamedTuple):
     """Keys after RoPE and values of a run of tokens, for all layers."""
@@ -96,7 +98,7 @@ class KVSpec:
     def zeros(self, worlds: int, tokens: int) -> KVSpan:
         """Make an empty span of so many tokens."""
         shape = self.shape(worlds, tokens)
-        return KVSpan(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
+        return KVSpan(zeros(shape, self.dtype), zeros(shape, self.dtype))
 
 
 def concatenate(spans: list[Any]) -> Any:
