@@ -102,16 +102,15 @@ def plan_conversion(
 
 def _in_eight_bits(model: ModelFormat, matches: Mapping[str, Match], kind: str) -> dict[str, Match]:
     """Describe networks as they are with kernels in eight bits, where they can be so; one of them has to."""
-    able = [component.name for component in model.components if component.in_eight_bits is not None]
-    if not matches.keys() & set(able):
+    able = {one.name: one.in_eight_bits for one in model.components if one.in_eight_bits is not None}
+    if not matches.keys() & able.keys():
         only = f"only {', '.join(able)} of {model.name} can" if able else f"no network of {model.name} can"
         raise ValueError(f"{', '.join(matches)} cannot be in {kind}: {only}; cast to bfloat16 (bf16) instead")
     changed = dict(matches)
-    for name in able:
-        if name in matches:
-            component = matches[name].component
-            config = component.in_eight_bits(matches[name].config, kind)
-            changed[name] = dataclasses.replace(matches[name], config=config, abstract=component.abstract(config))
+    for name in matches.keys() & able.keys():
+        config = able[name](matches[name].config, kind)
+        abstract = matches[name].component.abstract(config)
+        changed[name] = dataclasses.replace(matches[name], config=config, abstract=abstract)
     return changed
 
 

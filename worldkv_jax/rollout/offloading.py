@@ -62,16 +62,18 @@ def fetch_layer(waiting: Any, index: jax.Array) -> Any:
     return jax.tree.map(fetch, waiting)
 
 
-def scan_layers(
-    step: Callable[[Any, Any, jax.Array], tuple[Any, Any]], carry: Any, weights: Any, layers: range
-) -> tuple[Any, Any]:
+Step = Callable[[Any, Any, jax.Array], tuple[Any, Any]]
+"""Takes a carry, the weights of a layer and its number; returns the new carry, and a result."""
+
+
+def scan_layers(step: Step, carry: Any, weights: Any, layers: range) -> tuple[Any, Any]:
     """Apply ``step(carry, weights of a layer, its number)`` to one layer after another; results are stacked.
 
     Of `Offloaded` stacks, what a group waits for is on its way while the group before it runs: two layers' weights lie
     on the device besides the resident ones.
 
     Args:
-        step: returns the new carry, and a result.
+        step: of a layer.
         carry: what the first layer is given.
         weights: stacked weights ``[L, ...]`` of all layers, `Offloaded` all or none.
         layers: those to apply; of `Offloaded` stacks whole groups.
@@ -89,16 +91,17 @@ def scan_layers(
         jax.tree.map(lambda stack, part=part: stack[part], weights, is_leaf=is_offloaded) for part in (0, 1)
     )
 
-    def run_group(state, _):
+    def run_group(state: Any, _: None) -> tuple[Any, Any]:
         # All three are counted: only so does XLA know what lies where, and begins to fetch it early.
         group, index, number, carry, fetched = state
         ahead = fetch_layer(waiting, jnp.minimum(group + 1, groups - 1))
+        parts = []
         if size > 1:
-            carry, before, index, number = _scan_resident(step, carry, resident, index, number, size - 1)
+            carry, results, index, number = _scan_resident(step, carry, resident, index, number, size - 1)
+            parts = [results]
         carry, last = step(carry, fetched, number)
-        results = jax.tree.map(lambda one: one[None], last)
-        if size > 1:
-            results = jax.tree.map(lambda *parts: jnp.concatenate(parts), before, results)
+        parts = [*parts, jax.tree.map(lambda one: one[None], last)]
+        results = jax.tree.map(lambda *parts: jnp.concatenate(parts), *parts)
         return (group + 1, index, number + 1, carry, ahead), results
 
     first = layers.start // size
@@ -107,17 +110,17 @@ def scan_layers(
     return state[3], jax.tree.map(lambda many: many.reshape(-1, *many.shape[2:]), results)
 
 
-def _scan_resident(step, carry, weights, index, number, count: int):
-    """Apply ``count`` layers that lie on the device; also return the place and the number of the next."""
+def _scan_resident(
+    step: Step, carry: Any, weights: Any, start: int | jax.Array, first: int | jax.Array, count: int
+) -> tuple[Any, Any, jax.Array, jax.Array]:
+    """Apply ``count`` layers from a place and a number on, which lie on the device; also return those of the next."""
 
-    def run_layer(state, _):
+    def run_layer(state: Any, _: None) -> tuple[Any, Any]:
         index, number, carry = state
         layer = jax.tree.map(lambda stack: jax.lax.dynamic_index_in_dim(stack, index, keepdims=False), weights)
         carry, result = step(carry, layer, number)
         return (index + 1, number + 1, carry), result
 
     # Counted, not read from a list of numbers: only so does XLA know where the next layer lies, and fetches it early.
-    (index, number, carry), results = jax.lax.scan(
-        run_layer, (jnp.int32(index), jnp.int32(number), carry), length=count
-    )
+    (index, number, carry), results = jax.lax.scan(run_layer, (jnp.int32(start), jnp.int32(first), carry), length=count)
     return carry, results, index, number
