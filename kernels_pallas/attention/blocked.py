@@ -19,7 +19,7 @@ BLOCK = 512
 """Rows of a block, about; the logits of larger ones leave the cache."""
 MASKED = -1e30  # not infinite: the difference of two infinities is no number
 
-# The highest logit so far, the sum of weights, and the weighted sum of values ``[H, T]``, each of every query.
+# The highest logit so far and the sum of weights ``[1, T]``, and the weighted sum of values ``[H, T]``.
 Running = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -64,11 +64,12 @@ def attention(
             if is_last:  # it may begin earlier, and masks what it repeats
                 row = start + jnp.arange(block, dtype=jnp.int32)
                 logits = jnp.where(((row >= first) & (row < valid))[:, None], logits, MASKED)
-            new = jnp.maximum(highest, logits.max(axis=0))
+            new = jnp.maximum(highest, logits.max(axis=0, keepdims=True))
             shrink, weights = jnp.exp(highest - new), jnp.exp(logits - new)
-            return new, total * shrink + weights.sum(axis=0), mixed * shrink + v.T @ weights
+            return new, total * shrink + weights.sum(axis=0, keepdims=True), mixed * shrink + v.T @ weights
 
-        running = jnp.full(tokens, MASKED, jnp.float32), jnp.zeros(tokens, jnp.float32), jnp.zeros_like(q.T)
+        row = jnp.zeros((1, tokens), jnp.float32)
+        running = row + MASKED, row, jnp.zeros_like(q.T)
         whole = valid // block  # a mask costs a twentieth of the time, and only the rest needs one
         running = jax.lax.fori_loop(0, whole, functools.partial(add_block, False), running)
         running = jax.lax.fori_loop(whole, -(-valid // block), functools.partial(add_block, True), running)

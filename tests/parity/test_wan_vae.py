@@ -201,7 +201,7 @@ def test_decoder_caches(decoder_cache):
     _compare_caches(meta, tensors, close, prefix, state)
     if "out/decode_after_conv2" in tensors:
         mean, std = np.array(wan_vae.LATENT_MEAN), np.array(wan_vae.LATENT_STD)
-        z = jnp.asarray(_latents(tensors["in/latent"]) * std + mean, jnp.float32)
+        z = jnp.asarray(np.asarray(_latents(tensors["in/latent"])) * std + mean, jnp.float32)
         moved = bind(Decoder, config, params["decoder"]).latents_in(z)
         close(moved, _latents(tensors["out/decode_after_conv2"]))
 

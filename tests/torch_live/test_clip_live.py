@@ -5,13 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import torch
+import transformers
+
 from ports.peers.clip import released_tensors
 from ports.wan.encoders import clip
 from ports.wan.encoders.resize import bicubic
 from tests.wan.released import convert
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.torch
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from checkpoints.eight_bits import LARGEST
 from worldkv_jax.names import check_name
 
 DTYPES = {"int8": jnp.int8, "fp8": jnp.float8_e4m3fn}
+_LARGEST = {"int8": float(jnp.iinfo(jnp.int8).max), "fp8": float(jnp.finfo(jnp.float8_e4m3fn).max)}
 
 
 class Quantized(NamedTuple):
@@ -30,7 +30,7 @@ class Quantized(NamedTuple):
 
 def quantize_rows(x: jax.Array, kind: str) -> Quantized:
     """Round rows ``[..., d]`` to eight bits, ``"int8"`` or ``"fp8"``, with a scale for each."""
-    x, largest = x.astype(jnp.float32), LARGEST[kind]
+    x, largest = x.astype(jnp.float32), _LARGEST[kind]
     # By reciprocals, as XLA itself would write it: so a conversion, which has no XLA, finds the same bits.
     scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True) * (np.float32(1) / np.float32(largest))
     scale = jnp.where(scale > 0, scale, jnp.ones_like(scale))
