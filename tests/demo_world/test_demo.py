@@ -1,15 +1,19 @@
 """The shipped demo shows what it claims, on worlds the model never saw."""
 
+import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 
-from ports.demo_world.demo.compare import MODES
+from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.demo.compare import MODES, run_mode
 from ports.demo_world.demo.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.weights import shipped_weights
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.video import read_video
+from worldkv_jax.memory import PAPER
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def test_full_kv_remembers_and_the_window_forgets(memories):
 
 @pytest.mark.slow
 def test_worldkv_keeps_up_with_full_kv_at_a_fraction(memories):
-    assert late(memories, "WorldKV") >= late(memories, "Full KV") - 0.5
+    assert late(memories, "WorldKV") >= late(memories, "Full KV") + 1.5  # it drifts less
     full, ours = memories["Full KV"], memories["WorldKV"]
     assert ours["attended_tokens"] * 3 <= full["attended_tokens"]
     assert ours["bytes_stored_per_chunk"] * 2 <= full["bytes_stored_per_chunk"]
@@ -47,11 +51,12 @@ def test_worldkv_keeps_up_with_full_kv_at_a_fraction(memories):
 
 
 @pytest.mark.slow
-def test_pruning_the_wrong_way_is_worse(memories):
+def test_pruning_the_wrong_way_is_worse():
     """Paired over worlds, so that what differs between rooms does not hide it."""
-    right, wrong = (
-        np.array(memories[name]["psnr"]) for name in ("WorldKV as published", "WorldKV, pruned the wrong way")
-    )
+    backbone, params = DemoWorld.load(shipped_weights("rooms", "gaps"))
+    backwards = dataclasses.replace(PAPER, compression=dataclasses.replace(PAPER.compression, keep="redundant"))
+    scenario = make_scenario(4, 4)
+    right, wrong = (run_mode(backbone, params, scenario, memory, seed=4).psnr for memory in (PAPER, backwards))
     assert (right - wrong).mean() > 0.1
     assert ((right - wrong).mean(axis=1) > 0).mean() >= 0.75  # in most rooms
 

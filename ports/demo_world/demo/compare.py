@@ -22,14 +22,10 @@ MODES: Mapping[str, MemoryConfig] = {
 }
 """The four memories of the demo."""
 
-_PRUNED = dataclasses.replace(PAPER, bank=BankConfig(tier="pinned_host"))
-PRUNED: Mapping[str, MemoryConfig] = {
-    "WorldKV as published": _PRUNED,
-    "WorldKV, pruned the wrong way": dataclasses.replace(
-        _PRUNED, compression=dataclasses.replace(PAPER.compression, keep="redundant")
-    ),
+PUBLISHED: Mapping[str, MemoryConfig] = {
+    "WorldKV as published": dataclasses.replace(PAPER, bank=BankConfig(tier="pinned_host"))
 }
-"""What the table has besides: six pruned chunks, and a control that keeps what resembles the anchor instead."""
+"""What the table has besides: six pruned chunks, at the positions that they were stored with."""
 
 
 @dataclasses.dataclass(frozen=True)
