@@ -17,23 +17,28 @@ IMAGE = (352, 640)
 """Rows and columns of pixels."""
 
 
+def draw(config: clip.CLIPConfig, *, seed: int = 0) -> transformers.CLIPVisionModelWithProjection:
+    """Make transformers' tower of these sizes, with random weights."""
+    torch.manual_seed(seed)
+    return transformers.CLIPVisionModelWithProjection(
+        transformers.CLIPVisionConfig(
+            image_size=config.image_size,
+            patch_size=config.patch_size,
+            hidden_size=config.dim,
+            num_attention_heads=config.heads,
+            num_hidden_layers=config.layers,
+            intermediate_size=config.mlp_dim,
+            projection_dim=config.out_dim,
+            hidden_act="gelu",
+        )
+    ).eval()
+
+
 def compare(place: Place, config: clip.CLIPConfig = SIZE, image: tuple[int, int] = IMAGE) -> Pair:
     """Turn one image into tokens, resizing included."""
     folder, file = place.scratch / "vision", place.scratch / clip.COMPONENT.files[0]
     if not file.exists():
-        torch.manual_seed(0)
-        reference = transformers.CLIPVisionModelWithProjection(
-            transformers.CLIPVisionConfig(
-                image_size=config.image_size,
-                patch_size=config.patch_size,
-                hidden_size=config.dim,
-                num_attention_heads=config.heads,
-                num_hidden_layers=config.layers,
-                intermediate_size=config.mlp_dim,
-                projection_dim=config.out_dim,
-                hidden_act="gelu",
-            )
-        )
+        reference = draw(config)
         reference.save_pretrained(folder)
         torch.save(released_tensors(reference.state_dict()), file)
         (place.scratch / "config.json").write_text(json.dumps({"vision_heads": config.heads}))

@@ -14,23 +14,28 @@ SIZE = umt5.UMT5Config(vocabulary=8192, dim=1024, attention_dim=1024, ffn_dim=28
 TOKENS = 512
 
 
+def draw(config: umt5.UMT5Config, *, seed: int = 0) -> transformers.UMT5EncoderModel:
+    """Make transformers' encoder of these sizes, with random weights."""
+    torch.manual_seed(seed)
+    return transformers.UMT5EncoderModel(
+        transformers.UMT5Config(
+            vocab_size=config.vocabulary,
+            d_model=config.dim,
+            d_kv=config.attention_dim // config.heads,
+            d_ff=config.ffn_dim,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            relative_attention_num_buckets=config.buckets,
+            relative_attention_max_distance=config.max_distance,
+            feed_forward_proj="gated-gelu",
+        )
+    ).eval()
+
+
 def compare(place: Place, config: umt5.UMT5Config = SIZE, tokens: int = TOKENS) -> Pair:
     """Encode one prompt."""
     if not (place.scratch / "config.json").exists():
-        torch.manual_seed(0)
-        transformers.UMT5EncoderModel(
-            transformers.UMT5Config(
-                vocab_size=config.vocabulary,
-                d_model=config.dim,
-                d_kv=config.attention_dim // config.heads,
-                d_ff=config.ffn_dim,
-                num_layers=config.layers,
-                num_heads=config.heads,
-                relative_attention_num_buckets=config.buckets,
-                relative_attention_max_distance=config.max_distance,
-                feed_forward_proj="gated-gelu",
-            )
-        ).save_pretrained(place.scratch)
+        draw(config).save_pretrained(place.scratch)
     ids = np.random.default_rng(0).integers(config.vocabulary, size=(1, tokens))
     mask = np.ones_like(ids)
 

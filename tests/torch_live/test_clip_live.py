@@ -9,9 +9,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import torch
-import transformers
 
-from ports.peers.clip import released_tensors
+from ports.peers.clip import draw, released_tensors
 from ports.wan.encoders import clip
 from ports.wan.encoders.resize import bicubic
 from tests.wan.released import convert
@@ -27,19 +26,7 @@ pytestmark = pytest.mark.torch
     ],
 )
 def test_tokens_agree(seed, config):
-    torch.manual_seed(seed)
-    reference = transformers.CLIPVisionModelWithProjection(
-        transformers.CLIPVisionConfig(
-            image_size=config.image_size,
-            patch_size=config.patch_size,
-            hidden_size=config.dim,
-            num_attention_heads=config.heads,
-            num_hidden_layers=config.layers,
-            intermediate_size=config.mlp_dim,
-            projection_dim=config.out_dim,
-            hidden_act="gelu",
-        )
-    ).eval()
+    reference = draw(config, seed=seed)
     with torch.no_grad():
         for parameter in reference.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import torch
+
+from ports.peers.umt5 import draw
 from ports.wan.encoders import umt5
 from tests.wan.released import convert
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.torch
 
@@ -25,21 +28,7 @@ pytestmark = pytest.mark.torch
     ],
 )
 def test_hidden_states_agree(seed, config):
-    torch.manual_seed(seed)
-    reference = transformers.UMT5EncoderModel(
-        transformers.UMT5Config(
-            vocab_size=config.vocabulary,
-            d_model=config.dim,
-            d_kv=config.attention_dim // config.heads,
-            d_ff=config.ffn_dim,
-            num_layers=config.layers,
-            num_heads=config.heads,
-            relative_attention_num_buckets=config.buckets,
-            relative_attention_max_distance=config.max_distance,
-            feed_forward_proj="gated-gelu",
-            attn_implementation="eager",
-        )
-    ).eval()
+    reference = draw(config, seed=seed)
     with torch.no_grad():
         for parameter in reference.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
