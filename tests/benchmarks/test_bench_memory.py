@@ -116,6 +116,13 @@ def test_host_tiers_keep_their_programs_and_bytes_too(tmp_path, capsys):
     }
 
 
+@pytest.mark.long
+def test_the_embedding_alone_has_no_figure(tmp_path, capsys):
+    assert bench("--parts", "embedding", "--frames", "6", "--repeats", "1", "--warmup", "1", "--out", tmp_path) == 0
+    assert "cache by hand" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["memory.json"]
+
+
 def test_sizes_that_would_take_too_long_are_left_out_and_said_so(tmp_path, capsys):
     words = "--parts selection --rules overlap --sizes 8 10 --repeats 1 --call-limit 0"
     assert bench(*words.split(), "--out", tmp_path) == 0

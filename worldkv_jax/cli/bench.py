@@ -85,8 +85,9 @@ def _bench_memory(args: argparse.Namespace) -> None:
     _print_embedding(result["embedding"])
     _print_checks(result["checks"])
     title = f"{machine}, shape {benchmark.shape}, {benchmark.retrieve} chunks retrieved"
-    save_figure(folder / "memory.png", cost_figure(result["selection"], result["storage"], title))
-    print(f"wrote {write_json(folder / 'memory.json', result)} and {folder / 'memory.png'}")
+    print(f"wrote {write_json(folder / 'memory.json', result)}")
+    if result["selection"] or result["storage"]:  # of the embedding there is nothing to draw
+        print(f"wrote {save_figure(folder / 'memory.png', cost_figure(result['selection'], result['storage'], title))}")
 
 
 def _parameters(given: dict):
