@@ -104,10 +104,9 @@ def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:
     poses[:, :3, 3] = np.cumsum(random.normal(size=(len(yaw), 3)), axis=0) / 50
     np.save(place.scratch / "poses.npy", poses)
     np.save(place.scratch / "intrinsics.npy", np.tile(np.float32(DEFAULT_INTRINSICS), (len(yaw), 1)))
-    image = random.normal(size=(LATENT_CHANNELS, latents, size.rows, size.columns))
-    np.save(place.scratch / "image.npy", image.astype(np.float32))
-
     cells = (LATENT_CHANNELS, latents, size.rows, size.columns)
+    np.save(place.scratch / "image.npy", random.normal(size=cells).astype(np.float32))
+
     generator = torch.Generator().manual_seed(0)
     noises = [torch.randn(cells, generator=generator).unflatten(1, (chunks, CHUNK_FRAMES)).movedim(1, 0)[:, None]]
     steps = lingbot_schedule().steps - 1
@@ -192,12 +191,7 @@ def _open_theirs(place: Place, chunks: int, size: Size, flags: Mapping[str, Any]
     )
     program.tqdm = turns.loop
 
-    def advance() -> np.ndarray:
-        made.clear()
-        turns.take()
-        return made[-1]  # what the clean pass was given
-
-    return advance
+    return lambda: turns.take_last(made)  # what the clean pass was given
 
 
 def _import(clone: Path) -> types.ModuleType:

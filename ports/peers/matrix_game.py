@@ -145,12 +145,7 @@ def _open_theirs(place: Place, size: Size, clone: Path) -> Work:
     turns = Turns(torch.no_grad()(lambda: world.inference(given["noise"], conditions)))
     program.tqdm = turns.loop
 
-    def advance() -> np.ndarray:
-        made.clear()
-        turns.take()
-        return made[-1]  # what the clean pass was given
-
-    return advance
+    return lambda: turns.take_last(made)  # what the clean pass was given
 
 
 def _make(wrapper: types.ModuleType, size: Size):

@@ -11,12 +11,14 @@ import types
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import torch
 
 from worldkv_jax.benchmarks.pairs import NotComparable
+
+T = TypeVar("T")
 
 
 def import_clone(
@@ -106,6 +108,12 @@ class Turns:
         self._asked.put(None)
         if (error := self._done.get()) is not None:
             raise error
+
+    def take_last(self, made: list[T]) -> T:
+        """Let the program make its next chunk, and return the last of what it adds to ``made``; earlier ones go."""
+        made.clear()
+        self.take()
+        return made[-1]
 
     def _run(self, run: Callable[[], Any]) -> None:
         try:

@@ -98,10 +98,10 @@ def scan_layers(step: Step, carry: Any, weights: Any, layers: range) -> tuple[An
         parts = []
         if size > 1:
             carry, results, index, number = _scan_resident(step, carry, resident, index, number, size - 1)
-            parts = [results]
+            parts.append(results)
         carry, last = step(carry, fetched, number)
-        parts = [*parts, jax.tree.map(lambda one: one[None], last)]
-        results = jax.tree.map(lambda *parts: jnp.concatenate(parts), *parts)
+        parts.append(jax.tree.map(lambda one: one[None], last))
+        results = jax.tree.map(lambda *runs: jnp.concatenate(runs), *parts)
         return (group + 1, index, number + 1, carry, ahead), results
 
     first = layers.start // size
