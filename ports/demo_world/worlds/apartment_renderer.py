@@ -78,6 +78,11 @@ def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
     return jax.nn.one_hot(room, home.walls.shape[0]).mean(axis=(1, 2))
 
 
+def moving_pixels(home: Apartment, poses: jax.Array) -> jax.Array:
+    """Tell which pixels show a ball, bool ``[F, 64, 96]``, frame ``i`` at time ``i``."""
+    return look(home, poses).moves
+
+
 def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_Hit, jax.Array]:
     """Follow rays ``[3, F, h, w]`` through doorways to the first wall, floor or ceiling; also return its room."""
     away = jnp.where(direction < 0, -1.0, 1.0)
