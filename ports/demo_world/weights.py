@@ -22,7 +22,7 @@ with told():
 from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.wan.nn.parameters import abstract_params
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
 _SHIPPED = {

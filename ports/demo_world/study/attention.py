@@ -13,7 +13,7 @@ from ports.demo_world.study.runs import noise_of_worlds
 from ports.demo_world.study.variants import COVERAGE, OVERLAP
 from worldkv_jax.evaluation.attention import AttentionMap, attention_map, rank_correlation
 from worldkv_jax.evaluation.attention_rules import covered_mass, rule_picks
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.memory import RULES, MemoryConfig, Rule
 from worldkv_jax.rollout import chunk_inputs, generate_chunk, observe, start
 
