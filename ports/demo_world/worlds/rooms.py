@@ -25,8 +25,8 @@ _COLS = 4 * _WALL
 class Room(NamedTuple):
     """Textures of one room, or of many along leading axes."""
 
-    walls: jax.Array  # [48, 256, 3] panorama of the four walls, in [0, 1]
-    surfaces: jax.Array  # [3, 3] two floor colours and the ceiling colour
+    walls: jax.Array | np.ndarray  # [48, 256, 3] panorama of the four walls, in [0, 1]
+    surfaces: jax.Array | np.ndarray  # [3, 3] two floor colours and the ceiling colour
 
 
 def make_rooms(seed: int, count: int) -> Room:
