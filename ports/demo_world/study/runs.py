@@ -202,9 +202,8 @@ class Runner:
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
-        return np.stack([chunk.frames for chunk in chunks if chunk.frames is not None], axis=1), [
-            chunk.retrieved for chunk in chunks
-        ]
+        frames = [chunk.frames for chunk in chunks if chunk.frames is not None]
+        return np.stack(frames, axis=1), [chunk.retrieved for chunk in chunks]
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
