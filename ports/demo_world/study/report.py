@@ -16,8 +16,8 @@ from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.lengths import LENGTHS_TITLE, confirmed, length_table
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
+from worldkv_jax.files import replacing
 from worldkv_jax.media.figures import save_figure
-from worldkv_jax.media.files import replacing
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import write_json
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ class Result:
 class TrulyConditioned(DemoWorld):
     """The demo world that is conditioned on true cameras, whatever cameras its memory is given."""
 
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
         """Prepare the chunk from its conditions."""
         return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
 
@@ -98,16 +98,16 @@ class _TruthPrepared(NamedTuple):
 class TrulyRemembering(TrulyConditioned):
     """The demo world that remembers the truth, whatever it has generated; conditions are cameras and true latents."""
 
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> _TruthPrepared:
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
         """Prepare the chunk from its true cameras, and keep its true latents."""
         cameras, truth = chunk.conditions
         return _TruthPrepared(super().prepare_chunk(params, carry, ChunkInput(cameras, cameras), position), truth)
 
-    def flow(self, params: DemoParams, x, t, prepared: _TruthPrepared, context) -> jax.Array:
+    def flow(self, params: DemoParams, x, t, prepared: Any, context) -> jax.Array:
         """Predict the flow of noisy latents."""
         return super().flow(params, x, t, prepared.prepared, context)
 
-    def commit(self, params: DemoParams, x0, prepared: _TruthPrepared, context):
+    def commit(self, params: DemoParams, x0, prepared: Any, context):
         """Run the clean pass over the truth."""
         return super().commit(params, prepared.truth, prepared.prepared, context)
 
@@ -220,7 +220,8 @@ class Runner:
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
-        return np.stack([chunk.frames for chunk in chunks], axis=1), [chunk.retrieved for chunk in chunks]
+        frames = [chunk.frames for chunk in chunks if chunk.frames is not None]
+        return np.stack(frames, axis=1), [chunk.retrieved for chunk in chunks]
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:

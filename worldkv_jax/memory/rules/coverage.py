@@ -28,7 +28,9 @@ class ViewCoverage(ViewOverlap):
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.tolerance < 1:
-            raise ValueError(f"tolerance={self.tolerance} is outside [0, 1); it is a share of what the best chunk adds, 0 is exact")
+            raise ValueError(
+                f"tolerance={self.tolerance} is outside [0, 1); it is a share of what the best chunk adds, 0 is exact"
+            )
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
 
