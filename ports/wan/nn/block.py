@@ -148,7 +148,7 @@ class CameraFiLM(nnx.Module):
         film = split_tokens(self.scale(z)), split_tokens(self.shift(z))
         kernel = self.scale.kernel.get_value()
         # Kept over all passes of a chunk, for all layers: half the bytes where the weights are in eight bits as well.
-        return tuple(quantize_rows(f, kernel.kind) for f in film) if isinstance(kernel, Quantized) else film
+        return tuple(quantize_rows(f, "int8") for f in film) if isinstance(kernel, Quantized) else film
 
 
 BeforeFFN = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
