@@ -15,6 +15,8 @@ Implementation = str | Sequence[str] | None
 
 # Every name a kernel may have, with the file that holds it inside the kernel's folder.
 FILES: Mapping[str, str] = {"xla": "reference", "mosaic_gpu": "pallas_mosaic_gpu", "triton": "pallas_triton"}
+# Where each version for some chips alone can run, when it is not interpreted.
+PLATFORMS: Mapping[str, tuple[str, ...]] = {"mosaic_gpu": ("gpu", "cuda"), "triton": ("gpu", "cuda")}
 DEFAULT = ("xla",)
 
 
@@ -65,11 +67,12 @@ def load(kernel: str, available: Sequence[str], name: str, interpret: bool, **st
     function = getattr(module, kernel)
     if name == "xla":
         return functools.partial(function, **static)
-    if not interpret and target_platform() not in ("gpu", "cuda"):
+    if not interpret and target_platform() not in PLATFORMS[name]:
+        chip = PLATFORMS[name][0]
         raise NotImplementedError(
-            f"a Pallas GPU kernel cannot run on {target_platform()!r}; use implementation=None for XLA, or "
-            "interpret=True to test the kernel. To lower it for a GPU this machine lacks, trace it under "
-            'jax.sharding.use_abstract_mesh with an AbstractDevice of platform="gpu"'
+            f"a Pallas {chip.upper()} kernel cannot run on {target_platform()!r}; use implementation=None for XLA, or "
+            f"interpret=True to test the kernel. To lower it for a {chip.upper()} this machine lacks, trace it under "
+            f'jax.sharding.use_abstract_mesh with an AbstractDevice of platform="{chip}"'
         )
     return vmap_as_leading_axis(functools.partial(function, interpret=interpret, **static))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Workers share what they compile, and the next run finds it.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import jax
@@ -16,6 +16,8 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# What a process may hold between two files; a file takes up to a gigabyte more.
+MOST_BYTES, MOST_MAPPINGS = 1_500_000_000, 30_000
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 QUICK += ["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []
@@ -62,8 +64,12 @@ def assets(request) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def release_programs():
-    """Let go of compiled programs after each file: a process has room for so many, and some gigabytes for them."""
+    """Let go of compiled programs after a file where they have become many; till then files share them."""
     yield
-    jax.clear_caches()
-    if sys.platform == "linux":  # what compilers freed stays with glibc's arenas until it is asked for
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform != "linux":
+        jax.clear_caches()
+        return
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > MOST_BYTES or Path("/proc/self/maps").read_text().count("\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+        ctypes.CDLL(None).malloc_trim(0)  # what compilers freed stays with glibc's arenas until it is asked for

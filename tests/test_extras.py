@@ -55,7 +55,8 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 """
 MINIMAL = """
-import worldkv_jax.memory, worldkv_jax.rollout, worldkv_jax.cameras, worldkv_jax.cli.main, kernels_pallas.attention
+import worldkv_jax.memory, worldkv_jax.rollout, worldkv_jax.cameras.formats, worldkv_jax.cli.main
+import kernels_pallas.attention
 for module in ("worldkv_jax.media", "worldkv_jax.evaluation", "worldkv_jax.environments", "ports.demo_world.weights"):
     try:
         __import__(module)

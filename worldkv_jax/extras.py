@@ -1,7 +1,7 @@
 """Optional parts of the package: which extra installs a library that is missing."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 EXTRAS = {
     "PIL": "media",
@@ -32,7 +32,7 @@ def advice(error: ImportError) -> str | None:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def told() -> Generator[None]:
     """Import libraries that may be missing.
 
     Raises:

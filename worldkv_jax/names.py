@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 def unknown_name(what: str, got: object, valid: Iterable[str]) -> ValueError:
@@ -22,9 +25,10 @@ def unknown_name(what: str, got: object, valid: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {what} {got!r}; {hint}valid: {', '.join(valid)}")
 
 
-def check_name(what: str, got: str, valid: Iterable[str]) -> str:
-    """Return ``got`` if it is a valid name, else raise the error of `unknown_name`."""
+def check_name(what: str, got: object, valid: Iterable[Name]) -> Name:
+    """Return the valid name that ``got`` is, else raise the error of `unknown_name`."""
     valid = tuple(valid)
-    if got not in valid:
-        raise unknown_name(what, got, valid)
-    return got
+    for name in valid:
+        if name == got:
+            return name
+    raise unknown_name(what, got, valid)

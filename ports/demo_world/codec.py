@@ -18,9 +18,9 @@ class Codec(NamedTuple):
     scale: jax.Array  # [c], divides the coefficients
 
     @classmethod
-    def shapes(cls, cell: int, channels: int) -> "Codec":
+    def shapes(cls, cell: int, channels: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of every field for patches of ``cell x cell`` pixels."""
-        return cls((3 * cell**2,), (3 * cell**2, channels), (channels,))
+        return dict(zip(cls._fields, ((3 * cell**2,), (3 * cell**2, channels), (channels,)), strict=True))
 
 
 def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
@@ -32,7 +32,7 @@ def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
     deviation = ((patches - mean) @ basis).std(0)
     # Full whitening would spend the model on invisible detail, none would drown it: in between.
     scale = deviation**0.6 * deviation[0] ** 0.4
-    return Codec(*(a.astype(np.float32) for a in (mean, np.ascontiguousarray(basis), scale)))
+    return Codec(*(jnp.asarray(a, jnp.float32) for a in (mean, basis, scale)))
 
 
 def encode(codec: Codec, frames: jax.Array) -> jax.Array:

@@ -109,7 +109,7 @@ def _slide(world: Any, place: np.ndarray, wanted: np.ndarray, *, family: Family)
 
 
 def _level_stance(pose: np.ndarray) -> Stance:
-    return Stance(pose[:3, 3], np.float64(0.0), np.rad2deg(np.arctan2(pose[0, 2], pose[0, 0])))
+    return Stance(pose[:3, 3], np.zeros(()), np.rad2deg(np.arctan2(pose[0, 2], pose[0, 0])))
 
 
 @functools.partial(jax.jit, static_argnames="family")

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ with told():
 from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.wan.nn.parameters import abstract_params
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 
 _CODEC, _MODEL = "codec.", "model."
 _SHIPPED = {
@@ -93,7 +93,7 @@ def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Generator[Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
@@ -128,5 +128,5 @@ def _expected(config: DemoConfig) -> tuple[dict[str, tuple[int, ...]], Any]:
     abstract = abstract_params(DemoDiT, config)
     shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
     codec = Codec.shapes(config.family.cell, config.family.channels)
-    shapes |= {_CODEC + name: shape for name, shape in codec._asdict().items()}
+    shapes |= {_CODEC + name: shape for name, shape in codec.items()}
     return shapes, abstract

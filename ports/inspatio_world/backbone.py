@@ -54,7 +54,7 @@ class Prepared(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InSpatioWorld(WanBackbone):
+class InSpatioWorld(WanBackbone[Prepared]):
     """Video-to-video world model, v1 and v1.5: its carry is the previous chunk.
 
     Every chunk begins with a context pass over the source of the same time and the previous output, both clean.

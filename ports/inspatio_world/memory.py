@@ -50,10 +50,10 @@ def as_asked(asked: MemoryConfig | MemoryOptions | None, *, chunks: int) -> tupl
     memory = dataclasses.replace(memory, recent_frames=changes.recent or 0)
     if memory.mode in ("sink_recent", "worldkv"):
         memory = dataclasses.replace(memory, sink_frames=changes.sink or 0)
-    if memory.mode != "worldkv" or memory.retrieval.positions != "rebased":
+    if memory.mode != "worldkv" or memory.parts.retrieval.positions != "rebased":
         return memory, CHUNK_FRAMES
     # All remembered chunks stand at one place; the memory would move them by their age.
-    retrieval = dataclasses.replace(memory.retrieval, positions="as_stored")
+    retrieval = dataclasses.replace(memory.parts.retrieval, positions="as_stored")
     return dataclasses.replace(memory, retrieval=retrieval), BEFORE_SOURCE
 
 
@@ -65,16 +65,16 @@ def weigh_source(memory: MemoryConfig, *, times, known, time_weight: float, know
     """
     if not time_weight and not known_weight:
         return memory
-    if memory.mode != "worldkv" or memory.bank.when_full == "drop_most_redundant" or memory.recent_frames:
+    if memory.mode != "worldkv" or memory.parts.bank.when_full == "drop_most_redundant" or memory.recent_frames:
         raise ValueError(
             "weights of the source's time and of what it shows need `memory` worldkv with `recent` 0, and a bank that "
             "is full only of the latest chunks: `when_full` error or drop_oldest"
         )
     rule = SourceAware(
-        views=memory.retrieval.rule,
+        views=memory.parts.retrieval.rule,
         times=tuple(times),
         known=tuple(known),
         time_weight=time_weight,
         known_weight=known_weight,
     )
-    return dataclasses.replace(memory, retrieval=dataclasses.replace(memory.retrieval, rule=rule))
+    return dataclasses.replace(memory, retrieval=dataclasses.replace(memory.parts.retrieval, rule=rule))

@@ -18,7 +18,7 @@ from ports.inspatio_world.source.encode import moments
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.scene_files import read_scene
 from ports.inspatio_world.source.shot import Filming, Shot, plan_live, plan_targets, plan_trajectory
-from ports.inspatio_world.source.trajectory import read_target_poses, read_trajectory
+from ports.inspatio_world.source.trajectory import FITS, read_target_poses, read_trajectory
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL
 from ports.wan.program.counts import check_count
@@ -27,6 +27,7 @@ from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import check_offload, choose_weights
 from worldkv_jax.memory import MemoryConfig
+from worldkv_jax.names import check_name
 from worldkv_jax.sessions import MemoryOptions, Session
 
 if typing.TYPE_CHECKING:
@@ -167,9 +168,9 @@ def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
         return plan_live(scene, options.frames)
     version = options.version or ("v1" if scene.targets is None and scene.kind == "video" else "v1.5")
     if version == "v1.5":
-        if options.trajectory is None and scene.targets is None:
-            raise ValueError("`trajectory` missing: v1.5 films along a file of world-to-camera matrices, one a frame")
         targets = scene.targets if options.trajectory is None else read_target_poses(options.trajectory)
+        if targets is None:
+            raise ValueError("`trajectory` missing: v1.5 films along a file of world-to-camera matrices, one a frame")
         return plan_targets(scene, targets, limit=options.frames)
     if options.trajectory is None and options.scene != builtin_scene.NAME:
         raise ValueError("`trajectory` missing: v1 films along a file of three lines: pitch, yaw and displacement")
@@ -180,7 +181,7 @@ def _shot(options: "InSpatioOptions", scene: Scene) -> Shot:
         freeze_repeat=options.freeze_repeat,
         freeze_frame=options.freeze_frame,
         adaptive=not options.all_frames,
-        fit=options.fit,
+        fit=check_name("fit of the keys", options.fit, FITS),
         released=options.as_released,
     )
     return plan_trajectory(scene, path, filming, limit=options.frames)
@@ -190,16 +191,16 @@ def _networks(
     options: "InSpatioOptions", scene: Scene, *, has_files: bool
 ) -> tuple[wan_vae.VAEConfig, InSpatioWorld, bool]:
     """Return the VAE that encodes, the backbone with what decodes, and whether weights are rounded when loaded."""
+    ckpt = options.ckpt if has_files else None
     if options.tiny:
         config, coder = TINY, TINY_VAE
     else:
         place = options.dit or options.ckpt
         config = InSpatioConfig() if place is None else open_weights(place, DIT).config
         config = dataclasses.replace(config, dtype=options.dtype)
-        coder = open_weights(options.ckpt, VAE).config if has_files else wan_vae.VAEConfig()
+        coder = wan_vae.VAEConfig() if ckpt is None else open_weights(ckpt, VAE).config
         coder = dataclasses.replace(coder, compute_dtype=options.dtype)
     coder = dataclasses.replace(coder, decoder_rule=options.decoder_rule)
-    ckpt = options.ckpt if has_files else None
     config, rounds = choose_weights(config, options.weights)
     backbone = InSpatioWorld(
         config=config,

@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LingBotWorld(WanBackbone):
+class LingBotWorld(WanBackbone[Prepared]):
     """LingBot-World-Fast at one size of video; its carry is the camera of the latest latent frame."""
 
     config: LingBotConfig = dataclasses.field(default_factory=LingBotConfig)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import (
     DEFAULT_INTRINSICS,
@@ -39,7 +40,7 @@ def make_lens(
     size: tuple[int, int],
     *,
     scale: float = 1.0,
-    intrinsics: np.ndarray = DEFAULT_INTRINSICS,
+    intrinsics: ArrayLike = DEFAULT_INTRINSICS,
     actions: np.ndarray | None = None,
 ) -> Lens:
     """Make the lens of one world.

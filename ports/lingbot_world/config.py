@@ -9,7 +9,7 @@ from worldkv_jax.names import check_name
 
 Control = Literal["cam", "act"]
 
-MAPS: dict[str, int] = {"cam": 6, "act": 3 + 4}
+MAPS: dict[Control, int] = {"cam": 6, "act": 3 + 4}
 """What every pixel tells of the camera: ray origin and direction, or ray direction and the keys W, A, S, D."""
 
 

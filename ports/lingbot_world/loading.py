@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ports.lingbot_world.backbone import Given, LingBotWorld
 from ports.lingbot_world.camera import Lens, make_lens, motion_scale
@@ -100,7 +101,7 @@ class Program:
         poses: np.ndarray | CameraSource | None = None,
         *,
         worlds: int,
-        intrinsics: np.ndarray = DEFAULT_INTRINSICS,
+        intrinsics: ArrayLike = DEFAULT_INTRINSICS,
         actions: np.ndarray | None = None,
     ) -> Iterable[ChunkInput]:
         """Put together what each chunk is given.
@@ -117,10 +118,11 @@ class Program:
         if callable(poses):
             return self._live(cells, prompt, poses, worlds, intrinsics)
         path, length = self.path, self.length
-        if poses is None and path is None:
-            raise ValueError("cameras come live: give who is asked for them, chunk by chunk")
         if poses is not None:
-            path, length = CameraPath(CameraTrack(poses, intrinsics), actions), rollout_length(len(poses))
+            lens = np.asarray(intrinsics)
+            path, length = CameraPath(CameraTrack(poses, lens), actions), rollout_length(len(poses))
+        if path is None:
+            raise ValueError("cameras come live: give who is asked for them, chunk by chunk")
         latents = length.latents
         track = latent_poses(path.track.poses[: length.poses], latents)
         lens = self._lens(motion_scale(track) if self.scale is None else self.scale, path.track.intrinsics)
@@ -146,7 +148,7 @@ class Program:
 
         return live_chunks(source, self.backbone.spec, worlds=worlds, conditions=given)
 
-    def _lens(self, scale: float, intrinsics: np.ndarray) -> Lens:
+    def _lens(self, scale: float, intrinsics: ArrayLike) -> Lens:
         size = self.backbone.rows * CELL, self.backbone.columns * CELL
         return make_lens(size, scale=scale, intrinsics=intrinsics)
 
@@ -158,7 +160,7 @@ class Program:
 
     def _first_frame(self, coder: dict | None) -> jax.Array:
         backbone, latents = self.backbone, self.length.latents
-        if self.image is None:
+        if self.image is None or coder is None:  # the one with the other
             return draw_first_frame(self.coder, jax.random.key(0), (backbone.rows, backbone.columns), latents=latents)
         return self._encoded(self.image, coder)
 

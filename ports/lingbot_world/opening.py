@@ -12,7 +12,7 @@ from checkpoints.weights import open_weights
 from ports.lingbot_world.backbone import LingBotWorld
 from ports.lingbot_world.camera_folder import CameraPath, read_path
 from ports.lingbot_world.checkpoint import DIT
-from ports.lingbot_world.config import TINY, LingBotConfig
+from ports.lingbot_world.config import MAPS, TINY, LingBotConfig
 from ports.lingbot_world.cost import lingbot_cost
 from ports.lingbot_world.loading import Program
 from ports.lingbot_world.released_flags import check_released_window, choose_released
@@ -29,6 +29,7 @@ from ports.wan.program.prompt import Prompt
 from ports.wan.program.weights import check_offload, check_parts, choose_weights
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.names import check_name
 from worldkv_jax.sessions import MemoryOptions, Session, choose_memory
 
 if typing.TYPE_CHECKING:
@@ -59,12 +60,13 @@ def open_session(
         check_parts(options.ckpt, [DIT, *others])
     config, rounds = choose_weights(_config(options), options.weights)
     offload = check_offload(config, options.offload)
+    ckpt = options.ckpt if has_files else None
     prompt = Prompt.check(
         options.prompt,
         dim=config.text_dim,
         rows=config.text_rows,
         dtype=config.dtype,
-        ckpt=Path(options.ckpt) if has_files else None,
+        ckpt=None if ckpt is None else Path(ckpt),
         encoder=umt5.COMPONENT,
     )
     notes: list[str] = []
@@ -79,11 +81,10 @@ def open_session(
     chosen = choose_released(options.released, memory, sink_size=config.sink_frames)
     chosen = choose_memory(memory, DEFAULT.fitted(length.chunks)) if chosen is None else chosen
     check_released_window(chosen, length.latents)
-    if has_files:
-        coder = open_weights(options.ckpt, wan_vae.COMPONENT).config
+    if ckpt is not None:
+        coder = open_weights(ckpt, wan_vae.COMPONENT).config
     else:
         coder = TINY_VAE if options.tiny else wan_vae.VAEConfig()
-    ckpt = options.ckpt if has_files else None
     backbone = LingBotWorld(
         config=config,
         rows=rows,
@@ -144,9 +145,10 @@ def _config(options: "LingBotOptions") -> LingBotConfig:
                 f"`control` {options.control}, but the checkpoint in {options.ckpt} has control {config.control}"
             )
         return config
+    control = check_name("control", options.control or "cam", MAPS)
     if options.tiny:
-        return dataclasses.replace(TINY, control=options.control or "cam")
-    sizes = {"control": options.control or "cam", "dtype": options.dtype}
+        return dataclasses.replace(TINY, control=control)
+    sizes: dict[str, int] = {}
     if options.dim is not None:
         if options.dim < HEAD_DIM or options.dim % HEAD_DIM:
             raise ValueError(f"`dim` {options.dim} is not a multiple of {HEAD_DIM}, the width of a head")
@@ -157,7 +159,7 @@ def _config(options: "LingBotOptions") -> LingBotConfig:
         if options.layers < 1:
             raise ValueError(f"`layers` {options.layers} must be at least 1")
         sizes["layers"] = options.layers
-    return LingBotConfig(**sizes)
+    return LingBotConfig(control=control, dtype=options.dtype, **sizes)
 
 
 def _latent_size(options: "LingBotOptions", image: np.ndarray | None) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class LingBotOptions(ModelOptions):
     """
 
     OPENED_BY: ClassVar[str] = "ports.lingbot_world.opening:open_session"
-    RELEASED: ClassVar[ReleasedCommand] = RELEASED
+    RELEASED: ClassVar[ReleasedCommand | None] = RELEASED
 
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR", also="--ckpt_dir")
     image: str | None = option(None, "picture that the video begins with", metavar="FILE")

@@ -51,46 +51,48 @@ def released_memory(*, sink_size: int = LingBotConfig.sink_frames, **flags: Any)
     Raises:
         ValueError: flags that exclude each other, or a window shorter than a chunk.
     """
-    flags = ReleasedMemory(**flags)
-    modes = {f"--{name}": getattr(flags, name) for name in ("full_kv", "sliding_window", "use_retrieval")}
+    asked = ReleasedMemory(**flags)
+    modes = {f"--{name}": getattr(asked, name) for name in ("full_kv", "sliding_window", "use_retrieval")}
     chosen = [name for name, given in modes.items() if given]
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)} exclude each other; give one of them")
-    _warn_of_no_effect(flags)
-    if flags.full_kv:
-        return _at_most(flags, MemoryConfig(mode="full"))
-    if flags.sliding_window:
-        if flags.sliding_window < CHUNK_FRAMES:
+    _warn_of_no_effect(asked)
+    if asked.full_kv:
+        return _at_most(asked, MemoryConfig(mode="full"))
+    if asked.sliding_window:
+        if asked.sliding_window < CHUNK_FRAMES:
             raise ValueError(
-                f"--sliding_window {flags.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames "
+                f"--sliding_window {asked.sliding_window} is shorter than a chunk; give {CHUNK_FRAMES} latent frames "
                 "or more"
             )
-        return _at_most(flags, MemoryConfig(mode="sliding", recent_frames=flags.sliding_window - CHUNK_FRAMES))
-    if flags.use_retrieval and flags.retrieval_frames % CHUNK_FRAMES:
+        return _at_most(asked, MemoryConfig(mode="sliding", recent_frames=asked.sliding_window - CHUNK_FRAMES))
+    if asked.use_retrieval and asked.retrieval_frames % CHUNK_FRAMES:
         warnings.warn(
-            f"--retrieval_frames {flags.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}",
+            f"--retrieval_frames {asked.retrieval_frames} is not a whole number of chunks of {CHUNK_FRAMES}",
             stacklevel=2,
         )
-    retrieved = flags.retrieval_frames if flags.use_retrieval else 0
+    retrieved = asked.retrieval_frames if asked.use_retrieval else 0
     chunks, recent = retrieved // CHUNK_FRAMES, RECENT_FRAMES - CHUNK_FRAMES
     if not chunks:  # too few frames to retrieve a chunk only widen the window
         window = MemoryConfig(mode="sink_recent", sink_frames=sink_size, recent_frames=recent + retrieved)
-        return window if flags.use_retrieval else _at_most(flags, window)
+        return window if asked.use_retrieval else _at_most(asked, window)
     return dataclasses.replace(
         OFFICIAL,
         sink_frames=sink_size,
         recent_frames=recent,
         retrieval=dataclasses.replace(
-            OFFICIAL.retrieval, chunks=chunks, positions="rebased" if flags.retrieval_rope_correction else "as_stored"
+            OFFICIAL.parts.retrieval,
+            chunks=chunks,
+            positions="rebased" if asked.retrieval_rope_correction else "as_stored",
         ),
         compression=CompressionConfig(
-            keep_ratio=flags.kv_compression_keep_ratio if flags.kv_compression_enable else 1.0,
+            keep_ratio=asked.kv_compression_keep_ratio if asked.kv_compression_enable else 1.0,
             similarity="centroid",
-            pooled=flags.kv_compression_at_store and flags.kv_compression_pooled,
-            at="store" if flags.kv_compression_at_store else "retrieval",
-            rotate_anchor=flags.kv_compression_anchor_rotate and not flags.kv_compression_at_store,
+            pooled=asked.kv_compression_at_store and asked.kv_compression_pooled,
+            at="store" if asked.kv_compression_at_store else "retrieval",
+            rotate_anchor=asked.kv_compression_anchor_rotate and not asked.kv_compression_at_store,
         ),
-        bank=BankConfig(tier="device" if flags.kv_bank_on_gpu else "host"),
+        bank=BankConfig(tier="device" if asked.kv_bank_on_gpu else "host"),
     )
 
 
@@ -108,13 +110,14 @@ def _at_most(flags: ReleasedMemory, memory: MemoryConfig) -> MemoryConfig:
     recent = most - CHUNK_FRAMES
     if memory.mode == "full":
         return MemoryConfig(mode="sliding", recent_frames=recent)
-    if recent >= memory.sink_frames + memory.recent_frames:
+    sink = memory.sink_frames or 0
+    if recent >= sink + memory.recent_frames:
         return memory
     if recent > memory.recent_frames:
         raise ValueError(
-            f"--max_attention_size {most} would keep the last {recent - memory.recent_frames} of {memory.sink_frames} "
+            f"--max_attention_size {most} would keep the last {recent - memory.recent_frames} of {sink} "
             f"sink frames; give {memory.recent_frames + CHUNK_FRAMES} to drop the sink, or "
-            f"{memory.sink_frames + memory.recent_frames + CHUNK_FRAMES} to keep it"
+            f"{sink + memory.recent_frames + CHUNK_FRAMES} to keep it"
         )
     return MemoryConfig(mode="sliding", recent_frames=recent)
 
@@ -148,12 +151,13 @@ def check_released_window(memory: MemoryConfig, latents: int) -> None:
     """
     if not memory.released_window:
         return
-    retrieved = memory.retrieval.chunks * CHUNK_FRAMES
-    window = memory.sink_frames + retrieved + memory.recent_frames + CHUNK_FRAMES
+    retrieved = memory.parts.retrieval.chunks * CHUNK_FRAMES
+    sink = memory.sink_frames or 0
+    window = sink + retrieved + memory.recent_frames + CHUNK_FRAMES
     if latents < window:
         raise ValueError(
-            f"{latents} latent frames are fewer than the {window} of the released window (sink {memory.sink_frames}, "
-            f"retrieved {retrieved}, recent {window - memory.sink_frames - retrieved}), which would lose frames; make "
+            f"{latents} latent frames are fewer than the {window} of the released window (sink {sink}, "
+            f"retrieved {retrieved}, recent {window - sink - retrieved}), which would lose frames; make "
             f"at least {(window - 1) * 4 + 1} video frames, retrieve fewer, or take `profile` default"
         )
     if latents > POSITIONS:

@@ -41,9 +41,9 @@ def lingbot_schedule(*, shift: float = SHIFT, indices: tuple[int, ...] = INDICES
     levels, times = noise_levels(shift), timesteps(shift)
     same = [np.flatnonzero(times == times[index]) for index in indices]
     return Schedule(
-        times=tuple(times[list(indices)]),
-        clean_sigmas=tuple(levels[found[0]] for found in same),
-        noise_sigmas=tuple(levels[found[min(1, len(found) - 1)]] for found in same[1:]),
+        times=tuple(times[list(indices)].tolist()),
+        clean_sigmas=tuple(float(levels[found[0]]) for found in same),
+        noise_sigmas=tuple(float(levels[found[min(1, len(found) - 1)]]) for found in same[1:]),
     )
 
 

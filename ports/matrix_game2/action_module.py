@@ -166,6 +166,7 @@ class ActionModule(nnx.Module):
         own, past, rest = None, layer.past, (given.rope, given.filled)
         y = x.reshape(x.shape[0], layer.keyboard.key.shape[1], -1, x.shape[-1])
         if self.mouse is not None:
+            assert given.mouse is not None and past.mouse is not None, "a model with a mouse is given one"
             change, own = self.mouse(y.astype(self.dtype), given.mouse, past.mouse, *rest)
             y = y + change.astype(jnp.float32)
         change = self.keyboard(y.astype(self.dtype), layer.keyboard, past.keyboard, *rest)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ports.matrix_game2.config import LATENT_ROWS, MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.variants import VARIANTS, Variant
@@ -116,7 +117,7 @@ def rows_of_keys(variant: Variant, chunks: Iterable[str]) -> Rows:
     return join([hold(variant, letters, len(rows_of_chunk(c))) for c, letters in enumerate(chunks)])
 
 
-def check_rows(variant: Variant, keyboard: Sequence, mouse: Sequence | None = None) -> Rows:
+def check_rows(variant: Variant, keyboard: ArrayLike, mouse: ArrayLike | None = None) -> Rows:
     """Check rows of actions given as arrays.
 
     Args:
@@ -131,26 +132,26 @@ def check_rows(variant: Variant, keyboard: Sequence, mouse: Sequence | None = No
         ValueError: another number of columns, a mouse where there is none or none where there is one, tracks of
             different lengths, or a number that is not finite.
     """
-    keyboard = _track("keyboard", keyboard)
-    if keyboard.shape[1] != len(variant.columns):
-        fits = [v.name for v in VARIANTS.values() if len(v.columns) == keyboard.shape[1]]
+    keys = _track("keyboard", keyboard)
+    if keys.shape[1] != len(variant.columns):
+        fits = [v.name for v in VARIANTS.values() if len(v.columns) == keys.shape[1]]
         raise ValueError(
-            f"the keyboard has {keyboard.shape[1]} columns, but variant {variant.name!r} has {len(variant.columns)}: "
+            f"the keyboard has {keys.shape[1]} columns, but variant {variant.name!r} has {len(variant.columns)}: "
             f"{', '.join(variant.columns)}" + (f"; these look like rows for {fits[0]!r}" if fits else "")
         )
     if not variant.mouse:
         if mouse is not None:
             raise ValueError(f"variant {variant.name!r} has no mouse; leave the mouse out")
-        return Rows(keyboard, None)
+        return Rows(keys, None)
     if mouse is None:
         raise ValueError(f"variant {variant.name!r} needs a mouse: [n, {MOUSE_COLUMNS}], zeros for a still one")
-    mouse = _track("mouse", mouse)
-    if mouse.shape != (len(keyboard), MOUSE_COLUMNS):
+    moved = _track("mouse", mouse)
+    if moved.shape != (len(keys), MOUSE_COLUMNS):
         raise ValueError(
-            f"the mouse has shape {mouse.shape}, expected {(len(keyboard), MOUSE_COLUMNS)}: pitch and yaw of every "
+            f"the mouse has shape {moved.shape}, expected {(len(keys), MOUSE_COLUMNS)}: pitch and yaw of every "
             "row of the keyboard"
         )
-    return Rows(keyboard, mouse)
+    return Rows(keys, moved)
 
 
 def chunks_of_rows(count: int) -> int:
@@ -189,11 +190,11 @@ def action_windows(track: np.ndarray, frames: range, *, first_row: int = 0) -> n
 
 def join(parts: Sequence[Rows]) -> Rows:
     """Join rows that follow each other."""
-    mouse = None if parts[0].mouse is None else np.concatenate([part.mouse for part in parts])
-    return Rows(np.concatenate([part.keyboard for part in parts]), mouse)
+    mice = [part.mouse for part in parts if part.mouse is not None]
+    return Rows(np.concatenate([part.keyboard for part in parts]), np.concatenate(mice) if mice else None)
 
 
-def _track(name: str, values: Sequence) -> np.ndarray:
+def _track(name: str, values: ArrayLike) -> np.ndarray:
     try:
         track = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:

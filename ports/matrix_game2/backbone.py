@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MatrixGame2(WanBackbone):
+class MatrixGame2(WanBackbone[Prepared]):
     """Matrix-Game 2.0 at one size of video; its carry is the window of its action modules."""
 
     config: MatrixGameConfig = dataclasses.field(default_factory=MatrixGameConfig)

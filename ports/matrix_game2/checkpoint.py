@@ -119,12 +119,14 @@ def _window(settings: Mapping[str, Any], variant: Variant | None, *, distilled: 
             "this is the foundation model, which does not generate chunk by chunk; give one of the distilled "
             f"variants: {released}"
         )
-    if said is None and variant is None:
+    if said is None:
+        if variant is not None:
+            return variant.window_frames
         raise ValueError(
             "the tensors are those of no released variant; say how many latent frames attention reaches with "
             '"local_attn_size" in config.json'
         )
-    return variant.window_frames if said is None else said
+    return said
 
 
 def _inputs(columns: int, mouse: bool) -> str:

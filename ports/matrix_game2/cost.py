@@ -4,6 +4,7 @@ import math
 
 import jax
 
+from ports.matrix_game2.action_module import empty_window
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.config import MOUSE_COLUMNS, WINDOW_ROWS
 from ports.matrix_game2.model import MatrixGameDiT
@@ -41,7 +42,7 @@ def matrix_game_cost(
     tokens = worlds * spec.chunk_tokens
     image = worlds * rows * (config.image_dim**2 + config.image_dim * dim + 2 * config.layers * dim * dim)
     image_bytes = 4 * GUIDE_CHANNELS * frames * backbone.rows * backbone.columns * worlds
-    carry = jax.eval_shape(lambda: backbone.init_carry(None, worlds))
+    carry = jax.eval_shape(lambda: empty_window(config, worlds, spec.tokens_per_frame))
     tower_bytes = costs.count_bytes(clip.COMPONENT.abstract(tower), config.dtype)
     decoder_weights = costs.decoder_weights(backbone.vae) if decodes else 0
     passes = backbone.schedule.passes

@@ -61,7 +61,7 @@ class Program:
         if self.ckpt is None:
             scene, decoder = self._draw_scene(), self._decoder(where, None)
         else:
-            scene, decoder = self._load_scene(where)
+            scene, decoder = self._load_scene(where, self.ckpt)
         component = dit_component(self.variant)
         dit = make_transformer(MatrixGameDiT, config, where, component=component, ckpt=self.ckpt, offload=self.offload)
         return Loaded(
@@ -113,11 +113,11 @@ class Program:
         encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
         return jax.block_until_ready(encoder(jnp.asarray(fitted), chunks=self.chunks))
 
-    def _load_scene(self, where: Placement) -> tuple[Scene, dict | None]:
+    def _load_scene(self, where: Placement, ckpt: str) -> tuple[Scene, dict | None]:
         """Encode the first images; the decoder stays, everything else goes."""
-        tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
+        tower, tower_params = load_for_once(ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
         # Released in half precision; single costs little here and is nearer to what was trained.
-        coder, coder_params = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
+        coder, coder_params = load_whole(ckpt, wan_vae.COMPONENT, "float32", where)
         encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
         scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
         return scene, self._decoder(where, coder_params)

@@ -5,13 +5,14 @@ import dataclasses
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, Variant
 from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.memory.profiles import DEFAULT_RULE
 
 WHY_OFF = (
     "an endless run hardly ever returns to where it was, so there is little to retrieve; a memory can be given all "
     "the same"
 )
 """Why templerun has no world memory unless asked for."""
-DRIVING = dataclasses.replace(DEFAULT.retrieval.rule, rotation_weight=0.75)
+DRIVING = dataclasses.replace(DEFAULT_RULE, rotation_weight=0.75)
 """A car coasts, which no action tells: its heading is surer than its place."""
 
 
@@ -29,5 +30,6 @@ def default_memory(variant: Variant, *, chunks: int) -> MemoryConfig:
     """
     if variant == TEMPLERUN:
         return native_memory(variant.configure())
-    rule = DRIVING if variant == GTA_DRIVE else DEFAULT.retrieval.rule
-    return dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.retrieval, rule=rule)).fitted(chunks)
+    rule = DRIVING if variant == GTA_DRIVE else DEFAULT_RULE
+    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=rule)
+    return dataclasses.replace(DEFAULT, retrieval=retrieval).fitted(chunks)

@@ -23,7 +23,6 @@ from ports.wan.nn.layers import LayerNorm
 from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import patchify, unpatchify
 from ports.wan.nn.stack import map_layers, run_blocks
-from worldkv_jax.memory import Context
 
 
 class ImageEmbedding(nnx.Module):
@@ -46,13 +45,9 @@ class MatrixGameDiT(WanDiT):
     """
 
     def __init__(self, config: MatrixGameConfig, *, rngs: nnx.Rngs):
-        super().__init__(config, rngs=rngs)
+        super().__init__(config, embed_context=lambda rngs: ImageEmbedding(config, rngs=rngs), rngs=rngs)
         self.actions = stack_layers(lambda rngs: ActionModule(config, rngs=rngs), config.action_layers, rngs)
         self.config = config
-
-    def make_context_embedding(self, config: MatrixGameConfig, rngs: nnx.Rngs) -> ImageEmbedding:
-        """Make what embeds the image's tokens."""
-        return ImageEmbedding(config, rngs=rngs)
 
     def prepare_actions(
         self, keyboard: jax.Array, mouse: jax.Array | None, past: ActionWindow, position: jax.Array
@@ -83,8 +78,8 @@ class MatrixGameDiT(WanDiT):
         conditions: Conditions,
         *,
         actions: ActionInput,
-        context: Context | None = None,
         collect: Callable[[QKV], Any] | None = None,
+        **options: Any,
     ) -> tuple[jax.Array, Any, FrameKV | None]:
         """Predict the flow (noise minus clean) of every latent cell.
 
@@ -94,8 +89,8 @@ class MatrixGameDiT(WanDiT):
             rope: cosine and sine ``[T, H / 2]``.
             conditions: every block's keys and values of the image, of `project_context`.
             actions: of `prepare_actions`.
-            context: the visible past; ``None`` for none.
             collect: what to gather of every layer's `QKV`; a denoising pass gathers nothing.
+            options: of `run_blocks`, such as ``context``.
 
         Returns:
             Flow float32 ``[B, F, rows, columns, 16]``; what ``collect`` gathered, stacked over layers; and, if it did,
@@ -112,8 +107,8 @@ class MatrixGameDiT(WanDiT):
 
         def run(x, layers, before_ffn=None, extra=None):
             given = conditions._replace(extra=extra)
-            passing = {"context": context, "collect": collect, "before_ffn": before_ffn, "layers": layers}
-            return run_blocks(self.blocks, x, time_rows, rope, given, **passing)
+            chosen = {"collect": collect, "before_ffn": before_ffn, "layers": layers}
+            return run_blocks(self.blocks, x, time_rows, rope, given, **chosen, **options)
 
         acting = self.config.action_layers
         x, first, mouse = run(x, range(acting), act, (weights, actions.layers))

@@ -1,7 +1,7 @@
 """Play: actions of whole rollouts or live ones become what each chunk is given."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,13 +101,14 @@ def follow(
     for worlds in actions:
         chunk = tracks[0].chunk
         tracks, seen = zip(*(advance(track, rows, variant, units) for track, rows in zip(tracks, worlds, strict=True)))
-        yield given(scene, chunk, jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts), jnp.float32), *seen))
+        yield given(scene, chunk, jax.tree.map(lambda *parts: np.stack(parts), *seen))
     return list(tracks)
 
 
 def given(scene: Scene, chunk: int, seen: Seen) -> ChunkInput:
     """Put together what a chunk is given, of all worlds together."""
-    return ChunkInput(seen.poses, Given(seen.keyboard, seen.mouse, scene.chunk_cells(chunk), scene.tokens))
+    poses, keyboard, mouse = jax.tree.map(lambda part: jnp.asarray(part, jnp.float32), seen)
+    return ChunkInput(poses, Given(keyboard, mouse, scene.chunk_cells(chunk), scene.tokens))
 
 
 def cut_rows(worlds: Sequence[Rows]) -> list[list[Rows]]:
@@ -174,7 +175,7 @@ def play(
     return follow(scene, variant, actions, units=units, tracks=tracks)
 
 
-def _rows(variant: Variant, action: Action, count: int, chunk: int) -> Rows:
+def _rows(variant: Variant, action: Any, count: int, chunk: int) -> Rows:
     if isinstance(action, str):
         return hold(variant, action, count)
     if not isinstance(action, Rows):

@@ -28,7 +28,7 @@ def motion_of(variant: Variant, rows: Rows, units: MotionUnits, *, before: np.nd
             return np.zeros(len(rows.keyboard))
         return (rows.keyboard[:, variant.columns.index(column)] > 0.5).astype(np.float64)
 
-    if variant.mouse:
+    if rows.mouse is not None:
         walk = np.stack([pressed("forward") - pressed("back"), pressed("right") - pressed("left")], axis=-1)
         return Motion(walk, mouse_turn(rows.mouse, units))
     aside = pressed("right side") - pressed("left side")

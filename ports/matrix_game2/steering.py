@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ports.matrix_game2.actions import OPPOSITES, Rows, check_rows, rows_of_chunk
@@ -79,7 +78,7 @@ class MatrixGameSteering:
     def steer(self, state: Place, controls: Controls) -> tuple[Place, ChunkInput]:
         """Play on, see `worldkv_jax.sessions.steering.Steering`."""
         track, seen = advance(state.track, self._rows(controls), self.variant, self.units)
-        seen = jax.tree.map(lambda part: jnp.asarray(part[None], jnp.float32), seen)
+        seen = jax.tree.map(lambda part: part[None], seen)
         return Place(track, state.scene), given(state.scene, state.track.chunk, seen)
 
     def stance(self, state: Place) -> Stance:

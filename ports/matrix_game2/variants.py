@@ -79,7 +79,7 @@ class Variant:
         if not self.mouse:
             return None
         looks = [self.looks[letter] for letter in letters if letter in self.looks]
-        return np.sum(np.asarray(looks, np.float32).reshape(-1, MOUSE_COLUMNS), axis=0, dtype=np.float32)
+        return np.asarray(looks, np.float32).reshape(-1, MOUSE_COLUMNS).sum(axis=0)
 
 
 UNIVERSAL = Variant(

@@ -1,7 +1,7 @@
 """What the backbones of Wan-style world models share: sizes, passes of the transformer, the decoder."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,14 +27,27 @@ class WanParams(NamedTuple):
 class Prepared(Protocol):
     """What `prepare_chunk` computes, constant over the passes of a chunk; a model adds its own to it."""
 
-    guide: jax.Array
-    """``[B, F, rows, columns, 20]`` channels beside the noisy latents: mask and latents of a picture."""
-    rope: tuple[jax.Array, jax.Array]
-    conditions: Conditions
+    @property
+    def guide(self) -> jax.Array:
+        """``[B, F, rows, columns, 20]`` channels beside the noisy latents: mask and latents of a picture."""
+        ...
+
+    @property
+    def rope(self) -> tuple[jax.Array, jax.Array]:
+        """Cosine and sine of the chunk's own tokens."""
+        ...
+
+    @property
+    def conditions(self) -> Conditions:
+        """What blocks are given."""
+        ...
+
+
+OwnPrepared = TypeVar("OwnPrepared", bound=Prepared)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WanBackbone:
+class WanBackbone(Generic[OwnPrepared]):
     """A Wan-style world model at one size of video; a model adds `init_carry`, `prepare_chunk` and `commit`."""
 
     config: WanConfig
@@ -87,7 +100,7 @@ class WanBackbone:
         """Give the transformer its parameters."""
         return bind(self.network, self.config, params.dit)
 
-    def run(self, params: WanParams, x, t, prepared: Prepared, context: Context, **options) -> tuple:
+    def run(self, params: WanParams, x, t, prepared: OwnPrepared, context: Context, **options) -> tuple:
         """Pass noisy latents ``[B, *latent_shape]`` through the transformer.
 
         Args:
@@ -105,11 +118,11 @@ class WanBackbone:
         times = jnp.broadcast_to(t, (x.shape[0], 1))
         return self.bind(params)(cells, times, prepared.rope, prepared.conditions, context=context, **options)
 
-    def flow(self, params: WanParams, x, t, prepared: Prepared, context: Context) -> jax.Array:
+    def flow(self, params: WanParams, x, t, prepared: OwnPrepared, context: Context) -> jax.Array:
         """Predict the flow of noisy latents."""
         return self.run(params, x, t, prepared, context)[0]
 
-    def attention_queries(self, params: WanParams, x, t, prepared: Prepared, context: Context) -> AttentionQueries:
+    def attention_queries(self, params: WanParams, x, t, prepared: OwnPrepared, context: Context) -> AttentionQueries:
         """Return what the attention of a pass asks with."""
         return self.run(params, x, t, prepared, context, collect=attention_queries)[1]
 
@@ -118,6 +131,8 @@ class WanBackbone:
 
     def decode(self, params: WanParams, latents, decoder) -> tuple[jax.Array, Any]:
         """Decode latents to frames ``[B, n, height, width, 3]``: 9 of a rollout's first chunk, then 12 each."""
-        decode = wan_vae.decode if isinstance(self.vae, wan_vae.VAEConfig) else taehv.decode
-        frames, decoder = decode(self.vae, params.vae, latents, decoder)
+        if isinstance(self.vae, wan_vae.VAEConfig):
+            frames, decoder = wan_vae.decode(self.vae, params.vae, latents, decoder)
+        else:
+            frames, decoder = taehv.decode(self.vae, params.vae, latents, decoder)
         return (frames + 1) / 2, decoder

@@ -15,8 +15,8 @@ def noise_levels(shift: float) -> np.ndarray:
     # The released table is float32 arithmetic, counted from whichever end is nearer with one rounding a level.
     step, index = np.float64(np.float32(1 / TRAINING_STEPS)), np.arange(TRAINING_STEPS)
     even = np.where(index < TRAINING_STEPS // 2, 1 - step * index, step * (TRAINING_STEPS - index)).astype(np.float32)
-    shift = np.float32(shift)
-    return shift * even / (1 + (shift - 1) * even)
+    steepness = np.float32(shift)
+    return steepness * even / (1 + (steepness - 1) * even)
 
 
 def timesteps(shift: float) -> np.ndarray:

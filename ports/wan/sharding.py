@@ -9,7 +9,7 @@ only around self-attention exchanges them for some of the heads.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,7 +36,9 @@ _RULES = tuple(
     )
 )
 _STACKED = re.compile(r"(^|/)blocks/")
-# Axes of the mesh by axis of an array [B, T, ...], and of one [B, n, N, H].
+Axes = Mapping[int, str | tuple[str, ...]]
+"""Axes of the mesh by axis of an array."""
+# Of an array [B, T, ...], and of one [B, n, N, H].
 _BY_TOKENS = {0: WORLDS_AXIS, 1: TOKENS_AXIS}
 _BY_HEADS = {0: WORLDS_AXIS, 2: (HEADS_AXIS, TOKENS_AXIS)}
 
@@ -73,10 +75,10 @@ def param_shardings(params: Any, mesh: Mesh, *, fsdp: bool = False) -> Any:
         if part:  # in eight bits: transposed, with a scale for each output
             roles = roles[::-1] if part == "values" else (*roles[1:], None)
         found |= bool(roles)
-        spec = [None] * len(leaf.shape)
+        spec: list[str | None] = [None] * len(leaf.shape)
         for axis, role in enumerate(roles, start=len(spec) - len(roles)):
-            name = axes.get(role)
-            if name not in mesh.shape or (role == _FSDP and not _STACKED.search(path)):
+            name = axes.get(role) if role is not None else None
+            if name is None or name not in mesh.shape or (role == _FSDP and not _STACKED.search(path)):
                 continue
             if leaf.shape[axis] % mesh.shape[name]:
                 raise ValueError(
@@ -142,7 +144,7 @@ def over_tokens(attend: Callable[..., jax.Array], query: jax.Array, key, value, 
     return _attend_apart(attend, _BY_TOKENS | rows, rows, query, key, value, length)
 
 
-def _attend_apart(attend, of_queries: dict, of_rows: dict, query, key, value, length) -> jax.Array:
+def _attend_apart(attend, of_queries: Axes, of_rows: Axes, query, key, value, length) -> jax.Array:
     asked, rows = P(*_axes(query, of_queries)), P(*_axes(key, of_rows))
     if not any(asked):
         return attend(query, key, value, length)
@@ -151,16 +153,17 @@ def _attend_apart(attend, of_queries: dict, of_rows: dict, query, key, value, le
     return jax.shard_map(attend, mesh=mesh, in_specs=specs, out_specs=asked, check_vma=False)(query, key, value, length)
 
 
-def _pin(x: jax.Array, axes: dict[int, str | tuple[str, ...]]) -> jax.Array:
+def _pin(x: jax.Array, axes: Axes) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or any(kind != AxisType.Auto for kind in mesh.axis_types):
         return x
     return jax.lax.with_sharding_constraint(x, P(*_axes(x, axes)))
 
 
-def _axes(x: jax.Array, axes: dict[int, str | tuple[str, ...]]) -> list[str | tuple[str, ...] | None]:
+def _axes(x: jax.Array, axes: Axes) -> list[str | tuple[str, ...] | None]:
     """Name the axes of the mesh for each axis of an array: none where there are none, or where they do not divide."""
-    mesh, spec = jax.sharding.get_abstract_mesh(), [None] * x.ndim
+    mesh = jax.sharding.get_abstract_mesh()
+    spec: list[str | tuple[str, ...] | None] = [None] * x.ndim
     if not mesh.empty and all(kind == AxisType.Auto for kind in mesh.axis_types):
         for axis, given in axes.items():
             names = tuple(name for name in ((given,) if isinstance(given, str) else given) if name in mesh.shape)

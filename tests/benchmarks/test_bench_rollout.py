@@ -43,6 +43,7 @@ def session(backbone=BACKBONE, worlds: int = 1) -> Session:
 
 @pytest.fixture(scope="module")
 def result():
+    jax.clear_caches()  # how long compiling takes is measured too
     return run_rollout_benchmark(session(), RolloutBenchmark(modes=MEASURED, lengths=LENGTHS, rounds=2, timed=2))
 
 

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
+
 from worldkv_jax.benchmarks import speed
 from worldkv_jax.cli.main import main
 
 
+@pytest.mark.long
 def test_options_are_timed_in_turn(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(speed, "OPTIONS", ({}, {"steps": 1}))
     argv = ["bench", "speed", "demo-world", "--length", "4", "--rounds", "2", "--timed", "1", "--out", str(tmp_path)]

@@ -9,20 +9,24 @@ import pytest
 from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from kernels_pallas.arg_specs import REAL, TINY
+from kernels_pallas.dispatch import PLATFORMS
 
 # What the compiled program calls: the sign that a kernel was lowered and not its XLA twin.
 TARGETS = {"mosaic_gpu": "mosaic_gpu", "triton": "triton"}
+# A chip that this machine does not have, by platform: kind, cores, and what JAX calls it when it lowers.
+CHIPS = {"gpu": ("NVIDIA H200", 132, "cuda"), "tpu": ("TPU v5 lite", 1, "tpu")}
 
 
 def named(spec):
     return spec.name
 
 
-def lower_for_cuda(function, *shapes):
-    """Lower for a GPU that this machine does not have; returns the program's text."""
-    device = AbstractDevice(device_kind="NVIDIA H200", num_cores=132, platform="gpu")
+def lower_for(platform, function, *shapes):
+    """Lower for one of `CHIPS`; returns the program's text."""
+    kind, cores, name = CHIPS[platform]
+    device = AbstractDevice(device_kind=kind, num_cores=cores, platform=platform)
     with use_abstract_mesh(AbstractMesh((), (), abstract_device=device)):
-        return jax.jit(function).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+        return jax.jit(function).trace(*shapes).lower(lowering_platforms=(name,)).as_text()
 
 
 class KernelSuite:
@@ -93,9 +97,10 @@ class KernelSuite:
         self.check(jax.jit(jax.vmap(jax.vmap(self.kernel(spec))))(*args), want)
 
     @pytest.mark.parametrize("spec", REAL, ids=named)
-    def test_lowers_for_cuda_without_a_gpu(self, spec):
+    def test_lowers_without_its_chip(self, spec):
         self.skip_if_unfit(spec)
-        text = lower_for_cuda(self.kernel(spec, interpret=False), *self.structs(spec))
+        platform = PLATFORMS.get(self.implementation, ("gpu",))[0]
+        text = lower_for(platform, self.kernel(spec, interpret=False), *self.structs(spec))
         calls = re.findall(r"custom_call @([\w$.]+)", text)
         if self.implementation in TARGETS:
             assert len(calls) == 1 and TARGETS[self.implementation] in calls[0]

@@ -98,6 +98,7 @@ def test_a_converted_checkpoint_gives_the_same_parameters(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
+@pytest.mark.long
 def test_a_checkpoint_in_eight_bits_opens_as_one(tmp_path):
     write_transformer(tmp_path / "released/lingbot_world_fast")
     run_conversion(plan_conversion(tmp_path / "released", FORMAT, dtype="int8", only=["dit"]), tmp_path / "int8")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.kernels.kernel_suite import TARGETS, lower_for_cuda
+from tests.kernels.kernel_suite import TARGETS, lower_for
 from tests.memory.walks import FRAMES, SPEC, TOKENS, poses, recall, remember, span, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.memory.compression import compress, kept_tokens
@@ -149,7 +149,7 @@ def test_other_kernels_fall_back_where_they_cannot_run(keys):
 def test_other_kernels_are_what_a_gpu_program_calls():
     config = wm.CompressionConfig(keep_ratio=0.5, kernels=("mosaic_gpu", "xla"))
     shape = jax.ShapeDtypeStruct((2, 1, 3 * 64, 4, 128), jnp.bfloat16)
-    text = lower_for_cuda(lambda keys: compress(wm.KVSpan(keys, keys), config, frames=3), shape)
+    text = lower_for("gpu", lambda keys: compress(wm.KVSpan(keys, keys), config, frames=3), shape)
     assert TARGETS["mosaic_gpu"] in text
 
 

@@ -8,6 +8,7 @@ from tests.on_gpu.__main__ import main
 from tests.on_gpu.parts import PARTS
 
 
+@pytest.mark.long
 def test_a_rehearsal_measures_goes_on_and_writes_everything(tmp_path, capsys):
     assert main(["--tiny", "--out", str(tmp_path)]) == 1
     result = json.loads((tmp_path / "gpu.json").read_text())

@@ -31,14 +31,13 @@ TIERS = ("device", "device_slots", "pinned_host", "host")
 CASES = [("demo-world", tier, storage) for tier in TIERS for storage in ("model", "int8")]
 CASES += [(name, "device_slots", "int8") for name in PORTS]
 CASES += [(*case, "model") for case in zip(PORTS, ("device", "pinned_host", "host", "device"))]
-QUICK = ("demo-world", "device_slots", "int8")
 LONG = {
+    ("demo-world", "device_slots", "int8"),
     ("demo-world", "device", "model"),
     ("demo-world", "host", "model"),
     ("lingbot-world-fast", "device_slots", "int8"),
 }
-MARKS = {QUICK: ()} | dict.fromkeys(LONG, pytest.mark.long)
-CASES = [pytest.param(*case, marks=MARKS.get(case, pytest.mark.slow)) for case in CASES]
+CASES = [pytest.param(*case, marks=pytest.mark.long if case in LONG else pytest.mark.slow) for case in CASES]
 
 
 def opened(name: str, tier: str, storage: str):

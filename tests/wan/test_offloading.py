@@ -80,6 +80,7 @@ def test_the_same_bits_whichever_layers_wait(kind):
         jax.tree.map(np.testing.assert_array_equal, run(groups), want)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "offload"),
     [
@@ -100,6 +101,7 @@ def test_the_same_world_whichever_layers_wait(name, offload):
     assert prints[0] == prints[1], "a world could not be continued with other layers waiting"
 
 
+@pytest.mark.long
 def test_layers_wait_split_over_devices_too():
     mesh = jax.make_mesh((2,), ("model",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
     made = []

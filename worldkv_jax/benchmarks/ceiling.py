@@ -41,7 +41,8 @@ def widest_product(params: Any, *, layers: int, rows: int, dtype: str) -> Produc
     kernels = stacked or [shape[-2:] for shape in shapes]
     if not kernels:
         raise ValueError("no parameter has two axes, so there is no product to take as the ceiling")
-    return Product(rows, *max(kernels, key=lambda shape: (shape[0] * shape[1], shape)), dtype)
+    d_in, d_out = max(kernels, key=lambda shape: (shape[0] * shape[1], shape))
+    return Product(rows, d_in, d_out, dtype)
 
 
 def product_step(product: Product) -> Callable[[], jax.Array]:

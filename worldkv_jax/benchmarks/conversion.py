@@ -154,7 +154,7 @@ def _watch(words: Sequence[str], limit_gb: float) -> tuple[float, int]:
         while child.poll() is None:
             peak = max(peak, _anonymous_bytes(status))
             time.sleep(0.001)
-        said = child.stderr.read().strip()
+        said = "" if child.stderr is None else child.stderr.read().strip()
     if child.returncode:
         raise ValueError(f"worldkv {' '.join(words)} failed with exit code {child.returncode}: {said[-2000:]}")
     return time.perf_counter() - start, peak

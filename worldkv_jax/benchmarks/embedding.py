@@ -47,8 +47,14 @@ class FrameModel:
     @property
     def spec(self) -> KVSpec:
         """Keys and values, as the memory wants to know them."""
-        sizes = {"layers": self.layers, "heads": self.heads, "head_dim": self.head_dim}
-        return KVSpec(**sizes, tokens_per_frame=self.tokens, chunk_frames=1, dtype=self.dtype)
+        return KVSpec(
+            layers=self.layers,
+            heads=self.heads,
+            head_dim=self.head_dim,
+            tokens_per_frame=self.tokens,
+            chunk_frames=1,
+            dtype=self.dtype,
+        )
 
     def weights(self, seed: int = 0) -> list[dict[str, jax.Array]]:
         """Draw the weights of all layers."""

@@ -8,6 +8,7 @@ from worldkv_jax.benchmarks.embedding import measure_embedding
 from worldkv_jax.benchmarks.selection import measure_selection, plan_selection
 from worldkv_jax.benchmarks.storage import OPERATIONS, measure_storage, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort
+from worldkv_jax.memory.config import Tier
 from worldkv_jax.sessions.provenance import describe_machine
 
 
@@ -19,7 +20,7 @@ class MemoryBenchmark:
     """Retrieval rules to choose by."""
     sizes: Sequence[int] = (10, 100, 1_000, 10_000, 100_000)
     """Chunks to choose from; none to leave this part out."""
-    tiers: Sequence[str] = ("device", "pinned_host", "host")
+    tiers: Sequence[Tier] = ("device", "pinned_host", "host")
     """Memories to hold the bank."""
     capacities: Sequence[int] = (10, 30, 100, 300, 1_000)
     """Chunks in the full bank; none to leave this part out."""

@@ -46,4 +46,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    print(_measure(*sys.argv[1:3], **json.loads(sys.argv[3])))
+    print(_measure(sys.argv[1], "ours" if sys.argv[2] == "ours" else "theirs", **json.loads(sys.argv[3])))

@@ -65,18 +65,22 @@ async def _measure(address: str, benchmark: PlayBenchmark, count: int) -> dict[s
     }
 
 
+async def send(socket: aiohttp.ClientWebSocketResponse, message: dict[str, Any]) -> None:
+    """Send a message to a server."""
+    data: Any = msgpack.packb(message)  # ``None`` for a packer that writes elsewhere, say its types
+    await socket.send_bytes(data)
+
+
 async def _play(address: str, benchmark: PlayBenchmark, seed: int, ready: asyncio.Barrier) -> dict[str, Any]:
     """Turn to and fro for a while, pressing a key every now and then; frames are shown at the model's speed."""
     async with aiohttp.ClientSession() as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
-        await socket.send_bytes(
-            msgpack.packb({"type": "init", "seed": seed, "worldkv": {"memories": list(benchmark.memories)}})
-        )
+        await send(socket, {"type": "init", "seed": seed, "worldkv": {"memories": list(benchmark.memories)}})
         fps = (await _until(socket, "session"))["fps"]
         await _until(socket, "chunk_stats")
         await ready.wait()
         pressed: dict[int, float] = {}
         pressing = asyncio.create_task(_press(socket, pressed))
-        delays, compute, frames, batch_at, shown_until = [], [], 0, None, 0.0
+        delays, compute, frames, batch_at, shown_until = [], [], 0, 0.0, 0.0
         begun = time.monotonic()
         try:
             while time.monotonic() < begun + benchmark.seconds:
@@ -88,7 +92,7 @@ async def _play(address: str, benchmark: PlayBenchmark, seed: int, ready: asynci
                     shown_until = shown_at + message["num_frames"] / fps
                     delays += [shown_at - pressed[number] for number in message["applied_event_ids"]]
                     compute += [lane["compute_ms"] for lane in message["lanes"]]
-                    frames, batch_at = frames + message["num_frames"], None
+                    frames, batch_at = frames + message["num_frames"], 0.0
         finally:
             pressing.cancel()
         return {"frames": frames, "seconds": time.monotonic() - begun, "delays": delays, "compute_ms": compute}
@@ -103,7 +107,7 @@ async def _press(socket: aiohttp.ClientWebSocketResponse, pressed: dict[int, flo
         state = {"mode": "state", "transitions": [{"actions": [key], "client_ts_ms": 1000 * time.monotonic()}]}
         pressed[number] = time.monotonic()
         event = {"type": "event", "kind": "camera_actions", "event_id": number, "payload": state}
-        await socket.send_bytes(msgpack.packb(event))
+        await send(socket, event)
         await asyncio.sleep(_PRESS_SECONDS * draw.uniform(0.5, 1.5))
 
 

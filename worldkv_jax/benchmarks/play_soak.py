@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgpack
 
-from worldkv_jax.benchmarks.play import SOCKET
+from worldkv_jax.benchmarks.play import SOCKET, send
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.sessions.provenance import describe_machine
 
@@ -96,10 +96,12 @@ async def _visit(
     Returns:
         The session, and how far it has come.
     """
-    async with aiohttp.ClientSession() as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
+    connector = aiohttp.TCPConnector()
+    opening = aiohttp.ClientSession(connector=connector)
+    async with opening as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
         memories = ["default", "window"] if draw.random() < 0.2 else ["default"]
         own = {"memories": memories, "session": name}
-        await socket.send_bytes(msgpack.packb({"type": "init", "seed": draw.randrange(2**32), "worldkv": own}))
+        await send(socket, {"type": "init", "seed": draw.randrange(2**32), "worldkv": own})
         leave, number = min(until, time.monotonic() + draw.uniform(1, 25)), 0
         acting, changing, opened = time.monotonic(), set(), False
         while time.monotonic() < leave:
@@ -109,7 +111,7 @@ async def _visit(
                 received = None
             if received is not None and received.type != aiohttp.WSMsgType.BINARY:
                 raise ValueError(f"the server closed the connection: {received.data} {received.extra or ''}")
-            message = {"type": None} if received is None else msgpack.unpackb(received.data)
+            message: dict[str, Any] = {"type": None} if received is None else msgpack.unpackb(received.data)
             match message["type"]:
                 case "session":
                     # Later ones are of worlds that begin anew.
@@ -135,10 +137,10 @@ async def _visit(
                 if event["kind"] != "camera_actions":
                     counts.changes += 1
                     changing.add(number)
-                await socket.send_bytes(msgpack.packb(event))
+                await send(socket, event)
         if draw.random() < 0.3:
             counts.deaths += 1
-            await http.connector.close()  # without a word
+            await connector.close()  # without a word
         return name, 0 if changing else position  # of a change that was not answered one cannot know
 
 

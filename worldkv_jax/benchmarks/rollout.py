@@ -13,6 +13,7 @@ from worldkv_jax.benchmarks.rollout_bursts import Bursts
 from worldkv_jax.benchmarks.rollout_cases import MODES, Case, plan_cases
 from worldkv_jax.benchmarks.rollout_rows import add_hidden_shares, make_row, ratios, skipped_row, verb_row
 from worldkv_jax.benchmarks.timing import Effort, count_compilations, live_bytes, measure, peak_bytes, time_compilations
+from worldkv_jax.memory.config import Tier
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.session import Session
 
@@ -25,7 +26,7 @@ class RolloutBenchmark:
     """Memories, names of `MODES`."""
     lengths: Sequence[int] = (10, 30, 60, 90)
     """Chunks of the rollouts."""
-    tiers: Sequence[str] = ("device", "pinned_host")
+    tiers: Sequence[Tier] = ("device", "pinned_host")
     """Memories to hold the bank."""
     rounds: int = 5
     """How often all cases are gone through; interleaved, so that a slower spell of the machine meets them all."""
@@ -152,6 +153,5 @@ def _frames(session: Session, params: Any) -> int:
     backbone, worlds = session.backbone, session.worlds
     latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
     decoder = jax.eval_shape(lambda: backbone.init_decoder(params, worlds))
-    for _ in range(2):
-        frames, decoder = jax.eval_shape(backbone.decode, params, latents, decoder)
-    return frames.shape[1]
+    _, decoder = jax.eval_shape(backbone.decode, params, latents, decoder)
+    return jax.eval_shape(backbone.decode, params, latents, decoder)[0].shape[1]

@@ -67,8 +67,9 @@ class Bursts:
         """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
         layout = case.layout(self.session.backbone.spec, self.session.worlds)
         memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
-        packed = _first_world(pack_chunk(random_span(layout, self.seed), layout.bank))
-        target = tier_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), layout.bank.config.tier)
+        bank = layout.require_bank()
+        packed = _first_world(pack_chunk(random_span(layout, self.seed), bank))
+        target = tier_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), bank.config.tier)
         cameras = self.inputs[1].cameras
         steps: dict[str, Callable] = {
             "to_device_s": lambda: prefetch(memory, cameras),
@@ -86,10 +87,10 @@ class Bursts:
         layout = case.layout(backbone.spec, worlds)
         seen = position - backbone.lag
         memory = distant_memory(layout, seen, params=self.params, seed=self.seed)
-        position = jax.device_put(jnp.int32(position), memory.chunk.sharding)
+        reached = jax.device_put(jnp.int32(position), memory.chunk.sharding)
         # The carry is given away with the world, so each burst gets a copy.
         decoder, self._decoder = self._decoder, None
-        return ro.World(memory, jax.tree.map(jnp.copy, self._carry), position, decoder)
+        return ro.World(memory, jax.tree.map(jnp.copy, self._carry), reached, decoder)
 
 
 @jax.jit

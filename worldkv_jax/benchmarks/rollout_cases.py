@@ -1,12 +1,15 @@
 """What the rollout benchmark compares: memories, lengths of rollout, and places of the bank that fit this machine."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
 from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, MemoryConfig
+from worldkv_jax.memory.config import Tier
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.names import check_name
@@ -33,7 +36,7 @@ class Case:
     memory: MemoryConfig
     live: bool = False
     """Whether cameras are given one at a time, each when the chunk before has been seen."""
-    plan: Plan | None = dataclasses.field(default=None, compare=False)
+    plan: Plan = dataclasses.field(compare=False)
     skipped: str | None = None
     """Why it is not measured."""
 
@@ -63,7 +66,7 @@ def memories(spec: KVSpec) -> dict[str, MemoryConfig]:
     }
 
 
-def plan_cases(session: Session, *, modes: Sequence[str], lengths: Sequence[int], tiers: Sequence[str]) -> list[Case]:
+def plan_cases(session: Session, *, modes: Sequence[str], lengths: Sequence[int], tiers: Sequence[Tier]) -> list[Case]:
     """Lay out what is to be measured, smallest first, so that the peak of device memory belongs to the latest case.
 
     Full KV is measured at every length, the others at the shortest and the longest, between which nothing changes;
@@ -79,13 +82,13 @@ def plan_cases(session: Session, *, modes: Sequence[str], lengths: Sequence[int]
         ValueError: an unknown mode or tier, or lengths that a memory does not allow.
     """
     known, longest = memories(session.backbone.spec), max(lengths)
-    cases = []
+    place, cases = functools.partial(_place, session), []
     for mode in dict.fromkeys(modes):
         memory = known[check_name("mode", mode, MODES)]
         if memory.bank is None:
             at = set(lengths) if mode == "full" else {min(lengths), longest}
             rooms = {length: length + 1 if mode == "full" else longest + 1 for length in at}
-            cases += [Case(mode=mode, length=length, room=room, memory=memory) for length, room in rooms.items()]
+            cases += [place(mode=mode, length=length, room=room, memory=memory) for length, room in rooms.items()]
             continue
         for tier in dict.fromkeys(tiers):
             bank = dataclasses.replace(memory.bank, capacity=longest + 1, tier=tier)
@@ -93,10 +96,9 @@ def plan_cases(session: Session, *, modes: Sequence[str], lengths: Sequence[int]
             ways = [(length, False) for length in {min(lengths), longest}]
             ways += [(longest, True)] if tier != "device" else []
             cases += [
-                Case(mode=mode, length=length, room=longest + 1, memory=placed, live=live) for length, live in ways
+                place(mode=mode, length=length, room=longest + 1, memory=placed, live=live) for length, live in ways
             ]
-    planned = [_place(case, session) for case in cases]
-    return sorted(planned, key=lambda case: (case.plan.total_bytes, case.length, case.live))
+    return sorted(cases, key=lambda case: (case.plan.total_bytes, case.length, case.live))
 
 
 def _width(profile: MemoryConfig, spec: KVSpec) -> int:
@@ -105,26 +107,26 @@ def _width(profile: MemoryConfig, spec: KVSpec) -> int:
     return math.ceil(layout.context_tokens / spec.tokens_per_frame)
 
 
-def _place(case: Case, session: Session) -> Case:
-    """Check that a case fits the device; a bank on the device may be smaller and drop its oldest chunks."""
+def _place(session: Session, *, memory: MemoryConfig, room: int, **names: Any) -> Case:
+    """Make a case that fits the device, or says why not; a bank there may be smaller and drop its oldest chunks."""
 
     def plan(memory: MemoryConfig) -> Plan:
-        return make_plan(session.backbone, memory, session.cost, chunks=case.room, worlds=session.worlds)
+        return make_plan(session.backbone, memory, session.cost, chunks=room, worlds=session.worlds)
 
-    planned = plan(case.memory)
-    case, limit = dataclasses.replace(case, plan=planned), _device_limit()
+    planned, limit = plan(memory), _device_limit()
+    case = Case(**names, room=room, memory=memory, plan=planned)
     if planned.fits(limit):
         return case
     needs = f"needs {format_bytes(planned.total_bytes)} on the device, which has {format_bytes(limit)}"
     if case.tier != "device":
         return dataclasses.replace(case, skipped=needs)
     layout = case.layout(session.backbone.spec, session.worlds)
-    placed = layout.bank
+    placed = layout.require_bank()
     capacity = placed.capacity - math.ceil((planned.total_bytes - limit) / placed.chunk_bytes)
     if capacity < placed.retrieval.chunks + placed.candidate_lag:
         return dataclasses.replace(case, skipped=needs)
-    bank = dataclasses.replace(case.memory.bank, capacity=capacity, when_full="drop_oldest")
-    smaller = dataclasses.replace(case.memory, bank=bank)
+    bank = dataclasses.replace(memory.parts.bank, capacity=capacity, when_full="drop_oldest")
+    smaller = dataclasses.replace(memory, bank=bank)
     return dataclasses.replace(case, memory=smaller, plan=plan(smaller))
 
 

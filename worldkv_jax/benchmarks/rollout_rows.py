@@ -100,7 +100,7 @@ def verb_row(case: Case, timing: Timing, rows: Sequence[Row]) -> Row:
     return {
         **_names(case),
         **dataclasses.asdict(timing),
-        "chunk_share": timing.median_s / chunk["median_s"],
+        "chunk_share": None if chunk is None else timing.median_s / chunk["median_s"],
     }
 
 

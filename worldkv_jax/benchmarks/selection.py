@@ -57,13 +57,14 @@ def measure_selection(layouts: Sequence[Layout], *, effort: Effort, seed: int = 
     names = {rule: name for name, rule in RULES.items()}
     measured = {}
     for layout in layouts:
-        row = {"rule": names[layout.bank.retrieval.rule], "chunks": layout.bank.capacity}
+        bank = layout.require_bank()
+        row = {"rule": names[bank.retrieval.rule], "chunks": bank.capacity}
         done = measured.setdefault(row["rule"], [])
         expected = done[-1]["median_s"] * row["chunks"] / done[-1]["chunks"] if done else 0
         if expected > effort.call_limit_s:
             yield {**row, "skipped": f"about {expected:.1f} s a call is more than {effort.call_limit_s:g} s"}
             continue
-        row |= dataclasses.asdict(measure(_selection(layout.bank, seed), effort))
+        row |= dataclasses.asdict(measure(_selection(bank, seed), effort))
         done.append(row)
         yield {**row, "ratio": row["median_s"] / done[0]["median_s"]}
 

@@ -14,15 +14,16 @@ def needed_bytes(layout: Layout) -> tuple[int, int]:
         Bytes that do not depend on the bank's size, all on the device (window, the chunk itself, the retrieved
         chunks and the context they are packed into), and bytes of one chunk in the bank.
     """
-    spec, worlds = layout.spec, layout.worlds
+    spec, worlds, bank = layout.spec, layout.worlds, layout.require_bank()
     tokens = layout.window.tokens + spec.chunk_tokens
-    retrieved = layout.bank.retrieval.chunks * layout.bank.chunk_bytes
-    return spec.bytes(worlds, tokens + layout.context_tokens) + retrieved, layout.bank.chunk_bytes
+    retrieved = bank.retrieval.chunks * bank.chunk_bytes
+    return spec.bytes(worlds, tokens + layout.context_tokens) + retrieved, bank.chunk_bytes
 
 
 def bank_bytes(layout: Layout) -> int:
     """Count the bytes of keys and values of a full bank."""
-    return layout.bank.capacity * layout.bank.chunk_bytes
+    bank = layout.require_bank()
+    return bank.capacity * bank.chunk_bytes
 
 
 def check_fits(layout: Layout, share: float) -> None:
@@ -38,14 +39,15 @@ def check_fits(layout: Layout, share: float) -> None:
     if not 0 < share <= 1:
         raise ValueError(f"the share of memory that may be used, {share}, is outside (0, 1]")
     fixed, chunk = needed_bytes(layout)
-    tier = layout.bank.config.tier
+    bank = layout.require_bank()
+    tier = bank.config.tier
     device = available_device_bytes()
     host = available_host_bytes()
     if device is None:  # on a CPU all tiers lie in main memory
-        where, available, needed = "main", host, fixed + layout.bank.capacity * chunk
+        where, available, needed = "main", host, fixed + bank.capacity * chunk
         room = share * host - fixed
     elif tier == "device":
-        where, available, needed = "device", device, fixed + layout.bank.capacity * chunk
+        where, available, needed = "device", device, fixed + bank.capacity * chunk
         room = share * device - fixed
     else:
         if fixed > share * device:
@@ -53,15 +55,15 @@ def check_fits(layout: Layout, share: float) -> None:
                 f"recalling from and remembering into a {tier} bank needs {format_bytes(fixed)} of device memory, and "
                 f"only {share:.0%} of the {format_bytes(device)} available may be used; choose a smaller shape"
             )
-        where, available, needed = "main", host, layout.bank.capacity * chunk
+        where, available, needed = "main", host, bank.capacity * chunk
         room = share * host
     if needed <= share * available:
         return
     biggest = math.floor(room / chunk)
     advice = f"the biggest capacity that fits is {biggest} chunks"
-    if biggest < layout.bank.retrieval.chunks:
-        advice = f"not even the {layout.bank.retrieval.chunks} chunks to retrieve fit: choose a smaller shape"
+    if biggest < bank.retrieval.chunks:
+        advice = f"not even the {bank.retrieval.chunks} chunks to retrieve fit: choose a smaller shape"
     raise ValueError(
-        f"a bank of capacity {layout.bank.capacity} in the {tier} tier needs {format_bytes(needed)} of {where} memory, "
+        f"a bank of capacity {bank.capacity} in the {tier} tier needs {format_bytes(needed)} of {where} memory, "
         f"and only {share:.0%} of the {format_bytes(available)} available may be used; {advice}"
     )

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,11 @@ from worldkv_jax.benchmarks.sizing import bank_bytes, check_fits
 from worldkv_jax.benchmarks.timing import Effort, measure
 from worldkv_jax.benchmarks.views import cycle_views
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, KVSpec, WorldMemory, recall, remember
+from worldkv_jax.memory.config import Tier
+from worldkv_jax.memory.device_bank import DeviceBank
 from worldkv_jax.memory.index import pick
 from worldkv_jax.memory.layout import Layout
+from worldkv_jax.memory.slot_bank import SlotBank
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions import model_names, open_model
 
@@ -35,12 +38,13 @@ def shape_named(name: str) -> KVSpec:
     return open_model(model).check(weights=False).backbone.spec
 
 
-OPERATIONS = ("select", "recall", "remember", "recall + remember")
+Operation = Literal["select", "recall", "remember", "recall + remember"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 """What is timed at a full bank; ``select`` is the part of ``recall`` that looks at every chunk."""
 
 
 def plan_storage(
-    tiers: Sequence[str],
+    tiers: Sequence[Tier],
     capacities: Sequence[int],
     *,
     spec: KVSpec,
@@ -65,8 +69,8 @@ def plan_storage(
     for tier, capacity in itertools.product(tiers, sorted(set(capacities))):
         config = dataclasses.replace(
             DEFAULT,
-            retrieval=dataclasses.replace(DEFAULT.retrieval, chunks=retrieve),
-            compression=dataclasses.replace(DEFAULT.compression, keep_ratio=keep_ratio),
+            retrieval=dataclasses.replace(DEFAULT.parts.retrieval, chunks=retrieve),
+            compression=dataclasses.replace(DEFAULT.parts.compression, keep_ratio=keep_ratio),
             # A full bank then goes on as it is, chunk after chunk, for as many repeats as wanted.
             bank=BankConfig(capacity=capacity, tier=tier, when_full="drop_oldest"),
         )
@@ -96,8 +100,8 @@ def measure_storage(layouts: Sequence[Layout], *, effort: Effort, seed: int = 0)
         world = _FullWorld(layout, seed)
         for operation in OPERATIONS:
             before = world.places()
-            bank = layout.bank
-            row = {"tier": bank.config.tier, "operation": operation, "capacity": bank.capacity}
+            bank = layout.require_bank()
+            row: dict[str, Any] = {"tier": bank.config.tier, "operation": operation, "capacity": bank.capacity}
             row["bank_bytes"] = bank_bytes(layout)
             row |= dataclasses.asdict(measure(world.step(operation), effort))
             row["ratio"] = row["median_s"] / smallest.setdefault((row["tier"], operation), row["median_s"])
@@ -114,16 +118,19 @@ class _FullWorld:
         rng = np.random.default_rng(seed)
         self.own = _random_span(rng, layout.spec)
         self.views = cycle_views(rng, layout.spec.chunk_frames)
+        bank = layout.require_bank()
         # Through the same program that is timed, so that the bank is filled as a rollout fills it.
-        for _ in range(layout.bank.first_stored + layout.bank.capacity):
+        for _ in range(bank.first_stored + bank.capacity):
             jax.block_until_ready(self.remember())
 
-    def step(self, operation: str) -> Callable[[], Any]:
+    def step(self, operation: Operation) -> Callable[[], Any]:
         """Return the step of one of `OPERATIONS`."""
         return dict(zip(OPERATIONS, (self.select, self.recall, self.remember, self.recall_remember)))[operation]
 
     def select(self):
-        return pick(self.memory.bank.index, self.memory.chunk, next(self.views), None, self.memory.bank.layout)
+        bank = self.memory.bank
+        assert bank is not None, "it was laid out with one"
+        return pick(bank.index, self.memory.chunk, next(self.views), None, bank.layout)
 
     def recall(self):
         verb = _recall if self.memory.jittable else recall
@@ -143,9 +150,10 @@ class _FullWorld:
 
     def places(self) -> tuple[int, ...] | None:
         """Say where window and bank lie in the device's memory; ``None`` for a bank in host memory."""
-        if not self.memory.jittable:
+        bank = self.memory.bank
+        if not isinstance(bank, DeviceBank):
             return None
-        buffers = jax.tree.leaves((self.memory.window, self.memory.bank.slots))
+        buffers = jax.tree.leaves((self.memory.window, bank.slots))
         return tuple(buffer.unsafe_buffer_pointer() for buffer in buffers)
 
     def temp_bytes(self, operation: str) -> int | None:
@@ -159,12 +167,12 @@ class _FullWorld:
         return None if plan is None else plan.temp_size_in_bytes
 
     def _written(self):
-        memory = self.memory
-        if memory.jittable:
-            return memory
+        bank = self.memory.bank
+        if not isinstance(bank, SlotBank):
+            return self.memory
         # Waiting for the new chunk alone: asking each slot whether it is ready would itself take O(C).
-        newest = (memory.bank.offered - 1 - memory.bank.layout.first_stored) % memory.bank.layout.capacity
-        return memory.window, memory.bank.index, memory.bank.slots[newest]
+        newest = (bank.offered - 1 - bank.layout.first_stored) % bank.layout.capacity
+        return self.memory.window, bank.index, bank.slots[newest]
 
 
 def _random_span(rng: np.random.Generator, spec: KVSpec) -> KVSpan:

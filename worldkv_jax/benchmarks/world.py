@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 
 from worldkv_jax.benchmarks.timing import live_bytes
 from worldkv_jax.memory.report import fork_bytes
-from worldkv_jax.rollout import World, snapshot
+from worldkv_jax.rollout import ChunkInput, World, snapshot
 from worldkv_jax.sessions import Session, WorldFolder
 from worldkv_jax.sessions.provenance import describe_machine
 
@@ -57,7 +58,7 @@ def run_world_benchmark(session: Session, benchmark: WorldBenchmark, scratch: Pa
 
 
 def _measure_forks(session: Session, benchmark: WorldBenchmark) -> dict[str, Any]:
-    inputs = session.inputs()
+    inputs = list(session.inputs())
     world = _roll(session, session.start(), inputs[:-1])
     before = sum(live_bytes().values())
     since = time.perf_counter()
@@ -112,7 +113,7 @@ def _measure_saving(session: Session, benchmark: WorldBenchmark, scratch: Path) 
     }
 
 
-def _roll(session: Session, world: World, inputs: list, **options: Any) -> World:
+def _roll(session: Session, world: World, inputs: Iterable[ChunkInput], **options: Any) -> World:
     generation = session.stream(world, inputs, **options)
     while True:
         try:

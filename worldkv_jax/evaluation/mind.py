@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from worldkv_jax.cameras import pose_distance, validate_poses
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.media.frames import check_frames
 from worldkv_jax.media.video import write_video
 from worldkv_jax.names import check_name

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import validate_poses
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.media.panels import INK, draw_lines, draw_map, draw_timeline
 from worldkv_jax.media.traces import MemoryTrace, pick_highlights
 from worldkv_jax.names import unknown_name

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from worldkv_jax.files import free_name, replacing
 from worldkv_jax.media.encoder import Encoder, remux
 from worldkv_jax.media.ffmpeg import program
-from worldkv_jax.media.files import free_name, replacing
 from worldkv_jax.media.frames import check_frames
 from worldkv_jax.media.video_reading import read_video
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kernels_pallas.dispatch import FILES
 from worldkv_jax.memory.pruning import CompressionRule, needs_scores
@@ -11,9 +11,11 @@ from worldkv_jax.memory.rule_arrays import carries_arrays, structure_of
 from worldkv_jax.memory.rules import RuleOrName, check_methods
 from worldkv_jax.names import check_name
 
+WhenFull = Literal["error", "drop_oldest", "drop_most_redundant"]
+Positions = Literal["as_stored", "rebased", "auto"]
 Mode = Literal["full", "sliding", "sink_recent", "worldkv"]
 Tier = Literal["device", "device_slots", "pinned_host", "host"]
-TIERS = ("device", "device_slots", "pinned_host", "host")
+TIERS: tuple[Tier, ...] = ("device", "device_slots", "pinned_host", "host")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,7 @@ class RetrievalConfig:
     rule: RuleOrName = RuleOrName("camera")  # noqa: RUF009 (a descriptor; each config has its own rule)
     """How near a stored chunk is: ``camera``, ``paper``, ``released``, ``overlap``, ``coverage``, ``attention``, the
     controls ``random`` and ``recent``, or a rule of your own."""
-    positions: Literal["as_stored", "rebased", "auto"] = "as_stored"
+    positions: Positions = "as_stored"
     """Time positions of retrieved keys: as stored, or moved to lie right before the recent frames; ``auto`` moves them
     if the model says how its keys are rotated (`KVSpec.rope`)."""
     rebase_order: Literal["time", "rank"] = "time"
@@ -151,7 +153,7 @@ class BankConfig:
     of each token. Half the bytes of bfloat16, in every tier and on the way between them. ``bits`` is the model's dtype
     as bit patterns: no gradient passes them, but a CPU, which goes through all of a bfloat16 bank to write one chunk,
     then writes just the chunk."""
-    when_full: Literal["error", "drop_oldest", "drop_most_redundant"] = "error"
+    when_full: WhenFull = "error"
     """``drop_most_redundant`` drops the younger of the two chunks whose views are nearest to each other, on
     average over the worlds of a batch: they share the bank's slots."""
 
@@ -166,6 +168,14 @@ class BankConfig:
         check_name("rule for a full bank", self.when_full, ("error", "drop_oldest", "drop_most_redundant"))
         if self.capacity is not None and self.capacity < 1:
             raise ValueError(f"bank.capacity={self.capacity} must be at least 1 chunk")
+
+
+class Parts(NamedTuple):
+    """What a memory that retrieves has besides a window."""
+
+    retrieval: RetrievalConfig
+    compression: CompressionConfig
+    bank: BankConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,6 +224,17 @@ class MemoryConfig:
                 raise ValueError(f"mode={self.mode!r} has no {name}; use mode='worldkv' or leave {name} out")
         if self.released_window and self.mode != "worldkv":
             raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")
+
+    @property
+    def parts(self) -> "Parts":
+        """What ``worldkv`` has besides a window.
+
+        Raises:
+            ValueError: another mode.
+        """
+        if self.retrieval is None or self.compression is None or self.bank is None:
+            raise ValueError(f"mode={self.mode!r} has no retrieval, compression and bank; use mode='worldkv'")
+        return Parts(self.retrieval, self.compression, self.bank)
 
     def fitted(self, chunks: int, *, chunk_frames: int = 3) -> "MemoryConfig":
         """Return the memory that retrieves no more chunks than a rollout can have in its bank, and at least one.

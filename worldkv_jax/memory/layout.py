@@ -185,6 +185,16 @@ class Layout:
             candidate_lag=candidate_lag,
         )
 
+    def require_bank(self) -> BankLayout:
+        """Return the bank, where there must be one.
+
+        Raises:
+            ValueError: a mode without one.
+        """
+        if self.bank is None:
+            raise ValueError(f"mode={self.config.mode!r} has no bank; use mode='worldkv'")
+        return self.bank
+
     @property
     def context_tokens(self) -> int:
         """Capacity of the context, ``W``: what a chunk can attend to besides itself."""

@@ -20,10 +20,12 @@ PAPER = MemoryConfig(
 )
 """WorldKV as published (arXiv 2605.22718): window sink 3, recent 3, current 3; six chunks at a quarter."""
 
+DEFAULT_RULE = CameraDistance(tolerance=0.05)
+"""Of views that are nearly equal the oldest, which drifted least; with a proper mean of a chunk's rotations."""
+
 DEFAULT = MemoryConfig(
     recent_frames=3,
-    # Of views that are nearly equal the oldest, which drifted least; with a proper mean of a chunk's rotations.
-    retrieval=RetrievalConfig(chunks=3, rule=CameraDistance(tolerance=0.05), positions="auto"),
+    retrieval=RetrievalConfig(chunks=3, rule=DEFAULT_RULE, positions="auto"),
     compression=CompressionConfig(keep_ratio=1.0),
     bank=BankConfig(storage="int8"),
 )

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float32, Integer
 from worldkv_jax.memory.spans import KVSpan
 
 Storage = Literal["model", "bits", "int8", "float8"]
-STORAGES = ("model", "bits", "int8", "float8")
+STORAGES: tuple[Storage, ...] = ("model", "bits", "int8", "float8")
 
 _INT8_LARGEST, _FLOAT8_LARGEST = 127.0, 448.0
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from worldkv_jax.media.files import make_folder, replacing
+from worldkv_jax.files import make_folder, replacing
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.player import Player

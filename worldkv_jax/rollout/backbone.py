@@ -30,16 +30,29 @@ class Backbone(Protocol):
 
     ``prepared`` is all that stays the same over the passes of one chunk; ``carry`` is model state that is not
     world memory (windows of actions, say); ``decoder`` is what a streaming decoder keeps between chunks. All
-    three are pytrees of the backbone's own making.
+    three are pytrees of the backbone's own making. What is a property here may be a field.
     """
 
-    spec: KVSpec
-    schedule: Schedule
-    latent_shape: tuple[int, ...]
-    """Shape of one world's latents of one chunk, without the batch axis."""
-    lag: int = 0
-    """Chunks that a chunk's clean keys and values are late: 0, or 1 where they are known only while the next one is
-    made (InSpatio-World). Then `commit` returns ``None`` for the first chunk and `CommittedSpan` for all others."""
+    @property
+    def spec(self) -> KVSpec:
+        """Shape of the keys and values."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """Passes that make a chunk."""
+        ...
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one world's latents of one chunk, without the batch axis."""
+        ...
+
+    @property
+    def lag(self) -> int:
+        """Chunks that a chunk's clean keys and values are late: 0, or 1 where they are known only while the next one is
+        made (InSpatio-World). Then `commit` returns ``None`` for the first chunk and `CommittedSpan` for all others."""
+        ...
 
     def init_carry(self, params: Any, worlds: int) -> Any:
         """Return the carry before the first chunk."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from worldkv_jax.names import check_name
 
 Commit = Literal["clean_pass", "last_pass"]
-COMMITS = ("clean_pass", "last_pass")
+COMMITS: tuple[Commit, ...] = ("clean_pass", "last_pass")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Schedule:
         """All passes of a chunk, that of the commit included."""
         return self.steps + (self.commit == "clean_pass")
 
-    def fewer_passes(self, steps: int | None = None, commit: Commit = "clean_pass") -> "Schedule":
+    def fewer_passes(self, steps: int | None = None, commit: str = "clean_pass") -> "Schedule":
         """Return a schedule of every so many of the steps, from the first on, that commits as asked.
 
         Args:
@@ -78,7 +78,7 @@ class Schedule:
             times=self.times[::every],
             clean_sigmas=self.clean_sigmas[::every],
             noise_sigmas=self.noise_sigmas[every - 1 :: every],
-            commit=commit,
+            commit=check_name("commit", commit, COMMITS),
         )
 
 

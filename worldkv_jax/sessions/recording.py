@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from worldkv_jax.files import replacing
 from worldkv_jax.media import VideoWriter, writing_video
-from worldkv_jax.media.files import replacing
 from worldkv_jax.rollout import Chunk
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import write_json

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldkv_jax.media.files import make_folder, replacing
+from worldkv_jax.files import make_folder, replacing
 
 
 def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), force: bool = False) -> Path:

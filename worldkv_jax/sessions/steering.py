@@ -91,23 +91,45 @@ class Beginning(NamedTuple):
 
 
 class Steering(Protocol):
-    """Turns controls into what chunks are given. States are values: one may go on from any, any number of times."""
+    """Turns controls into what chunks are given. States are values: one may go on from any, any number of times.
 
-    keys: tuple[Key, ...]
-    """All keys that it knows."""
-    aliases: Mapping[str, str]
-    """Other names of keys, such as those of the arrows."""
-    fps: float
-    """Frames a second to play at."""
-    tour: tuple[tuple[str, int], ...]
-    """A short walk to watch: keys, and for how many frames; it leads away and back."""
-    field_of_view: float | None
-    """Degrees that the camera sees horizontally, where that is known."""
-    most_chunks: int | None
-    """Chunks that a world can have; ``None`` where nothing but the memory limits it."""
+    What is a property here may be a field.
+    """
 
-    takes_picture: bool
-    """Whether a world can begin with a picture that somebody gives."""
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All keys that it knows."""
+        ...
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Other names of keys, such as those of the arrows."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Frames a second to play at."""
+        ...
+
+    @property
+    def tour(self) -> tuple[tuple[str, int], ...]:
+        """A short walk to watch: keys, and for how many frames; it leads away and back."""
+        ...
+
+    @property
+    def field_of_view(self) -> float | None:
+        """Degrees that the camera sees horizontally, where that is known."""
+        ...
+
+    @property
+    def most_chunks(self) -> int | None:
+        """Chunks that a world can have; ``None`` where nothing but the memory limits it."""
+        ...
+
+    @property
+    def takes_picture(self) -> bool:
+        """Whether a world can begin with a picture that somebody gives."""
+        ...
 
     def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Begin a world.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from worldkv_jax.media.files import make_folder, replacing
+from worldkv_jax.files import make_folder, replacing
 
 _FLUSHED_AT_ONCE = 16
 _LOCK = "lock"

@@ -18,7 +18,7 @@ MODES: Mapping[str, MemoryConfig] = {
     "Full KV": MemoryConfig(mode="full"),
     "Sliding window": MemoryConfig(mode="sliding", recent_frames=6),
     "Sink + recent": MemoryConfig(mode="sink_recent", sink_frames=3, recent_frames=3),
-    "WorldKV": dataclasses.replace(DEFAULT, bank=dataclasses.replace(DEFAULT.bank, tier="pinned_host")),
+    "WorldKV": dataclasses.replace(DEFAULT, bank=dataclasses.replace(DEFAULT.parts.bank, tier="pinned_host")),
 }
 """The four memories of the demo."""
 
@@ -78,7 +78,7 @@ def run_mode(
     layout = world.memory.layout
     key = key_of(seed)
     chunks = tuple(stream(backbone, params, world, inputs[scenario.tour :], key=key, progress=progress))
-    frames = np.stack([chunk.frames for chunk in chunks], axis=1)
+    frames = np.stack([chunk.frames for chunk in chunks if chunk.frames is not None], axis=1)
     truth = scenario.truth[:, scenario.tour :]
     return Outcome(layout, chunks, frames, psnr(frames, truth).mean(axis=-1), ssim(frames, truth).mean(axis=-1))
 

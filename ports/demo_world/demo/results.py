@@ -13,9 +13,9 @@ from PIL import Image
 
 from ports.demo_world.demo.compare import MODES, Outcome, summarise
 from ports.demo_world.demo.scenario import LATE, TOUR, Scenario
+from worldkv_jax.files import replacing
 from worldkv_jax.media.captions import side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure
-from worldkv_jax.media.files import replacing
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
@@ -114,7 +114,7 @@ def figure(outcomes: Mapping[str, Outcome], scenario: Scenario, world: int):
         poses=scenario.poses[world].reshape(scenario.chunks, -1, 4, 4)[:, 1],
         phases=scenario.phases,
         focus="WorldKV" if "WorldKV" in outcomes else None,
-        title="What each memory remembers of one room",
+        title="What each memory remembers of one world",
     )
 
 

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ports.demo_world.backbone import DemoWorld
 from ports.demo_world.worlds.families import ROOMS, Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from worldkv_jax.memory import MemoryConfig
-from worldkv_jax.rollout import Backbone, ChunkInput, World, observe, start
+from worldkv_jax.rollout import ChunkInput, World, observe, start
 
 LAP = 12  # chunks of one turn around the room, at 10 degrees a frame
 SLOW_LAP, CREEPING_LAP = 24, 48  # at 5 and at 2.5 degrees a frame
@@ -71,7 +72,7 @@ def make_phases(laps: int, lap: int = LAP, *, tour_laps: int = 1) -> tuple[str, 
 
 
 def observe_tour(
-    backbone: Backbone, params: Any, memory: MemoryConfig, inputs: Sequence[ChunkInput], truth: np.ndarray
+    backbone: DemoWorld, params: Any, memory: MemoryConfig, inputs: Sequence[ChunkInput], truth: np.ndarray
 ) -> World:
     """Make worlds that remember the tour.
 

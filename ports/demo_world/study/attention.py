@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from ports.demo_world.study.runs import noise_of_worlds
 from ports.demo_world.study.variants import COVERAGE, OVERLAP
 from worldkv_jax.evaluation.attention import AttentionMap, attention_map, rank_correlation
 from worldkv_jax.evaluation.attention_rules import covered_mass, rule_picks
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.memory import RULES, MemoryConfig, Rule
 from worldkv_jax.rollout import chunk_inputs, generate_chunk, observe, start
 
@@ -49,7 +50,7 @@ class Attention:
 
     def save(self, path: Path) -> None:
         """Write the analysis to one file, whole or not at all."""
-        arrays = {f"covered/{name}": shares for name, shares in self.covered.items()}
+        arrays: dict[str, Any] = {f"covered/{name}": shares for name, shares in self.covered.items()}
         arrays |= {name: value for name, value in vars(self).items() if name != "covered"}
         with replacing(path) as draft, open(draft, "wb") as file:
             np.savez(file, **arrays)
@@ -116,8 +117,8 @@ def _overlap(cameras: jax.Array, now: jax.Array) -> np.ndarray:
     @jax.jit
     @jax.vmap
     def one_world(index, query):
-        index, valid = jax.vmap(OVERLAP.describe, in_axes=(0, None))(index, None), jnp.ones(index.shape[0], bool)
-        return 1 - OVERLAP.score(OVERLAP.describe_query(query, None), index, valid)
+        index, valid = jax.vmap(OVERLAP.describe_cameras)(index), jnp.ones(index.shape[0], bool)
+        return 1 - OVERLAP.score(OVERLAP.describe_cameras(query), index, valid)
 
     return np.asarray(one_world(cameras, now))
 
@@ -126,7 +127,7 @@ def _score_rules(seen: AttentionMap, cameras, now, mass, past, tokens: int) -> d
     """Return by rule the share ``[B, len(PICKED)]`` of the best picks' attention, and that share as ``best``."""
     keys = seen.context.span.keys  # of full KV: whole chunks in their order
     keys = keys.reshape(*keys.shape[:2], -1, tokens, *keys.shape[3:])
-    query, valid, shares = seen.queries.mean, jnp.asarray(past), {}
+    query, valid, shares, best = seen.queries.mean, jnp.asarray(past), {}, np.zeros(len(PICKED))
     for name, rule in RULE_NAMES.items():
         pairs = []
         for k in PICKED:

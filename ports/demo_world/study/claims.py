@@ -92,6 +92,6 @@ def _attention(attention: Attention) -> Verdict:
 
 
 def _verdict(interval: Interval, bound: float, word: str) -> str:
-    if interval.low is None or interval.low <= bound <= interval.high:
+    if interval.low is None or interval.high is None or interval.low <= bound <= interval.high:
         return "undecided"
     return word if interval.low > bound else f"not {word}" if word == "reproduced" else "does not hold"

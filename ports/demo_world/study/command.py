@@ -44,7 +44,7 @@ class StudyCommand:
         ]
         if not groups:
             titles = ", ".join(group.title for group in everything)
-            raise ValueError(f"`only` {' '.join(self.only)}: no group has this in its title; {titles}")
+            raise ValueError(f"`only` {' '.join(self.only or ())}: no group has this in its title; {titles}")
         plan = Plan(
             groups=tuple(groups),
             final=FINAL if self.only is None else (),

@@ -58,7 +58,7 @@ def count_figure(group: Group, results: Results, full: Result) -> Figure:
     for variant in _measured(group, results):
         lines.setdefault(variant.name.partition(" ")[2], []).append(variant)
     for colour, (name, variants) in zip(PALETTE, lines.items()):
-        counts = [v.memory.retrieval.chunks for v in variants]
+        counts = [v.memory.parts.retrieval.chunks for v in variants]
         _line(panel, counts, [late_difference(results[v.name], full) for v in variants], colour, name)
     panel.axhline(0, color=INK, lw=1, ls="--")
     panel.set(xlabel="chunks retrieved", ylabel=f"{_ON_LATE} minus full KV, dB")

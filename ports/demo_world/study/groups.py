@@ -5,6 +5,7 @@ import dataclasses
 from ports.demo_world.demo.scenario import CREEPING_LAP, SLOW_LAP
 from ports.demo_world.study.variants import COVERAGE, LONG, OLDEST, OVERLAP, Group, Variant, whole, worldkv
 from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, BankConfig, CameraDistance, MemoryConfig
+from worldkv_jax.memory.config import WhenFull
 
 FULL = Variant(name="full KV", memory=MemoryConfig(mode="full"), quick=True)
 SLIDING = Variant(name="sliding window", memory=MemoryConfig(mode="sliding", recent_frames=6), quick=True)
@@ -177,7 +178,7 @@ CAMERAS = Group(
 )
 
 
-def _bank(capacity: int, policy: str) -> MemoryConfig:
+def _bank(capacity: int, policy: WhenFull) -> MemoryConfig:
     return whole(bank=BankConfig(capacity=capacity, when_full=policy))
 
 
@@ -232,7 +233,7 @@ BACKWARDS = Variant(name="PAPER, the most similar kept", memory=worldkv(rule="pa
 FEW_WHOLE = Variant(name="PAPER's tokens, 3 whole chunks", memory=whole(3, "paper", positions="as_stored"))
 OFFICIAL_TOKENS = Variant(
     name="DEFAULT, OFFICIAL's tokens",
-    memory=dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.retrieval, chunks=4)),
+    memory=dataclasses.replace(DEFAULT, retrieval=dataclasses.replace(DEFAULT.parts.retrieval, chunks=4)),
 )
 FINAL = (
     FULL, SLIDING, SINK, PAPER_, OFFICIAL_, DEFAULT_, OFFICIAL_TOKENS, UNPRUNED, ANCHORS, BACKWARDS, FEW_WHOLE

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ports.demo_world.demo.scenario import LAP
 from ports.demo_world.study.runs import Result
@@ -11,6 +11,7 @@ from ports.demo_world.study.variants import Group, Variant
 from ports.demo_world.worlds.families import Family
 from worldkv_jax.evaluation.intervals import mean_interval
 from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig
+from worldkv_jax.memory.config import Positions
 
 LENGTHS_TITLE = "Length of the rollout"
 TRAINED = 7
@@ -37,12 +38,12 @@ _LENGTHS = {
 
 
 def _default(tolerance: float = 0.05, chunks: int = 3, **options) -> MemoryConfig:
-    retrieval = dataclasses.replace(DEFAULT.retrieval, rule=CameraDistance(tolerance=tolerance), chunks=chunks)
+    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=CameraDistance(tolerance=tolerance), chunks=chunks)
     return dataclasses.replace(DEFAULT, retrieval=retrieval, **options)
 
 
-def _placed(profile: MemoryConfig, positions: str) -> MemoryConfig:
-    return dataclasses.replace(profile, retrieval=dataclasses.replace(profile.retrieval, positions=positions))
+def _placed(profile: MemoryConfig, positions: Positions) -> MemoryConfig:
+    return dataclasses.replace(profile, retrieval=dataclasses.replace(profile.parts.retrieval, positions=positions))
 
 
 MEMORIES = {
@@ -73,7 +74,7 @@ def lengths(family: Family) -> Group:
     for length in _LENGTHS[family.tour_laps]:
         own_laps = length.laps - family.tour_laps + 1  # a variant counts the tour as one lap
         cut = None if length.laps * length.lap == length.chunks else length.chunks
-        path = {"laps": own_laps, "lap": length.lap, "arc": length.arc, "cut": cut}
+        path: dict[str, Any] = {"laps": own_laps, "lap": length.lap, "arc": length.arc, "cut": cut}
         for name, memory in MEMORIES.items():
             fitting = memory.fitted(length.chunks)
             quick = name in _QUICK and length.chunks in (TRAINED, 84)

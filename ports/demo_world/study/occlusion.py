@@ -14,6 +14,8 @@ _COMMON = 0.05  # share of two pictures that shows the same rooms, below which t
 
 def rooms_of_chunks(family: Family, seed: int, poses: np.ndarray) -> np.ndarray:
     """Return the share of each chunk's picture that shows each room, ``[B, chunks, R]``, of paths ``[B, n, 4, 4]``."""
+    if family.rooms_seen is None:
+        raise ValueError(f"worlds of {family.name} have no walls to see behind")
     worlds = jax.tree.map(jnp.asarray, family.make(seed, len(poses)))
     shares = jax.jit(jax.vmap(family.rooms_seen))(worlds, jnp.asarray(poses))
     return np.asarray(shares).reshape(len(poses), -1, CHUNK_FRAMES, shares.shape[-1]).mean(axis=2)

@@ -16,8 +16,8 @@ from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.lengths import LENGTHS_TITLE, confirmed, length_table
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant
+from worldkv_jax.files import replacing
 from worldkv_jax.media.figures import save_figure
-from worldkv_jax.media.files import replacing
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import write_json
 
@@ -188,6 +188,7 @@ def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: 
                 "stored_share": round(result.stored_share, 4),
                 "first_psnr": result.of_phase(FIRST).round(3),
                 "from_behind_walls": result.behind,
+                "moving_psnr": result.moving,
                 **late(result),
             }
             for name, result in results.items()

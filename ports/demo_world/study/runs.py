@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
@@ -63,6 +64,8 @@ class Result:
     seconds: float
     behind: float | None = None
     """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
+    moving: np.ndarray | None = None
+    """``[B]`` dB over the pixels that show what moves, latest phase; NaN for worlds in which none did."""
 
     @property
     def latest(self) -> str:
@@ -79,7 +82,7 @@ class Result:
 class TrulyConditioned(DemoWorld):
     """The demo world that is conditioned on true cameras, whatever cameras its memory is given."""
 
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Prepared:
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
         """Prepare the chunk from its conditions."""
         return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
 
@@ -95,16 +98,16 @@ class _TruthPrepared(NamedTuple):
 class TrulyRemembering(TrulyConditioned):
     """The demo world that remembers the truth, whatever it has generated; conditions are cameras and true latents."""
 
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> _TruthPrepared:
+    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
         """Prepare the chunk from its true cameras, and keep its true latents."""
         cameras, truth = chunk.conditions
         return _TruthPrepared(super().prepare_chunk(params, carry, ChunkInput(cameras, cameras), position), truth)
 
-    def flow(self, params: DemoParams, x, t, prepared: _TruthPrepared, context) -> jax.Array:
+    def flow(self, params: DemoParams, x, t, prepared: Any, context) -> jax.Array:
         """Predict the flow of noisy latents."""
         return super().flow(params, x, t, prepared.prepared, context)
 
-    def commit(self, params: DemoParams, x0, prepared: _TruthPrepared, context):
+    def commit(self, params: DemoParams, x0, prepared: Any, context):
         """Run the clean pass over the truth."""
         return super().commit(params, prepared.truth, prepared.prepared, context)
 
@@ -153,7 +156,21 @@ class Runner:
         made = np.concatenate(frames)
         truth = scenario.truth[:worlds, scenario.tour :]
         scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
-        return {**scores, "behind": self._behind(scenario, retrieved), "seconds": time.perf_counter() - since}
+        moving = self._moving(scenario, made, truth)
+        behind = self._behind(scenario, retrieved)
+        return {**scores, "behind": behind, "moving": moving, "seconds": time.perf_counter() - since}
+
+    def _moving(self, scenario: Scenario, made: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
+        """Score what moves, where anything does, over the latest phase."""
+        setting = self.setting
+        if setting.family.moving_pixels is None:
+            return None
+        phases = np.array([phase for phase in scenario.phases if phase != TOUR])
+        latest = phases == (LATE if LATE in phases else FIRST)
+        moves = moving_pixels_of(setting.family, setting.seed, scenario.poses)[: len(made)]
+        moves = moves.reshape(len(made), scenario.chunks, -1, *moves.shape[2:])[:, scenario.tour :]
+        frames, true, mask = (a[:, latest].reshape(len(a), -1, *a.shape[3:]) for a in (made, truth, moves))
+        return masked_psnr(frames, true, mask)
 
     def _behind(self, scenario: Scenario, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
         """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
@@ -180,6 +197,7 @@ class Runner:
             ssim=np.asarray(scores["ssim"]),
             seconds=scores["seconds"],
             behind=scores.get("behind"),
+            moving=None if scores.get("moving") is None else np.array(scores["moving"], float),
         )
 
     def _measure_batch(
@@ -202,7 +220,8 @@ class Runner:
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
-        return np.stack([chunk.frames for chunk in chunks], axis=1), [chunk.retrieved for chunk in chunks]
+        frames = [chunk.frames for chunk in chunks if chunk.frames is not None]
+        return np.stack(frames, axis=1), [chunk.retrieved for chunk in chunks]
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:

@@ -18,7 +18,8 @@ from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, make_scenario
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
-from worldkv_jax.memory.quantization import dequantize, quantize
+from worldkv_jax.memory.device_bank import DeviceBank
+from worldkv_jax.memory.quantization import Storage, dequantize, quantize
 from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
 from worldkv_jax.sessions.results import print_table
 
@@ -43,12 +44,12 @@ def bfloat16(span: KVSpan) -> KVSpan:
     return jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(x.dtype), span)
 
 
-def as_stored(storage: str) -> Round:
+def as_stored(storage: Storage) -> Round:
     """Round as a bank does."""
     return lambda span: dequantize(quantize(span, storage, "float32"), "float32")
 
 
-VARIANTS: dict[str, tuple[str, Round | None]] = {
+VARIANTS: dict[str, tuple[Storage, Round | None]] = {
     "float32": ("model", None),
     "bfloat16": ("model", bfloat16),
     "int8": ("int8", None),
@@ -90,7 +91,13 @@ def attention_errors(tokens: int = 2000, head_dim: int = 128, queries: int = 200
 
 
 def revisit_fidelity(
-    backbone: DemoWorld, params: DemoParams, scenario: Scenario, storage: str, rounding: Round | None, *, seed: int = 0
+    backbone: DemoWorld,
+    params: DemoParams,
+    scenario: Scenario,
+    storage: Storage,
+    rounding: Round | None,
+    *,
+    seed: int = 0,
 ) -> np.ndarray:
     """Observe the tour, generate the rest, and score it: PSNR in dB ``[B, chunks]`` of what was generated."""
     inputs, worlds = chunk_inputs(scenario.poses, backbone.spec), len(scenario.poses)
@@ -134,18 +141,19 @@ def _attend(query: np.ndarray, span: KVSpan) -> jax.Array:
     return jnp.einsum("nts,snh->tnh", jax.nn.softmax(logits), span.values)
 
 
-def _memory(storage: str) -> MemoryConfig:
+def _memory(storage: Storage) -> MemoryConfig:
     return dataclasses.replace(DEFAULT, bank=BankConfig(storage=storage))
 
 
 def _round_newest(world: World, rounding: Round) -> World:
-    memory = world.memory
-    slot = int(memory.chunk) - 1 - memory.bank.layout.first_stored
+    memory, bank = world.memory, world.memory.bank
+    assert isinstance(bank, DeviceBank), "the memories of this study lie in one array"
+    slot = int(memory.chunk) - 1 - bank.layout.first_stored
     if slot < 0:
         return world
-    newest = rounding(jax.tree.map(lambda slots: slots[slot], memory.bank.slots))
-    slots = jax.tree.map(lambda slots, new: slots.at[slot].set(new), memory.bank.slots, newest)
-    return world._replace(memory=memory.replace(bank=memory.bank.replace(slots=slots)))
+    newest = rounding(jax.tree.map(lambda slots: slots[slot], bank.slots))
+    slots = jax.tree.map(lambda slots, new: slots.at[slot].set(new), bank.slots, newest)
+    return world._replace(memory=memory.replace(bank=bank.replace(slots=slots)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What `worldkv study` compares: one memory in one setting, and short ways to describe memories."""
 
 import dataclasses
+from typing import Literal
 
 from ports.demo_world.demo.scenario import LAP
 from ports.demo_world.model import TOKENS
@@ -17,6 +18,7 @@ from worldkv_jax.memory import (
     ViewCoverage,
     ViewOverlap,
 )
+from worldkv_jax.memory.config import Positions
 from worldkv_jax.rollout.sampler import Commit
 
 _FIELD = field_of_view(intrinsics(*ROOMS.size), ROOMS.size)
@@ -89,8 +91,8 @@ def worldkv(
     ratio: float | None = 0.25,
     rule: str | Rule = "camera",
     *,
-    positions: str = "as_stored",
-    order: str = "time",
+    positions: Positions = "as_stored",
+    order: Literal["time", "rank"] = "time",
     sink: int = 3,
     bank: BankConfig | None = None,
     **compression,
@@ -105,6 +107,6 @@ def worldkv(
     )
 
 
-def whole(chunks: int = 3, rule: str | Rule = "camera", *, positions: str = "rebased", **options) -> MemoryConfig:
+def whole(chunks: int = 3, rule: str | Rule = "camera", *, positions: Positions = "rebased", **options) -> MemoryConfig:
     """Describe a WorldKV memory that prunes nothing: 3 chunks are as many tokens as PAPER's 6."""
     return worldkv(chunks, 1.0, rule, positions=positions, **options)

@@ -34,6 +34,7 @@ def make_probe(weights: codec.Codec, family: Family, *, chunks: int, size: int =
 def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: Probe) -> dict[str, float]:
     """Return the PSNR in dB of one denoising step with the whole past, the last chunk only, and no past."""
     full = probe.batch.visible.seen
+    assert full is not None, "a probe hides chunks"
     chunks = full.shape[1]
     window = full.at[:, -1, : chunks - 2].set(False)
     nothing = window.at[:, -1, chunks - 2].set(False)

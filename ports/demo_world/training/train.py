@@ -129,7 +129,7 @@ def train(
     _check_folder(out, config, model_config)
     family = model_config.family
     worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
-    weights = jax.tree.map(jnp.asarray, _fit_codec(family, worlds))
+    weights = _fit_codec(family, worlds)
     params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():

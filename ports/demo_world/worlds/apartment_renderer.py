@@ -1,6 +1,6 @@
 """The exact renderer of apartments: every ray walks from room to room until something stops it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -78,6 +78,22 @@ def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
     return jax.nn.one_hot(room, home.walls.shape[0]).mean(axis=(1, 2))
 
 
+def moving_pixels(home: Apartment, poses: jax.Array) -> jax.Array:
+    """Tell which pixels show a ball, bool ``[F, 64, 96]``, frame ``i`` at time ``i``."""
+    return look(home, poses).moves
+
+
+class _Crossing(NamedTuple):
+    """Where rays leave a room."""
+
+    room: jax.Array  # [F, h, w]
+    distance: jax.Array  # [F, h, w]
+    local: jax.Array  # [F, h, w, 3] from the middle of the room
+    on_x: jax.Array  # [F, h, w] whether by a wall across x
+    on_z: jax.Array
+    behind: tuple[jax.Array, jax.Array]  # the room that is entered there, or the same one
+
+
 def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_Hit, jax.Array]:
     """Follow rays ``[3, F, h, w]`` through doorways to the first wall, floor or ceiling; also return its room."""
     away = jnp.where(direction < 0, -1.0, 1.0)
@@ -86,7 +102,8 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
         jnp.broadcast_to(jnp.clip(jnp.floor(origin[axis] / SIDE), 0, 1).astype(jnp.int32), direction.shape[1:])
         for axis in (0, 2)
     )
-    for _ in range(_CROSSED):
+
+    def cross(i: jax.Array, j: jax.Array) -> _Crossing:
         room = 2 * i + j
         centre_x, centre_z = (SIDE * (at.astype(jnp.float32) + 0.5) for at in (i, j))
         to_x = (centre_x + away[0] * SIDE / 2 - origin[0]) / safe[0]
@@ -99,8 +116,14 @@ def _rooms(home: Apartment, origin: jax.Array, direction: jax.Array) -> tuple[_H
         inner_z = on_z & ~on_x & ((j == 0) == (away[2] > 0))
         in_door_x = jnp.abs(z - jnp.where(j == 0, home.doors[0], home.doors[1])) < DOOR / 2
         in_door_z = jnp.abs(x - jnp.where(i == 0, home.doors[2], home.doors[3])) < DOOR / 2
-        i, j = jnp.where(inner_x & in_door_x, 1 - i, i), jnp.where(inner_z & in_door_z, 1 - j, j)
-    local = jnp.stack([x - centre_x, y, z - centre_z], axis=-1)
+        local = jnp.stack([x - centre_x, y, z - centre_z], axis=-1)
+        behind = jnp.where(inner_x & in_door_x, 1 - i, i), jnp.where(inner_z & in_door_z, 1 - j, j)
+        return _Crossing(room, distance, local, on_x, on_z, behind)
+
+    crossed = cross(i, j)
+    for _ in range(1, _CROSSED):
+        crossed = cross(*crossed.behind)
+    room, distance, local, on_x, on_z, _ = crossed
     wall = sample_walls(home.walls, *wall_coordinates(local, jnp.moveaxis(away, 0, -1), on_x), room) / 255
     surfaces = home.surfaces[room]
     flat = jnp.where((direction[1] > 0)[..., None], floor_colour(surfaces, local), surfaces[..., 2, :])
@@ -134,7 +157,7 @@ def _ball(home: Apartment, number: int, centre: jax.Array, origin: jax.Array, di
     return _Hit(distance, first * (1 - cap) + second * cap)
 
 
-def _enter(offset: Sequence[jax.Array], direction: Sequence[jax.Array], radius: jax.Array) -> jax.Array:
+def _enter(offset: Iterable[jax.Array], direction: Iterable[jax.Array], radius: jax.Array) -> jax.Array:
     """Return how far along a ray ``|offset + t direction|`` falls to ``radius``; ``inf`` where it never does."""
     a = jnp.maximum(sum(d**2 for d in direction), 1e-9)
     b = sum(o * d for o, d in zip(offset, direction, strict=True))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.worlds.rooms import HALF_HEIGHT
+from ports.demo_world.worlds.sizes import AnyArray
 from ports.demo_world.worlds.textures import hsv, paint_wall
 
 SIDE = 2.0
@@ -27,13 +28,13 @@ _NO_DOOR = -9.0
 class Apartment(NamedTuple):
     """One apartment, or many along leading axes."""
 
-    walls: jax.Array  # [4, 60, 384, 3] uint8, a panorama for each room
-    surfaces: jax.Array  # [4, 3, 3] two floor colours and the ceiling colour of each room, in [0, 1]
-    doors: jax.Array  # [4] middle of each inner wall's doorway along the wall; -9 where there is none
-    pillars: jax.Array  # [4, 4] x and z of the axis, radius, and y of the top: each stands on the floor
-    pillar_colours: jax.Array  # [4, 2, 3] two colours of its rings
-    balls: jax.Array  # [2, 7] x, y, z of the path's middle, its half length along x and along z, radius, phase
-    ball_colours: jax.Array  # [2, 2, 3] two colours of its caps
+    walls: AnyArray  # [4, 60, 384, 3] uint8, a panorama for each room
+    surfaces: AnyArray  # [4, 3, 3] two floor colours and the ceiling colour of each room, in [0, 1]
+    doors: AnyArray  # [4] middle of each inner wall's doorway along the wall; -9 where there is none
+    pillars: AnyArray  # [4, 4] x and z of the axis, radius, and y of the top: each stands on the floor
+    pillar_colours: AnyArray  # [4, 2, 3] two colours of its rings
+    balls: AnyArray  # [2, 7] x, y, z of the path's middle, its half length along x and along z, radius, phase
+    ball_colours: AnyArray  # [2, 2, 3] two colours of its caps
 
 
 def make_apartments(seed: int, count: int) -> Apartment:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.worlds.pinhole import world_rays
+from ports.demo_world.worlds.sizes import AnyArray
 from ports.demo_world.worlds.textures import blur, hsv
 from ports.wan.nn.layers import along_last
 
@@ -25,8 +26,8 @@ _COLS = 4 * _WALL
 class Room(NamedTuple):
     """Textures of one room, or of many along leading axes."""
 
-    walls: jax.Array  # [48, 256, 3] panorama of the four walls, in [0, 1]
-    surfaces: jax.Array  # [3, 3] two floor colours and the ceiling colour
+    walls: AnyArray  # [48, 256, 3] panorama of the four walls, in [0, 1]
+    surfaces: AnyArray  # [3, 3] two floor colours and the ceiling colour
 
 
 def make_rooms(seed: int, count: int) -> Room:

@@ -44,8 +44,8 @@ def source_poses(frames: int) -> np.ndarray:
 
 def photograph(room: rooms.Room, poses: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Render images, uint8 ``[n, h, w, 3]``, and exact depth, float32 ``[n, h, w]``."""
-    poses = jnp.asarray(poses, jnp.float32)
-    images, depth = jax.jit(rooms.render_with_depth, static_argnames="size")(room, poses, size=size)
+    render = jax.jit(rooms.render_with_depth, static_argnames="size")
+    images, depth = render(room, jnp.asarray(poses, jnp.float32), size=size)
     return np.rint(np.asarray(images) * 255).astype(np.uint8), np.asarray(depth)
 
 

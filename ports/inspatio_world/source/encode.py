@@ -45,11 +45,9 @@ def encode_footage(
     render = _encode(vae, coder, footage.render.frames[None])
     mask = pack_mask(footage.render.known[None])
     poses = shot.targets[shot.index[latent_frames(shot.latents)]]
-    parts = [
-        [latents[:, i : i + CHUNK_FRAMES] for i in range(0, shot.latents, CHUNK_FRAMES)]
-        for latents in (reference, mask, render)
-    ]
-    return chunk_inputs(poses, backbone.spec, conditions=[Source(*part, text[None]) for part in zip(*parts)])
+    chunks = [slice(i, i + CHUNK_FRAMES) for i in range(0, shot.latents, CHUNK_FRAMES)]
+    given = [Source(reference[:, c], mask[:, c], render[:, c], text[None]) for c in chunks]
+    return chunk_inputs(poses, backbone.spec, conditions=given)
 
 
 @functools.partial(jax.jit, static_argnums=0)

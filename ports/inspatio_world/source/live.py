@@ -85,14 +85,15 @@ def film_live(backbone: InSpatioWorld, camera: Camera, cameras: CameraSource, *,
         cameras: asked for the poses of each chunk's latent frames, camera-to-world in the scene's own coordinates.
         worlds: worlds in the batch; all are given the same.
     """
-    filmed, shown = Filmed(), None
+    filmed, shown = Filmed(), np.empty((0, 4, 4))
 
     def ask(chunk: int) -> np.ndarray | None:
         nonlocal shown
-        poses = cameras(chunk)
-        if poses is not None:
-            poses = np.asarray(poses, np.float64)
-            shown = poses[0] if poses.ndim == 4 else poses
+        given = cameras(chunk)
+        if given is None:
+            return None
+        poses = np.asarray(given, np.float64)
+        shown = poses[0] if poses.ndim == 4 else poses
         return poses
 
     def conditions(chunk: int) -> Source:

@@ -30,8 +30,8 @@ def render_points(points, colours, world_to_camera, intrinsics, size: tuple[int,
     x, y, z = seen[ahead].T
     colours = np.asarray(colours, np.float32)[ahead]
     u, v = fx * x / z + cx, fy * y / z + cy
-    columns = np.concatenate([np.rint(u + dx) for dy in _SQUARE for dx in _SQUARE])
-    rows = np.concatenate([np.rint(v + dy) for dy in _SQUARE for dx in _SQUARE])
+    columns = np.concatenate([np.rint(u + dx) for _ in _SQUARE for dx in _SQUARE])
+    rows = np.concatenate([np.rint(v + dy) for dy in _SQUARE for _ in _SQUARE])
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     place = (rows[inside].astype(int), columns[inside].astype(int))
     squares = len(_SQUARE) ** 2

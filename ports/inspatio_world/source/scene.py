@@ -82,7 +82,10 @@ class Scene:
         if size == self.size:
             return self
         height, width = size
-        frames = [np.asarray(Image.fromarray(frame).resize((width, height), Image.LANCZOS)) for frame in self.frames]
+        frames = [
+            np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
+            for frame in self.frames
+        ]
         rows, columns = ((np.arange(new) * old // new) for new, old in zip(size, self.size))
         return dataclasses.replace(
             self,

@@ -14,6 +14,7 @@ from worldkv_jax.readers import read_text
 from worldkv_jax.readers.texts import MAX_DATA
 
 Fit = Literal["smooth", "exact"]
+FITS: tuple[Fit, ...] = ("smooth", "exact")
 _LINES = ("pitch", "yaw", "displacement")
 _MATRIX = 16  # numbers of a 4 x 4 matrix
 
@@ -53,7 +54,7 @@ class Trajectory:
             fit: ``smooth`` as released: a smoothing spline that may miss keys, by up to 2 degrees in the shipped
                 paths, but begins and ends with the displacement's. ``exact`` goes through all keys.
         """
-        check_name("fit of the keys", fit, ("smooth", "exact"))
+        check_name("fit of the keys", fit, FITS)
         pitch, yaw, displacement = (_curve(getattr(self, name), frames, fit) for name in _LINES)
         if len(self.displacement) > 3:
             displacement[0], displacement[-1] = self.displacement[0], self.displacement[-1]
@@ -65,7 +66,7 @@ def _curve(keys: tuple[float, ...], frames: int, fit: Fit) -> np.ndarray:
     if len(keys) <= 3:
         return np.interp(at, times, keys)
     # `s=None` is scipy's own default: it allows squared residuals that add up to the number of keys.
-    return UnivariateSpline(times, keys, k=3, s=None if fit == "smooth" else 0)(at)
+    return np.asarray(UnivariateSpline(times, keys, k=3, s=None if fit == "smooth" else 0)(at))
 
 
 def relative_poses(pitch, yaw, displacement, *, zoom=None, rotation_only: bool = False) -> np.ndarray:

@@ -3,7 +3,7 @@
 import jax
 
 
-def check_pictures(x: jax.Array, *, name: str, axes: str, multiple: int) -> None:
+def check_pictures(x: jax.Array | jax.ShapeDtypeStruct, *, name: str, axes: str, multiple: int) -> None:
     """Check frames or an image, whose last three axes are rows, columns and colours.
 
     Args:

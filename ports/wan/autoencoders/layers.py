@@ -86,32 +86,45 @@ class FrameConv(nnx.Module):
         return convolve(x, self.kernel[...], bias, stride=self.stride, padding=self.padding)
 
 
-class TimeConv(nnx.Module):
-    """Convolution over three consecutive frames; rows and columns are padded, frames are not."""
+class _OverTime(nnx.Module):
+    """Kernel over three consecutive frames; rows and columns are padded, frames are not."""
 
-    def __init__(self, c_in: int, c_out: int, *, window: int = 1, stride: int = 1, rngs: nnx.Rngs):
+    def __init__(self, c_in: int, c_out: int, *, window: int, stride: int, rngs: nnx.Rngs):
         self.kernel = nnx.Param(_draw_kernel((window, window, 3, c_in, c_out), rngs))
         self.bias = nnx.Param(jnp.zeros(c_out))
         self.stride = stride
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def convolve(self, x: jax.Array) -> jax.Array:
         """Map ``[B, T, H, W, c_in]`` to ``[B, (T - 3) // stride + 1, H, W, c_out]``."""
         # As a convolution of each frame with its neighbours for channels: XLA transposes all that enters and leaves
         # a three-dimensional one on a GPU, and is a third slower at it on a CPU.
         window, _, _, _, c_out = self.kernel.shape
         kernel = self.kernel[...].reshape(window, window, -1, c_out)
-        return convolve(side_by_side(x, 3, stride=self.stride), kernel, self.bias[...], padding=(window // 2,) * 2)
+        return convolve(
+            side_by_side(x, 3, stride=self.stride), kernel, self.bias[...], padding=(window // 2, window // 2)
+        )
 
 
-class CausalConv(TimeConv):
+class TimeConv(_OverTime):
+    """Convolution over three consecutive frames of a pixel."""
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int = 1, rngs: nnx.Rngs):
+        super().__init__(c_in, c_out, window=1, stride=stride, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``[B, T, H, W, c_in]`` to ``[B, (T - 3) // stride + 1, H, W, c_out]``."""
+        return self.convolve(x)
+
+
+class CausalConv(_OverTime):
     """Convolution over a frame and the two before it, with a window of 3x3x3."""
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
-        super().__init__(c_in, c_out, window=3, rngs=rngs)
+        super().__init__(c_in, c_out, window=3, stride=1, rngs=rngs)
 
     def __call__(self, x: jax.Array, past: Past) -> jax.Array:
         """Map ``[B, T, H, W, c_in]`` to ``[B, T, H, W, c_out]``."""
-        return super().__call__(past.prepend(x, 2))
+        return self.convolve(past.prepend(x, 2))
 
 
 class ChannelNorm(nnx.Module):

@@ -148,7 +148,9 @@ class CameraFiLM(nnx.Module):
         film = split_tokens(self.scale(z)), split_tokens(self.shift(z))
         kernel = self.scale.kernel.get_value()
         # Kept over all passes of a chunk, for all layers: half the bytes where the weights are in eight bits as well.
-        return tuple(quantize_rows(f, "int8") for f in film) if isinstance(kernel, Quantized) else film
+        if isinstance(kernel, Quantized):
+            return quantize_rows(film[0], "int8"), quantize_rows(film[1], "int8")
+        return film
 
 
 BeforeFFN = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
@@ -163,9 +165,11 @@ class DiTBlock(nnx.Module):
 
     def __init__(self, dim, heads, ffn_dim, *, camera: bool = False, cross: bool = False, dtype="float32", rngs):
         self.self_attn = SelfAttention(dim, heads, rngs=rngs)
-        self.camera = CameraFiLM(dim, rngs=rngs) if camera else None
-        self.norm3 = LayerNorm(dim) if cross else None
-        self.cross_attn = CrossAttention(dim, heads, rngs=rngs) if cross else None
+        if camera:
+            self.camera = CameraFiLM(dim, rngs=rngs)
+        if cross:
+            self.norm3 = LayerNorm(dim)
+            self.cross_attn = CrossAttention(dim, heads, rngs=rngs)
         self.ffn = MLP(dim, ffn_dim, dim, activation=jax.nn.gelu, scale=0.5, rngs=rngs)
         modulation = 0.5 / math.sqrt(dim) * jax.random.normal(rngs.params(), (6, dim))
         # Open gates: a small model trained from scratch must be able to move information at once.

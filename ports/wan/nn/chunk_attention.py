@@ -55,11 +55,12 @@ def _attend(query, keys, values, seen):
         logits = [jnp.where(v[:, None, None], x, -1e9) for v, x in zip(visible, logits, strict=True)]
     largest = functools.reduce(jnp.maximum, (x.max(axis=-1, keepdims=True) for x in logits))
     weights = [jnp.exp(x - jax.lax.stop_gradient(largest)) for x in logits]
-    total = sum(w.sum(axis=-1, keepdims=True) for w in weights)
-    mixed = sum(
+    total = functools.reduce(jnp.add, (w.sum(axis=-1, keepdims=True) for w in weights))
+    rows = (
         jnp.einsum("bntw,bnwh->bnth", w.astype(v.dtype), v, preferred_element_type=jnp.float32)
         for w, v in zip(weights, values, strict=True)
     )
+    mixed = functools.reduce(jnp.add, rows)
     return (mixed / total).astype(query.dtype)
 
 

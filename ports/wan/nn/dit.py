@@ -1,6 +1,8 @@
 """The diffusion transformer that Wan-style world models share."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,11 +55,23 @@ class WanDiT(nnx.Module):
     Wan 2.1; LingBot-World specification section 3, InSpatio-World specification section 2.
     """
 
-    def __init__(self, config: WanConfig, *, camera: bool = False, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        config: WanConfig,
+        *,
+        camera: bool = False,
+        embed_context: Callable[[nnx.Rngs], nnx.Module] | None = None,
+        rngs: nnx.Rngs,
+    ):
+        """Draw the weights; ``embed_context`` makes what embeds the features of cross-attention, if not a prompt's."""
         dim = config.dim
         self.patch_embedding = Linear(PATCH**2 * config.in_channels, dim, rngs=rngs)
         self.time_embedding = TimeEmbedding(dim, config.frequency_dim, rngs=rngs)
-        self.context_embedding = self.make_context_embedding(config, rngs)
+        self.context_embedding = (
+            MLP(config.text_dim, dim, dim, activation=jax.nn.gelu, rngs=rngs)
+            if embed_context is None
+            else embed_context(rngs)
+        )
         self.blocks = stack_layers(
             lambda rngs: DiTBlock(
                 dim, config.heads, config.ffn_dim, camera=camera, cross=True, dtype=config.dtype, rngs=rngs
@@ -68,10 +82,6 @@ class WanDiT(nnx.Module):
         self.head = Head(dim, PATCH**2 * config.out_channels, rngs=rngs)
         self.dtype = jnp.dtype(config.dtype)
 
-    def make_context_embedding(self, config: WanConfig, rngs: nnx.Rngs) -> nnx.Module:
-        """Make what embeds the features that cross-attention reads; a prompt's, unless a subclass says otherwise."""
-        return MLP(config.text_dim, config.dim, config.dim, activation=jax.nn.gelu, rngs=rngs)
-
     def project_context(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Turn features ``[B, n, text_dim]`` into every block's keys and values, ``[L, B, n, N, H]``.
 
@@ -80,7 +90,9 @@ class WanDiT(nnx.Module):
         embedded = self.context_embedding(features.astype(self.dtype))
         return map_layers(lambda part, rows: part.project(rows), self.blocks.cross_attn, embedded)
 
-    def __call__(self, cells: jax.Array, t: jax.Array, rope, conditions: Conditions, **options):
+    def __call__(
+        self, cells: jax.Array, t: jax.Array, rope, conditions: Conditions, **options: Any
+    ) -> tuple[jax.Array, *tuple[Any, ...]]:
         """Predict the flow (noise minus clean) of every latent cell.
 
         Args:
@@ -91,7 +103,7 @@ class WanDiT(nnx.Module):
             options: of `run_blocks`, such as ``context`` and ``collect``.
 
         Returns:
-            Flow float32 ``[B, F, rows, columns, out_channels]``, and what ``collect`` gathered.
+            Flow float32 ``[B, F, rows, columns, out_channels]``, what ``collect`` gathered, and what a model adds.
         """
         embedding, time_rows = self.time_embedding(t)
         x = self.patch_embedding(patchify(cells).astype(self.dtype)).astype(jnp.float32)

@@ -6,15 +6,17 @@ here is built as ``Module(config, rngs=...)`` from a hashable configuration.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+Layer = TypeVar("Layer", bound=nnx.Module)
+
 
 def init_params(
-    module: type[nnx.Module], config: Any, seed: int, *, dtype: Any = jnp.float32, generator: str = "rbg"
+    module: Callable[..., nnx.Module], config: Any, seed: int, *, dtype: Any = jnp.float32, generator: str = "rbg"
 ) -> dict:
     """Draw the parameters of a module, on the device and leaf by leaf in ``dtype``.
 
@@ -30,17 +32,17 @@ def init_params(
     return draw(jax.random.key(seed, impl=generator))
 
 
-def abstract_params(module: type[nnx.Module], config: Any) -> dict:
+def abstract_params(module: Callable[..., nnx.Module], config: Any) -> dict:
     """Describe the parameters of a module as ``jax.ShapeDtypeStruct``, float32, without allocating any."""
     return nnx.to_pure_dict(_abstract(module, config)[1])
 
 
-def bind(module: type[nnx.Module], config: Any, params: dict) -> Any:
+def bind(module: Callable[..., nnx.Module], config: Any, params: dict) -> Any:
     """Give a module its parameters; works under jit."""
     return nnx.merge(_abstract(module, config)[0], params)
 
 
-def stack_layers(make: Callable[[nnx.Rngs], nnx.Module], count: int, rngs: nnx.Rngs) -> nnx.Module:
+def stack_layers(make: Callable[[nnx.Rngs], Layer], count: int, rngs: nnx.Rngs) -> Layer:
     """Make ``count`` layers as one module whose parameters have a leading layer axis, to be scanned over."""
     return nnx.split_rngs(splits=count)(nnx.vmap(make))(rngs)
 

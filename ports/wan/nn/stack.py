@@ -99,5 +99,5 @@ def map_layers(apply: Callable[[Any, Any], Any], part: nnx.Module, inputs: Any) 
     return scan_layers(lambda _, w, number: ((), apply(nnx.merge(structure, w), inputs)), (), weights, range(depth))[1]
 
 
-def _take(tree: Any, index: jax.Array) -> Any:
+def _take(tree: Any, index: jax.Array | int) -> Any:
     return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, index, keepdims=False), tree)

@@ -95,15 +95,17 @@ def pass_bytes(config: WanConfig, tokens: int) -> int:
 
 def decoder_weights(config: wan_vae.VAEConfig | taehv.TAEHVConfig) -> int:
     """Return the bytes of a decoder's weights."""
-    abstract = (wan_vae if isinstance(config, wan_vae.VAEConfig) else taehv).abstract_params(config)
+    is_vae = isinstance(config, wan_vae.VAEConfig)
+    abstract = wan_vae.abstract_params(config) if is_vae else taehv.abstract_params(config)
     return count_bytes(abstract["decoder"], config.compute_dtype)
 
 
 @functools.lru_cache(maxsize=32)  # a plan asks twice, and describing a decoder takes a second
 def decoder_state_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:
     """Return the bytes that a streaming decoder keeps between chunks."""
-    network = wan_vae if isinstance(config, wan_vae.VAEConfig) else taehv
-    return network.decoder_state_bytes(config, height, width, worlds)
+    if isinstance(config, wan_vae.VAEConfig):
+        return wan_vae.decoder_state_bytes(config, height, width, worlds)
+    return taehv.decoder_state_bytes(config, height, width, worlds)
 
 
 def decoder_bytes(config: wan_vae.VAEConfig | taehv.TAEHVConfig, height: int, width: int, worlds: int = 1) -> int:

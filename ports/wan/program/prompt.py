@@ -69,7 +69,7 @@ class Prompt:
                 width = open_weights(ckpt, encoder).config.dim
                 if width != dim:
                     raise ValueError(f"the text encoder in {ckpt} makes rows of {width} numbers, expected {dim}")
-                Tokenizer.load(tokenizer, length=rows)("")
+                Tokenizer.load(tokenizer or ckpt, length=rows)("")
         return cls(given=given, dim=dim, rows=rows, dtype=dtype, ckpt=ckpt, encoder=encoder, tokenizer=tokenizer)
 
     @property
@@ -85,10 +85,10 @@ class Prompt:
     def embed(self, where: Placement, *, seed: int = 0) -> jax.Array:
         """Return the embedding ``[text_rows, text_dim]``; the encoder's weights are gone by then."""
         encoder = None
-        if not self.is_read and not self.is_embedding:
+        if self.given is None or not (self.is_read or self.is_embedding):
             return jax.random.normal(jax.random.key(seed), (self.rows, self.dim))
-        if self.is_read:
+        if self.ckpt is not None and not self.is_embedding:
             size, params = load_for_once(self.ckpt, self.encoder, self.dtype, where)
-            encoder = TextEncoder(size, params, Tokenizer.load(self.tokenizer, length=self.rows))
+            encoder = TextEncoder(size, params, Tokenizer.load(self.tokenizer or self.ckpt, length=self.rows))
         embedding = embed_prompt(self.given, dim=self.dim, encoder=encoder, length=self.rows)
         return jax.block_until_ready(embedding)  # only then may the encoder's weights go

@@ -17,6 +17,8 @@ LENS = (400.0, 410.0, 416.0, 240.0)
 WRITTEN = {"folder": "cams", "npy": "a.npy", "realestate10k": "a.txt", "nerfstudio": "transforms.json", "colmap": "m",
            "tum": "a.txt", "json": "a.json"}  # fmt: skip
 
+WITHOUT_LENS = ("npy", "tum")
+
 
 def path():
     poses = nearest_rigid(trajectory("R40 W U10 S hold3", degrees_per_frame=5, walk_frames=6))
@@ -33,7 +35,7 @@ def test_what_is_written_comes_back_and_is_recognised(tmp_path, name):
     place = write_cameras(tmp_path / WRITTEN[name], cameras(), format=name)
     back = read_cameras(place)
     np.testing.assert_allclose(back.poses, path(), atol=2e-6)
-    if name not in ("npy", "tum"):
+    if name not in WITHOUT_LENS:
         np.testing.assert_allclose(back.lens((480, 832)), cameras().intrinsics, rtol=1e-5)
         assert back.size == (SHARES if name == "realestate10k" else (480, 832))
     assert not back.notes

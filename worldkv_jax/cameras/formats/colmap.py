@@ -9,7 +9,7 @@ from worldkv_jax.cameras.formats.ordering import by_name
 from worldkv_jax.cameras.formats.tables import from_quaternions, lines_of, numbers, to_quaternions, write_text
 from worldkv_jax.cameras.intrinsics import rescale_intrinsics
 from worldkv_jax.cameras.poses import inverse
-from worldkv_jax.media.files import make_folder
+from worldkv_jax.files import make_folder
 from worldkv_jax.readers import check_file, read_text
 from worldkv_jax.readers.texts import MAX_DATA
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from worldkv_jax.cameras.checks import MAX_FRAMES
 from worldkv_jax.cameras.formats.camera_file import CameraFile
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.readers import read_array
 
 KIND = "a .npy file of camera-to-world matrices [n, 4, 4] or [n, 3, 4]"

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from worldkv_jax.cameras.checks import MAX_FRAMES
-from worldkv_jax.media.files import replacing
+from worldkv_jax.files import replacing
 from worldkv_jax.readers import read_text
 from worldkv_jax.readers.texts import MAX_DATA
 

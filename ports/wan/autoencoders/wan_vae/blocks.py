@@ -84,10 +84,10 @@ class Upsample(nnx.Module):
     def __call__(self, x: jax.Array, past: Past) -> jax.Array:
         """Map ``[B, T, H, W, c]`` to ``[B, T or 2 T, 2 H, 2 W, c / 2]``; the first frame of a clip stays one."""
         if self.time_conv is not None:
-            x = self._double_frames(x, past)
+            x = self._double_frames(x, past, self.time_conv)
         return self.conv(double_pixels(x))
 
-    def _double_frames(self, x: jax.Array, past: Past) -> jax.Array:
+    def _double_frames(self, x: jax.Array, past: Past, time_conv: TimeConv) -> jax.Array:
         if past.begins:  # the first frame enters no temporal convolution, not even as the past of a later one
             past.remember(past.recall(x, 2))
             return x
@@ -97,7 +97,7 @@ class Upsample(nnx.Module):
             x = jnp.concatenate([before, x], axis=1)
         else:
             x = past.prepend(x, 2)
-        return channels_to_frames(self.time_conv(x), 2)
+        return channels_to_frames(time_conv(x), 2)
 
 
 class Stage(nnx.Module):
