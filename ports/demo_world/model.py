@@ -1,7 +1,7 @@
 """The demo world's model: a small chunk-causal DiT built from the Wan parts."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,10 @@ from ports.wan.nn.parameters import stack_layers
 from ports.wan.nn.patches import PATCH, patchify
 from ports.wan.nn.stack import map_layers, run_blocks
 from worldkv_jax.cameras import relative
+from worldkv_jax.names import check_name
 from worldkv_jax.rope import Rope
+
+_VARIANCE = 0.25  # about that of a latent number
 
 GRID = (CELLS[0] // PATCH, CELLS[1] // PATCH)  # tokens of a frame
 TOKENS = GRID[0] * GRID[1]
@@ -32,9 +35,13 @@ class DemoConfig:
     layers: int = 5
     ffn_dim: int = 480
     frequency_dim: int = 64
+    predicts: Literal["flow", "residual"] = "flow"
+    """What the head gives: the flow, or what is left of it after its best linear guess from the noisy token: then noise
+    need not pass through a stream that is hardly wider than a token (preconditioning, arXiv 2206.00364)."""
 
     def __post_init__(self):
         family(self.world)  # raises for one that is not known
+        check_name("prediction", self.predicts, ("flow", "residual"))
 
     @property
     def family(self) -> Family:
@@ -64,6 +71,7 @@ class DemoDiT(nnx.Module):
 
     def __init__(self, config: DemoConfig, *, rngs: nnx.Rngs):
         dim = config.dim
+        self.predicts = config.predicts
         self.patch_embedding = Linear(config.token_channels, dim, rngs=rngs)
         self.ray_embedding = Linear(PATCH**2 * 6, dim, rngs=rngs)
         self.ray_mlp = MLP(dim, dim, dim, rngs=rngs)
@@ -107,7 +115,17 @@ class DemoDiT(nnx.Module):
             mask=mask,
             collect=collect,
         )
-        return self.head(x, embedding), collected
+        predicted = self.head(x, embedding)
+        if self.predicts == "residual":
+            predicted = predicted + _linear_guess(tokens, t)
+        return predicted, collected
+
+
+def _linear_guess(tokens: jax.Array, t: jax.Array) -> jax.Array:
+    """Guess the flow of noisy tokens ``[B, T, c]`` from themselves alone, with the least squared error."""
+    time = jnp.repeat(t, tokens.shape[1] // t.shape[1], axis=1)[..., None]
+    rest = (1 - time) * _VARIANCE
+    return tokens * (time - rest) / (jnp.square(time) + (1 - time) * rest)
 
 
 def ray_features(origin: jax.Array, poses: jax.Array) -> jax.Array:

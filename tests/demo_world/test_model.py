@@ -10,6 +10,7 @@ import pytest
 from ports.demo_world import codec
 from ports.demo_world.backbone import DemoParams, DemoWorld
 from ports.demo_world.model import (
+    GRID,
     TOKENS,
     DemoConfig,
     DemoDiT,
@@ -21,7 +22,7 @@ from ports.demo_world.worlds.families import FAMILIES, ROOMS
 from ports.demo_world.worlds.pinhole import level_poses
 from ports.demo_world.worlds.sizes import CELLS, CHUNK_FRAMES
 from ports.wan.nn.chunk_attention import ChunkMask
-from ports.wan.nn.parameters import init_params
+from ports.wan.nn.parameters import bind, init_params
 from ports.wan.nn.patches import patchify, unpatchify
 from worldkv_jax.memory import MemoryConfig, recall
 from worldkv_jax.rollout import ChunkInput, observe_chunk, start
@@ -60,10 +61,11 @@ def test_codec_keeps_what_it_keeps(world):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("past", ["gaps", "clips"])
-def test_memory_gives_what_masked_training_gives(world, past):
+@pytest.mark.parametrize(("past", "predicts"), [("gaps", "flow"), ("clips", "flow"), ("clips", "residual")])
+def test_memory_gives_what_masked_training_gives(world, past, predicts):
     """A noisy chunk sees the same flow from cached clean chunks as in one masked forward over all chunks."""
-    backbone, params, rooms = world
+    _, params, rooms = world
+    backbone = DemoWorld(dataclasses.replace(CONFIG, predicts=predicts))
     chunks, own = 4, CHUNK_FRAMES * TOKENS
     key = jax.random.key(4)
     drawn = sample_batch(key, rooms, params.codec, family=ROOMS, size=2, chunks=chunks, past="gaps")
@@ -78,7 +80,9 @@ def test_memory_gives_what_masked_training_gives(world, past):
         )
     noisy = batch.t.shape[1] - chunks + jnp.arange(chunks) if past == "clips" else jnp.array([chunks - 1])
     t = jnp.zeros_like(batch.t).at[:, noisy].set(0.7)
-    want = predict_flow(CONFIG, params.model, batch._replace(t=t), batch.latents).reshape(2, t.shape[1], own, 80)
+    want = predict_flow(backbone.config, params.model, batch._replace(t=t), batch.latents).reshape(
+        2, t.shape[1], own, 80
+    )
 
     latents = unpatchify(drawn.latents, *CELLS)
     state = start(backbone, params, MemoryConfig(mode="full"), chunks=chunks, worlds=2)
@@ -91,6 +95,25 @@ def test_memory_gives_what_masked_training_gives(world, past):
             got = backbone.flow(params, latents[:, cut], jnp.float32(0.7), prepared, context)
             np.testing.assert_allclose(patchify(got), want[:, noisy[i - chunks]], atol=2e-5)
         state = observe_chunk(backbone, params, state, ChunkInput(cameras), latents[:, cut])
+
+
+def test_the_flow_of_a_residual_is_guessed_with_the_least_error(world):
+    """The head's numbers are what the best line through (noisy token, flow) leaves over, at every noise level."""
+    _, params, _ = world
+    clean, noise = np.random.default_rng(0).normal(size=(2, 1, 3 * TOKENS, 80)).astype(np.float32)
+    clean *= 0.5
+    rays = jnp.zeros((1, 3 * TOKENS, 24))
+    for time in (0.2, 0.7, 1.0):
+        noisy = (1 - time) * clean + time * noise
+        flows = []
+        for predicts in ("residual", "flow"):
+            model = bind(DemoDiT, dataclasses.replace(CONFIG, predicts=predicts), params.model)
+            rope = CONFIG.rope.grid(jnp.arange(3), *GRID)
+            flows.append(model(jnp.asarray(noisy), jnp.full((1, 1), time), model.prepare_camera(rays), rope)[0])
+        slope, _ = np.polyfit(noisy.ravel(), (noise - clean).ravel(), 1)
+        np.testing.assert_allclose(flows[0] - flows[1], slope * noisy, atol=0.1)
+    with pytest.raises(ValueError, match="prediction"):
+        DemoConfig(predicts="noise")
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -18,6 +18,7 @@ from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, anal
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
+from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.report import Plan, run_study
 from ports.demo_world.study.runs import Result, Runner, Setting
@@ -194,6 +195,29 @@ def test_picks_from_behind_walls_are_counted():
     rows = study_tables.table([Variant(name="walled", memory=whole())], {"walled": walled}, "walled")
     assert study_tables.markdown(rows, "walled").splitlines()[2].endswith("| 25 % |")
     assert "behind" not in study_tables.markdown([rows[0] | {"behind": None}], "walled")
+
+
+def test_what_moves_is_scored_apart():
+    truth = np.zeros((2, 1, 2, 2, 3))
+    made, mask = truth.copy(), np.zeros(truth.shape[:-1], bool)
+    made[0, 0, 0, 0], made[0, 0, 1, 1] = 0.1, 0.9  # of which the mask has the first
+    mask[0, 0, 0, 0] = True
+    np.testing.assert_allclose(masked_psnr(made, truth, mask), [20.0, np.nan])
+    moving = dataclasses.replace(made_up("moving", 20.0), moving=np.array([12.0, np.nan, 14.0]))
+    rows = study_tables.table([Variant(name="moving", memory=whole())], {"moving": moving}, "moving")
+    lines = study_tables.markdown(rows, "moving").splitlines()
+    assert lines[0].endswith("| what moves, dB |") and "| 13.00 ± " in lines[2]
+
+
+def test_the_moving_pixels_of_a_path_are_those_of_balls():
+    scenario = make_scenario(5, 2, family=APARTMENTS, laps=3, lap=2, arc=60.0)
+    moves = moving_pixels_of(APARTMENTS, 5, scenario.poses)
+    assert moves.shape == (2, 18, *APARTMENTS.size) and moves.dtype == bool
+    assert 0 < moves.mean() < 0.2
+    still = APARTMENTS.make(5, 2)
+    still = still._replace(balls=still.balls * np.array([1, 1, 1, 1, 1, 0, 1], np.float32))
+    gone = dataclasses.replace(APARTMENTS, make=lambda seed, count: still)
+    assert not moving_pixels_of(gone, 5, scenario.poses).any()
 
 
 def test_rooms_of_chunks_are_those_the_cameras_stand_in():

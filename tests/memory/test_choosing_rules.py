@@ -39,25 +39,34 @@ def test_coverage_prefers_what_is_lacking_to_what_is_nearest():
     assert pick("coverage", stored, still(0)[0], 2)[0] == [2, 3]
 
 
-def test_coverage_is_greedy_over_the_points_of_the_view():
+@pytest.mark.parametrize("tolerance", [0.0, 0.4])
+def test_coverage_is_greedy_over_the_points_of_the_view(tolerance):
     """Against a plain loop, on random walks."""
     rng = np.random.default_rng(0)
     for seed in range(4):
         walk = jnp.asarray(poses(9, seed=seed)[:, 0])
         valid = rng.random(8) < 0.8
-        rule = wm.ViewCoverage(repeat=0.25)
+        rule = wm.ViewCoverage(repeat=0.25, tolerance=tolerance)
         ids, scores = pick(rule, walk[1:], walk[0], 8, valid=valid)
         seen = np.asarray(points_seen(walk[0], walk[1:]))
         worth, left = np.ones(seen.shape[1]), set(np.flatnonzero(valid))
         for chosen, score in zip(ids[: valid.sum()], scores):
             gains = {slot: (seen[slot] * worth).mean() for slot in left}
-            best = min(left, key=lambda slot: (-gains[slot], slot))
-            assert chosen == best
-            np.testing.assert_allclose(score, 1 - gains[best], atol=1e-6)
-            worth = np.where(seen[best], worth * 0.25, worth)
-            left.remove(best)
+            best = max(gains.values())
+            oldest = min(slot for slot in left if gains[slot] >= (1 - tolerance) * best)
+            assert chosen == oldest
+            np.testing.assert_allclose(score, 1 - best, atol=1e-6)
+            worth = np.where(seen[oldest], worth * 0.25, worth)
+            left.remove(oldest)
         assert np.isinf(scores[valid.sum() :]).all()
         assert (np.diff(scores[: valid.sum()]) >= 0).all()  # nearest first
+
+
+def test_of_views_that_serve_coverage_takes_the_oldest():
+    """The older view at -30 has seen two thirds of what is looked at; the one at 170 is older still, and no use."""
+    stored = views(170, -30, 0, 35)
+    assert pick("coverage", stored, still(0)[0], 2)[0] == [2, 1]
+    assert pick(wm.ViewCoverage(tolerance=0.5), stored, still(0)[0], 2)[0] == [1, 2]
 
 
 def test_coverage_that_repeats_freely_is_overlap():
@@ -138,3 +147,5 @@ def test_coverage_checks_itself():
         wm.ViewCoverage(repeat=1.5)
     with pytest.raises(ValueError, match="0 < near < far"):
         wm.ViewCoverage(near=3.0, far=1.0)
+    with pytest.raises(ValueError, match=r"tolerance=1 is outside \[0, 1\)"):
+        wm.ViewCoverage(tolerance=1)

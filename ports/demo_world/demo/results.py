@@ -114,7 +114,7 @@ def figure(outcomes: Mapping[str, Outcome], scenario: Scenario, world: int):
         poses=scenario.poses[world].reshape(scenario.chunks, -1, 4, 4)[:, 1],
         phases=scenario.phases,
         focus="WorldKV" if "WorldKV" in outcomes else None,
-        title="What each memory remembers of one room",
+        title="What each memory remembers of one world",
     )
 
 

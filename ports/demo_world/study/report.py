@@ -188,6 +188,7 @@ def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: 
                 "stored_share": round(result.stored_share, 4),
                 "first_psnr": result.of_phase(FIRST).round(3),
                 "from_behind_walls": result.behind,
+                "moving_psnr": result.moving,
                 **late(result),
             }
             for name, result in results.items()

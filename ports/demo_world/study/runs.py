@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
 from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
@@ -63,6 +64,8 @@ class Result:
     seconds: float
     behind: float | None = None
     """Share of the chunks brought back that were seen behind a wall, where there are walls and a bank."""
+    moving: np.ndarray | None = None
+    """``[B]`` dB over the pixels that show what moves, latest phase; NaN for worlds in which none did."""
 
     @property
     def latest(self) -> str:
@@ -153,7 +156,21 @@ class Runner:
         made = np.concatenate(frames)
         truth = scenario.truth[:worlds, scenario.tour :]
         scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
-        return {**scores, "behind": self._behind(scenario, retrieved), "seconds": time.perf_counter() - since}
+        moving = self._moving(scenario, made, truth)
+        behind = self._behind(scenario, retrieved)
+        return {**scores, "behind": behind, "moving": moving, "seconds": time.perf_counter() - since}
+
+    def _moving(self, scenario: Scenario, made: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
+        """Score what moves, where anything does, over the latest phase."""
+        setting = self.setting
+        if setting.family.moving_pixels is None:
+            return None
+        phases = np.array([phase for phase in scenario.phases if phase != TOUR])
+        latest = phases == (LATE if LATE in phases else FIRST)
+        moves = moving_pixels_of(setting.family, setting.seed, scenario.poses)[: len(made)]
+        moves = moves.reshape(len(made), scenario.chunks, -1, *moves.shape[2:])[:, scenario.tour :]
+        frames, true, mask = (a[:, latest].reshape(len(a), -1, *a.shape[3:]) for a in (made, truth, moves))
+        return masked_psnr(frames, true, mask)
 
     def _behind(self, scenario: Scenario, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
         """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
@@ -180,6 +197,7 @@ class Runner:
             ssim=np.asarray(scores["ssim"]),
             seconds=scores["seconds"],
             behind=scores.get("behind"),
+            moving=None if scores.get("moving") is None else np.array(scores["moving"], float),
         )
 
     def _measure_batch(

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ports.demo_world.demo.scenario import FIRST, LATE
 from ports.demo_world.study.runs import Result
 from ports.demo_world.study.variants import Variant
@@ -23,6 +25,7 @@ def row(result: Result, reference: Result) -> dict:
         "late_psnr": mean_interval(result.of_phase(LATE)),
         "late_ssim": mean_interval(result.of_phase(LATE, result.ssim)),
         "behind": result.behind,
+        "moving": None if result.moving is None else mean_interval(result.moving[~np.isnan(result.moving)]),
         "difference": None if result.name == reference.name else late_difference(result, reference),
     }
 
@@ -46,9 +49,10 @@ def table(variants: Sequence[Variant], results: Results, reference: str) -> list
 
 def markdown(rows: Sequence[Mapping], reference: str) -> str:
     """Write rows as a Markdown table; intervals are half-widths at 95 %."""
-    walls = any(r["behind"] is not None for r in rows)
+    walls, moves = (any(r[name] is not None for r in rows) for name in ("behind", "moving"))
     heads = ["memory", "attends", "stores", "first revisit, dB", "late revisit, dB", "late SSIM"]
-    heads += [f"late, minus {reference}", *(["from behind walls"] if walls else [])]
+    heads.append(f"late, minus {reference}")
+    heads += ["from behind walls"] * walls + ["what moves, dB"] * moves
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for r in rows:
         cells = [
@@ -62,6 +66,8 @@ def markdown(rows: Sequence[Mapping], reference: str) -> str:
         ]
         if walls:
             cells.append("" if r["behind"] is None else f"{100 * r['behind']:.0f} %")
+        if moves:
+            cells.append(_text(r["moving"]))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

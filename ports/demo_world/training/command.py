@@ -27,6 +27,7 @@ class TrainCommand:
     heads: int | None = option(None, "attention heads", metavar="N")
     layers: int | None = option(None, "depth of the model", metavar="N")
     ffn_dim: int | None = option(None, "hidden width of a block's MLP", metavar="N")
+    predicts: Literal["flow", "residual"] | None = option(None, "what the model's head gives (default: flow)")
     frequency_dim: int | None = option(None, "width of the diffusion time's embedding", metavar="N")
 
     def run(self) -> None:

@@ -78,6 +78,11 @@ def rooms_seen(home: Apartment, poses: jax.Array) -> jax.Array:
     return jax.nn.one_hot(room, home.walls.shape[0]).mean(axis=(1, 2))
 
 
+def moving_pixels(home: Apartment, poses: jax.Array) -> jax.Array:
+    """Tell which pixels show a ball, bool ``[F, 64, 96]``, frame ``i`` at time ``i``."""
+    return look(home, poses).moves
+
+
 class _Crossing(NamedTuple):
     """Where rays leave a room."""
 

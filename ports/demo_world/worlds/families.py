@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.worlds import apartments, rooms
+from ports.demo_world.worlds.apartment_renderer import moving_pixels, rooms_seen
 from ports.demo_world.worlds.apartment_renderer import render as render_apartment
-from ports.demo_world.worlds.apartment_renderer import rooms_seen
 from ports.demo_world.worlds.apartment_walks import apartment_laps, apartment_walk
 from ports.demo_world.worlds.room_walks import room_laps, room_walk
 from ports.demo_world.worlds.sizes import CELLS
@@ -44,6 +44,8 @@ class Family:
     """Yields each world's path that comes back to what its tour has shown."""
     rooms_seen: Callable[[Any, jax.Array], jax.Array] | None = None
     """Tells which share of each frame shows each room, ``[F, R]``; ``None`` where there are no walls between."""
+    moving_pixels: Callable[[Any, jax.Array], jax.Array] | None = None
+    """Tells which pixels of each frame show what moves, bool ``[F, H, W]``; ``None`` where nothing does."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,6 +77,7 @@ APARTMENTS = Family(
     walk=apartment_walk,
     laps=apartment_laps,
     rooms_seen=rooms_seen,
+    moving_pixels=moving_pixels,
 )
 FAMILIES = {family.name: family for family in (ROOMS, APARTMENTS)}
 

@@ -16,14 +16,21 @@ class ViewCoverage(ViewOverlap):
     """View overlap in which chunks that were chosen already count: the next one should add what they lack.
 
     Every point of the next view is worth 1, and after each chosen chunk that has seen it ``repeat`` times as much
-    as before. Chunks are chosen one after the other, each of the most worth; of equal ones the oldest.
+    as before. Chunks are chosen one after the other, each of the most worth; of equal ones the oldest, which drifted
+    least.
     """
 
     repeat: float = 0.5
     """Worth of seeing a point once more; 0 counts every point once, 1 is `ViewOverlap`."""
+    tolerance: float = 0.0
+    """Share of what the best chunk adds by which another may add less and still count as equal to it."""
 
     def __post_init__(self):
         super().__post_init__()
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(
+                f"tolerance={self.tolerance} is outside [0, 1); it is a share of what the best chunk adds, 0 is exact"
+            )
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
 
@@ -35,17 +42,19 @@ class ViewCoverage(ViewOverlap):
         valid: Bool[Array, " C"],
         k: int,
     ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
-        """Choose greedily; scores are one minus the worth that each chunk added, in [0, 1]."""
+        """Choose greedily; scores are one minus the most that a chunk could add, in [0, 1]."""
         query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
         seen = points_seen(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)
 
         def pick(state: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, Any]:
             worth, free = state
-            scores = jnp.where(free, 1 - jnp.mean(jnp.where(seen, worth, 0.0), axis=-1), jnp.inf)
-            oldest = jnp.where(free & (scores == scores.min()), chunks, jnp.iinfo(jnp.int32).max)
+            added = jnp.where(free, jnp.mean(jnp.where(seen, worth, 0.0), axis=-1), -jnp.inf)
+            best = added.max()
+            equal = free & (added >= (1 - self.tolerance) * best)
+            oldest = jnp.where(equal, chunks, jnp.iinfo(jnp.int32).max)
             slot = jnp.argmin(oldest).astype(jnp.int32)
             worth = jnp.where(seen[slot], worth * self.repeat, worth)
-            return (worth, free.at[slot].set(False)), (slot, scores[slot])
+            return (worth, free.at[slot].set(False)), (slot, 1 - best)
 
         start = jnp.ones(seen.shape[1], jnp.float32), valid
         return jax.lax.scan(pick, start, length=k)[1]
