@@ -18,14 +18,14 @@ def given(*words: str) -> argparse.Namespace:
 
 @pytest.fixture
 def settings():
-    """Let quick programs be kept too, and put everything back."""
+    """Begin with JAX's own, which keeps no program that compiles within a second, and put everything back."""
     names = (
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
         "jax_compilation_cache_max_size",
     )
     before = {name: getattr(jax.config, name) for name in names}
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     yield
     for name, value in before.items():
         jax.config.update(name, value)

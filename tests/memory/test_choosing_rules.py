@@ -69,6 +69,30 @@ def test_of_views_that_serve_coverage_takes_the_oldest():
     assert pick(wm.ViewCoverage(tolerance=0.5), stored, still(0)[0], 2)[0] == [1, 2]
 
 
+@pytest.mark.parametrize("rule", [wm.ViewCoverage, wm.ViewOverlap])
+def test_depths_in_travels_do_not_depend_on_the_unit_of_a_scene(rule):
+    walk = jnp.asarray(poses(9, seed=4)[:, 0])
+    by_travel = rule(unit="travel", near=0.5, far=20.0)
+    wanted = pick(by_travel, walk[1:], walk[0], 5)
+    for factor in (1e-3, 1e3):
+        scaled = walk.at[..., :3, 3].multiply(factor)
+        ids, scores = pick(by_travel, scaled[1:], scaled[0], 5)
+        assert ids == wanted[0]
+        np.testing.assert_allclose(scores, wanted[1], atol=1e-2)  # points at the edge of a view may change sides
+    moved = np.linalg.norm(walk[1:, -1, :3, 3] - walk[1:, 0, :3, 3], axis=-1) * 3 / 2
+    travel = float(np.square(moved).sum() / moved.sum())
+    in_scene = rule(near=0.5 * travel, far=20 * travel)
+    assert pick(in_scene, walk[1:], walk[0], 5)[0] == wanted[0]
+
+
+def test_a_camera_that_only_turns_has_no_travel_to_measure_by():
+    """What rounding moves it by is no unit, and one frame of a chunk moves nothing."""
+    trembling = views(-60, -20, 10, 90).at[..., :3, 3].add(1e-8 * jnp.arange(36, dtype=jnp.float32).reshape(4, 3, 3))
+    for stored in (trembling, trembling[:, :1]):
+        rule = wm.ViewCoverage(unit="travel")
+        assert pick(rule, stored, stored[2], 3)[0] == pick("coverage", stored, stored[2], 3)[0]
+
+
 def test_coverage_that_repeats_freely_is_overlap():
     walk = jnp.asarray(poses(9, seed=3)[:, 0])
     ids, scores = pick(wm.ViewCoverage(repeat=1.0), walk[1:], walk[0], 5)
@@ -147,5 +171,7 @@ def test_coverage_checks_itself():
         wm.ViewCoverage(repeat=1.5)
     with pytest.raises(ValueError, match="0 < near < far"):
         wm.ViewCoverage(near=3.0, far=1.0)
+    with pytest.raises(ValueError, match="unit of depths"):
+        wm.ViewCoverage(unit="metres")
     with pytest.raises(ValueError, match=r"tolerance=1 is outside \[0, 1\)"):
         wm.ViewCoverage(tolerance=1)

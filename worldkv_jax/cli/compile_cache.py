@@ -54,6 +54,7 @@ def use_cache(args: argparse.Namespace) -> None:
         return
     # The command line is a program of its own, so it may say what holds for the whole process.
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a rollout has dozens of quick ones
     compilation_cache.set_cache_dir(str(folder))
     compilation_cache.reset_cache()  # whatever was compiled before has fixed that there is none
 

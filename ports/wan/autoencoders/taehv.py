@@ -124,10 +124,13 @@ class TinyDecoder(nnx.Module):
 
 def init_params(config: TAEHVConfig, seed: int, *, dtype=jnp.float32) -> dict:
     """Draw the parameters of an auto-encoder that is to be trained or tested."""
-    return {
-        "encoder": parameters.init_params(TinyEncoder, config, seed, dtype=dtype),
-        "decoder": parameters.init_params(TinyDecoder, config, seed + 1, dtype=dtype),
-    }
+    encoder = parameters.init_params(TinyEncoder, config, seed, dtype=dtype)
+    return {"encoder": encoder, **init_decoder(config, seed, dtype=dtype)}
+
+
+def init_decoder(config: TAEHVConfig, seed: int, *, dtype=jnp.float32) -> dict:
+    """Draw what `init_params` does of the decoder, under ``"decoder"``: all that ``decode`` needs."""
+    return {"decoder": parameters.init_params(TinyDecoder, config, seed + 1, dtype=dtype)}
 
 
 def abstract_params(config: TAEHVConfig) -> dict:

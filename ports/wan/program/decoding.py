@@ -71,6 +71,6 @@ def decoder_params(
     elif ckpt is not None:
         _, params = load_whole(ckpt, component, "float32", where)
     else:
-        drawn = wan_vae.init_params(config, 0) if is_vae else taehv.init_params(config, 0)
+        drawn = wan_vae.init_decoder(config, 0) if is_vae else taehv.init_decoder(config, 0)
         params = jax.device_put(drawn, whole_sharding(where))
     return {"decoder": jax.tree.map(lambda a: a.astype(config.compute_dtype), params["decoder"])}

@@ -43,8 +43,8 @@ class ViewCoverage(ViewOverlap):
         k: int,
     ) -> tuple[Int32[Array, " k"], Float32[Array, " k"]]:
         """Choose greedily; scores are one minus the most that a chunk could add, in [0, 1]."""
-        query, index = query.reshape(-1, 4, 4), index.reshape(index.shape[0], -1, 4, 4)
-        seen = points_seen(query, index, fov_degrees=self.fov_degrees, near=self.near, far=self.far)
+        at, poses = self.poses(query, index, valid)
+        seen = points_seen(at, poses, fov_degrees=self.fov_degrees, near=self.near, far=self.far)
 
         def pick(state: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, Any]:
             worth, free = state

@@ -9,6 +9,7 @@ from ports.wan.autoencoders.wan_vae.api import (
     encode,
     encode_image,
     encode_next,
+    init_decoder,
     init_params,
 )
 from ports.wan.autoencoders.wan_vae.checkpoint import COMPONENT
@@ -27,5 +28,6 @@ __all__ = [
     "encode",
     "encode_image",
     "encode_next",
+    "init_decoder",
     "init_params",
 ]

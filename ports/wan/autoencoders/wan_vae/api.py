@@ -12,11 +12,14 @@ from ports.wan.nn.layers import along_last
 
 
 def init_params(config: VAEConfig, seed: int, *, dtype=jnp.float32) -> dict:
-    """Draw the parameters of a VAE that is to be trained or tested; ``decode`` needs ``"decoder"`` alone."""
-    return {
-        "encoder": parameters.init_params(Encoder, config, seed, dtype=dtype),
-        "decoder": parameters.init_params(Decoder, config, seed + 1, dtype=dtype),
-    }
+    """Draw the parameters of a VAE that is to be trained or tested."""
+    encoder = parameters.init_params(Encoder, config, seed, dtype=dtype)
+    return {"encoder": encoder, **init_decoder(config, seed, dtype=dtype)}
+
+
+def init_decoder(config: VAEConfig, seed: int, *, dtype=jnp.float32) -> dict:
+    """Draw what `init_params` does of the decoder, under ``"decoder"``: all that ``decode`` needs."""
+    return {"decoder": parameters.init_params(Decoder, config, seed + 1, dtype=dtype)}
 
 
 def abstract_params(config: VAEConfig) -> dict:
