@@ -20,6 +20,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 MOST_BYTES, MOST_MAPPINGS = 1_500_000_000, 30_000
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+QUICK += ["--xla_cpu_parallel_codegen_split_count=1"]  # programs are too small to be worth compiling in parts
 QUICK += ["--xla_cpu_use_fusion_emitters=false"] if version("jaxlib").startswith("0.10.") else []
 
 

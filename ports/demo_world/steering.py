@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,12 +41,12 @@ class DemoSteering:
     backbone: DemoWorld
     params: DemoParams
 
-    aliases: ClassVar[Mapping[str, str]] = ARROWS
-    fps: ClassVar[float] = FPS
-    tour: ClassVar[tuple[tuple[str, int], ...]] = (("l", 45), ("", 6), ("j", 45))
-    field_of_view: ClassVar[float] = FIELD_OF_VIEW
-    most_chunks: ClassVar[None] = None
-    takes_picture: ClassVar[bool] = False
+    aliases = ARROWS
+    fps = FPS
+    tour = (("l", 45), ("", 6), ("j", 45))
+    field_of_view = FIELD_OF_VIEW
+    most_chunks = None
+    takes_picture = False
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -1,9 +1,8 @@
 """Moving the camera through what InSpatio-World films."""
 
 import dataclasses
-from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,9 +37,9 @@ class InSpatioSteering:
     most_chunks: int
     fps: float
 
-    aliases: ClassVar[Mapping[str, str]] = ARROWS
-    tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
-    takes_picture: ClassVar[bool] = False
+    aliases = ARROWS
+    tour = TOUR
+    takes_picture = False
 
     @property
     def field_of_view(self) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from checkpoints.components import ModelFormat, Shapes
 from checkpoints.key_tables import patch_linear
-from ports.lingbot_world.config import MAPS, LingBotConfig
+from ports.lingbot_world.config import MAPS, Control, LingBotConfig
 from ports.lingbot_world.model import LingBotDiT
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.dit_keys import dit_rows, layer, transformer_component
@@ -35,7 +35,7 @@ def configure(shapes: Shapes, settings: Mapping[str, Any]) -> LingBotConfig:
     """
     dim, channels = shapes["patch_embedding.weight"][:2]
     camera = shapes["patch_embedding_wancamctrl.weight"][1]
-    found = {maps * CELL**2 * PATCH**2: control for control, maps in MAPS.items()}
+    found: dict[int, Control] = {maps * CELL**2 * PATCH**2: control for control, maps in MAPS.items()}
     if camera not in found:
         raise ValueError(
             f"patch_embedding_wancamctrl takes {camera} features; LingBot-World-Fast takes "

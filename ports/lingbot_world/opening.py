@@ -5,6 +5,7 @@ import functools
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -148,7 +149,7 @@ def _config(options: "LingBotOptions") -> LingBotConfig:
     control = check_name("control", options.control or "cam", MAPS)
     if options.tiny:
         return dataclasses.replace(TINY, control=control)
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Any] = {}
     if options.dim is not None:
         if options.dim < HEAD_DIM or options.dim % HEAD_DIM:
             raise ValueError(f"`dim` {options.dim} is not a multiple of {HEAD_DIM}, the width of a head")

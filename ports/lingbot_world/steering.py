@@ -1,8 +1,8 @@
 """Walking through a world of LingBot-World-Fast."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from worldkv_jax.cameras import DEFAULT_INTRINSICS, DEFAULT_SIZE, field_of_view,
 from worldkv_jax.cameras.actions import Stance, resting
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk, last
-from worldkv_jax.sessions.steering import Beginning, Controls, Key
+from worldkv_jax.sessions.steering import Beginning, Controls
 
 FPS = 16.0
 WALK = CameraWalk(step=0.05)
@@ -42,11 +42,11 @@ class LingBotSteering:
     by_keys: bool
     most_chunks: int
 
-    keys: ClassVar[tuple[Key, ...]] = WALK.keys
-    aliases: ClassVar[Mapping[str, str]] = ARROWS
-    fps: ClassVar[float] = FPS
-    tour: ClassVar[tuple[tuple[str, int], ...]] = TOUR
-    takes_picture: ClassVar[bool] = True
+    keys = WALK.keys
+    aliases = ARROWS
+    fps = FPS
+    tour = TOUR
+    takes_picture = True
 
     @property
     def field_of_view(self) -> float:

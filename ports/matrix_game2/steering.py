@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -47,8 +47,8 @@ class MatrixGameSteering:
     most_chunks: int
     fps: float
 
-    field_of_view: ClassVar[None] = None
-    takes_picture: ClassVar[bool] = True
+    field_of_view = None
+    takes_picture = True
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -88,10 +88,11 @@ class MatrixGameSteering:
     def _rows(self, controls: Controls) -> Rows:
         pressed = [self._pressed(keys) for keys in controls.frames]
         keyboard = [self.variant.keyboard_row(keys) for keys in pressed]
-        if not self.variant.mouse:
+        mice = [row for keys in pressed if (row := self.variant.mouse_row(keys)) is not None]
+        if not mice:
             return check_rows(self.variant, keyboard)
         right, up = (degrees / len(pressed) / self.units.degrees_per_mouse_unit for degrees in controls.look)
-        mouse = np.stack([self.variant.mouse_row(keys) for keys in pressed]) + np.array([up, right], np.float32)
+        mouse = np.stack(mice) + np.array([up, right], np.float32)
         return check_rows(self.variant, keyboard, np.clip(mouse, -MOUSE_UNITS, MOUSE_UNITS))
 
     def _pressed(self, keys: tuple[str, ...]) -> str:

@@ -60,7 +60,7 @@ class WanBackbone(Generic[OwnPrepared]):
     """What makes frames of latents: the VAE, or a tiny stand-in that is faster and less sharp."""
 
     network: ClassVar[type[WanDiT]] = WanDiT
-    lag: ClassVar[int] = 0
+    lag = 0
 
     def __post_init__(self):
         if self.rows < PATCH or self.columns < PATCH or self.rows % PATCH or self.columns % PATCH:

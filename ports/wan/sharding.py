@@ -168,5 +168,5 @@ def _axes(x: jax.Array, axes: Axes) -> list[str | tuple[str, ...] | None]:
         for axis, given in axes.items():
             names = tuple(name for name in ((given,) if isinstance(given, str) else given) if name in mesh.shape)
             if names and x.shape[axis] % math.prod(mesh.shape[name] for name in names) == 0:
-                spec[axis] = names if len(names) > 1 else names[0]
+                spec[axis] = names[0] if len(names) == 1 else names
     return spec

@@ -59,6 +59,7 @@ def test_a_branch_begins_at_any_chunk(at, made, tmp_path):
     np.testing.assert_array_equal(latents(tmp_path), latents(made / "whole")[:, 3 * at : 3 * (at + 2)])
 
 
+@pytest.mark.long
 def test_a_world_goes_on_in_its_own_folder(made, tmp_path, capsys):
     world = tmp_path / "world"
     assert main(["world", str(made / "world"), "--copy", str(world)]) == 0

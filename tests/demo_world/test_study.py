@@ -171,6 +171,7 @@ def test_a_few_memories_are_confirmed_at_every_length():
     assert study_lengths.confirmed(GROUPS[0]) == ()
 
 
+@pytest.mark.long
 def test_with_a_true_past_nothing_that_was_generated_is_remembered(shipped, tmp_path, monkeypatch):
     """Then it does not matter what the earlier chunks were made from: only each chunk's own noise does."""
     one = Variant(name="true", memory=SINK.memory, laps=2, lap=3, arc=90.0, true_past=True)

@@ -22,6 +22,7 @@ def session():
     return session
 
 
+@pytest.mark.long
 def test_the_environment_passes_the_checker(session):
     check_env(WorldEnv(session, render_mode="rgb_array"), skip_render_check=True)
 

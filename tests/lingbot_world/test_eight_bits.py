@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ports.wan.nn.quantized import quantize_blocks
 from tests.wan.split_world import BACKBONE, CHUNKS, WORLDS, draw_params, memory, roll
@@ -12,6 +13,7 @@ ERROR = {"int8": 0.014, "fp8": 0.055}
 """Largest error of a chunk's latents, relative to their size."""
 
 
+@pytest.mark.long
 def test_latents_stay_close_over_a_rollout_that_remembers():
     """Kernels drawn so that every layer counts; memory is pruned and retrieved from, and compares what it rounded."""
 

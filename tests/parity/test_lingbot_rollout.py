@@ -25,13 +25,16 @@ from worldkv_jax.rollout import chunk_inputs, generate_chunk, rollout, start
 ATOL = 2e-4
 NO_FLAGS = ("chunk_size", "timesteps_index", "shift", "frame_num")
 """Arguments of a case that are not flags of the memory."""
+QUICK = "b_rollout_store_pool"
+"""The case that the quick tests have: the released demo's own memory."""
 
 
 def pytest_generate_tests(metafunc):
     folder = metafunc.config.getoption("--goldens")
     cases = find_cases(folder, lambda meta: meta.get("case") == "b" and "mode" in meta and "args" in meta)
     cases = [path for path in cases if path.with_name(json.loads(path.read_text())["params_file"]).exists()]
-    metafunc.parametrize("path", cases, ids=[path.stem for path in cases], scope="module")
+    marked = [pytest.param(path, marks=() if path.stem == QUICK else pytest.mark.long, id=path.stem) for path in cases]
+    metafunc.parametrize("path", marked, scope="module")
 
 
 load = functools.lru_cache(load_case)

@@ -90,6 +90,7 @@ def test_somebody_walks_forks_records_and_comes_back(serve, tmp_path):
         assert get(address, "health")[1].startswith(b'{"status": "ok"')
 
 
+@pytest.mark.long
 def test_memories_and_seeds_change(serve):
     with serve() as address, connect(address, seed=3, memories=["window"]) as world:
         before = world.act(["l"], frames=6)

@@ -67,6 +67,7 @@ def frames_of(batches):
     return made
 
 
+@pytest.mark.long
 def test_twenty_chunks(serve):
     async def work(client):
         await client.send(type="init", prompt="a room", seed=5, max_chunks=20, realtime_output_pacing=False)

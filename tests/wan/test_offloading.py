@@ -55,6 +55,7 @@ def test_where_the_weights_lie():
     np.testing.assert_array_equal(stack.waiting[:, 0], [8, 20])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [None, "int8"])
 def test_the_same_bits_whichever_layers_wait(kind):
     """Operation by operation: compiled as a whole, XLA fuses a layer that was fetched otherwise than one in a stack."""

@@ -28,6 +28,8 @@ MESHES = {
     "heads and tokens": (1, 2, 4),
     "worlds and tokens": (2, 1, 4),
 }
+ONE_BY_ONE = ("heads", "worlds")
+"""Meshes that split one thing; the others run behind the quick tests."""
 COLLECTIVES = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 
 
@@ -63,7 +65,9 @@ def compiled_step(mesh, *, fsdp=False):
         return chunk_step._step.lower(params, world, chunk, noise, None, backbone=BACKBONE).compile()
 
 
-@pytest.mark.parametrize("name", MESHES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ONE_BY_ONE else pytest.mark.long) for name in MESHES]
+)
 def test_the_same_worlds_on_many_devices(name, alone):
     mesh, programs = make_mesh(*MESHES[name]), chunk_step._step._cache_size()
     with jax.set_mesh(mesh):

@@ -178,6 +178,12 @@ CAMERAS = Group(
 )
 
 
+_POLICIES: tuple[tuple[str, WhenFull], ...] = (
+    ("drop the oldest", "drop_oldest"),
+    ("drop the redundant", "drop_most_redundant"),
+)
+
+
 def _bank(capacity: int, policy: WhenFull) -> MemoryConfig:
     return whole(bank=BankConfig(capacity=capacity, when_full=policy))
 
@@ -189,7 +195,7 @@ BANK = Group(
         *(
             Variant(name=f"{capacity} chunks, {name}", memory=_bank(capacity, policy), laps=LONG)
             for capacity in (12, 24)
-            for name, policy in (("drop the oldest", "drop_oldest"), ("drop the redundant", "drop_most_redundant"))
+            for name, policy in _POLICIES
         ),
     ),
     reference="unlimited",

@@ -9,6 +9,8 @@ from ports.demo_world.worlds.families import Family
 
 def moving_pixels_of(family: Family, seed: int, poses: np.ndarray) -> np.ndarray:
     """Return which pixels show what moves, bool ``[B, n, H, W]``, of paths ``[B, n, 4, 4]`` in worlds of a seed."""
+    if family.moving_pixels is None:
+        raise ValueError(f"nothing moves in worlds of {family.name}")
     worlds = jax.tree.map(jnp.asarray, family.make(seed, len(poses)))
     return np.asarray(jax.jit(jax.vmap(family.moving_pixels))(worlds, jnp.asarray(poses)))
 

@@ -52,9 +52,10 @@ def repaint(home: Apartment, order: jax.Array) -> Apartment:
 
 def ball_centres(home: Apartment, time: jax.Array) -> jax.Array:
     """Return where the balls are at times ``[F]``, in frames: ``[F, 2, 3]``. Each goes to and fro in 24 frames."""
-    swing = jnp.sin(2 * jnp.pi * (time[:, None] / 24 + home.balls[None, :, 6]))
-    half = jnp.stack([home.balls[:, 3], jnp.zeros_like(home.balls[:, 3]), home.balls[:, 4]], axis=-1)
-    return home.balls[None, :, :3] + swing[..., None] * half[None]
+    balls = jnp.asarray(home.balls)
+    swing = jnp.sin(2 * jnp.pi * (time[:, None] / 24 + balls[None, :, 6]))
+    half = jnp.stack([balls[:, 3], jnp.zeros_like(balls[:, 3]), balls[:, 4]], axis=-1)
+    return balls[None, :, :3] + swing[..., None] * half[None]
 
 
 def is_free(home: Apartment, place: jax.Array) -> jax.Array:

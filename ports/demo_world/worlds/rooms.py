@@ -81,11 +81,12 @@ def render_with_depth(room: Room, poses: jax.Array, *, size: tuple[int, int]) ->
     return jnp.where((reach[..., 1] < to_wall)[..., None], flat, wall), depth
 
 
-def floor_colour(surfaces: jax.Array, hit: jax.Array) -> jax.Array:
+def floor_colour(surfaces: AnyArray, hit: jax.Array) -> jax.Array:
     """Colour the floor's tiles ``[..., 3]`` at places ``hit [..., 3]``; ``surfaces [..., 3, 3]`` of their rooms."""
     tiles = jnp.sin(1.5 * jnp.pi * hit[..., 0]) * jnp.sin(1.5 * jnp.pi * hit[..., 2])
     blend = jax.nn.sigmoid(12 * tiles)[..., None]
-    return surfaces[..., 0, :] * blend + surfaces[..., 1, :] * (1 - blend)
+    first, second = jnp.asarray(surfaces[..., 0, :]), jnp.asarray(surfaces[..., 1, :])
+    return first * blend + second * (1 - blend)
 
 
 def wall_coordinates(hit: jax.Array, away: jax.Array, on_x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -99,7 +100,7 @@ def wall_coordinates(hit: jax.Array, away: jax.Array, on_x: jax.Array) -> tuple[
     return jnp.where(on_x, along_x, along_z), y / HALF_HEIGHT * 0.5 + 0.5
 
 
-def sample_walls(texture: jax.Array, along: jax.Array, down: jax.Array, *which: jax.Array) -> jax.Array:
+def sample_walls(texture: AnyArray, along: jax.Array, down: jax.Array, *which: jax.Array) -> jax.Array:
     """Sample panoramas bilinearly; they wrap along and are clamped up and down.
 
     Args:

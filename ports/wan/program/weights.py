@@ -100,7 +100,7 @@ def make_transformer(
         params = make(SingleDeviceSharding(host))
     if not callable(sharding):
         sharding = functools.partial(jax.tree.map, lambda _: where.sharding or SingleDeviceSharding(jax.devices()[0]))
-    places: dict[str, Any] = sharding(params)
+    places: Any = sharding(params)
     blocks = jax.tree.map(lambda stack, place: wait(stack, offload, place), params.pop("blocks"), places.pop("blocks"))
     return {**jax.device_put(params, places), "blocks": blocks}
 
