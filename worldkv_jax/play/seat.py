@@ -10,6 +10,7 @@ from typing import Any
 
 from worldkv_jax.play import frames as pictures
 from worldkv_jax.play import messages, session_file
+from worldkv_jax.play.heap import give_back
 from worldkv_jax.play.inbox import Inbox
 from worldkv_jax.play.keeping import Keeping
 from worldkv_jax.play.metrics import Metrics
@@ -97,6 +98,7 @@ class Seat:
         await self._keeping.close()
         async with self._house.turns.turn(self.name) as turn:
             await turn.run(self.player.close)
+            await turn.run(give_back)  # in a turn: no chunk waits for the heap
         self._house.turns.forget(self.name)
 
     # ---- the play ----
@@ -216,9 +218,10 @@ class Seat:
         if change[0] == "reset":
             async with self._house.turns.turn(self.name) as turn:
                 await turn.run(self.player.reset, change[1])
-            self.shown.clear()
         else:
             self.player.tree.apply(change)
+        for mark in self.shown.keys() - self.player.tree.marks():  # of a past that nobody can go back to
+            del self.shown[mark]
         self._keeping.write(change)
         if change[0] in ("reset", "memory"):
             await view.session(self, resumed=True)

@@ -1,0 +1,69 @@
+"""Memory of a server that runs for long: what sessions leave goes back, and what nobody can go back to is forgotten."""
+
+import asyncio
+import gc
+import sys
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("prometheus_client")
+
+from worldkv_jax.play.heap import _malloc_trim, give_back
+from worldkv_jax.play.history import Tree
+from worldkv_jax.play.metrics import Metrics
+from worldkv_jax.play.seat import House, Seat
+from worldkv_jax.play.store import Shown
+from worldkv_jax.play.turns import Turns
+from worldkv_jax.sessions.steering import Controls
+
+
+def resident_mib():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 2**10
+
+
+@pytest.mark.skipif(sys.platform != "linux" or _malloc_trim() is None, reason="of glibc")
+def test_holes_that_are_left_go_back_to_the_system():
+    pieces = [np.ones(2**16, np.uint8) for _ in range(1600)]  # too small to be mapped each by itself
+    full = resident_mib()
+    last = pieces[-1]  # above the hole
+    del pieces
+    gc.collect()
+    give_back()
+    assert resident_mib() < full - 60 and last.all()
+
+
+def test_pictures_of_a_past_that_was_rewound_are_forgotten(tmp_path):
+    tree = Tree(0, ("default",))
+    marks = [tree.append(Controls((("w",),))) for _ in range(4)]
+    steering = types.SimpleNamespace(keys=("w",), aliases={}, fps=8.0)
+    player = types.SimpleNamespace(tree=tree, game=types.SimpleNamespace(steering=steering), make_current=iter)
+    nothing = types.SimpleNamespace()
+    house = House(
+        turns=Turns(),
+        encoders=nothing,
+        writer=nothing,
+        metrics=Metrics(),
+        recordings=tmp_path,
+        idle_seconds=1.0,
+        fits=nothing,
+        prepare=nothing,
+    )
+    shown = {mark: Shown([], b"", "", []) for mark in marks}
+    seat = Seat("a", player, house, book=None, shown=shown)
+
+    async def change():
+        for one in (["fork", 3], ["rewind", 1]):
+            await seat._go(one, nothing)
+
+    tree.apply(["save", "here"])
+    asyncio.run(change())
+    assert list(shown) == marks
+    tree.apply(["switch", 0])
+    tree.apply(["rewind", 2])
+    del tree.named["here"]
+    asyncio.run(seat._go(["fork", 0], nothing))
+    assert list(shown) == marks[:2]
