@@ -174,7 +174,7 @@ def _write_tensors(conversion: Conversion, draft: Draft, progress: Progress) -> 
             continue
         target, plans = found.targets[tensor.name], conversion.arrays[name]
         try:
-            for path, values, told in _as_stored(tensor, target, conversion.eight_bits, plans, tell):
+            for path, values, told in _as_stored(tensor, target, plans, tell):
                 if (name, path) not in arrays:
                     arrays[name, path] = StoredArray(draft.new / name, path, plans[path], create=True)
                 arrays[name, path].write(values, target.layer, staging, told)
@@ -185,13 +185,14 @@ def _write_tensors(conversion: Conversion, draft: Draft, progress: Progress) -> 
 
 
 def _as_stored(
-    tensor: LazyTensor, target: Target, kind: str | None, plans: Mapping[str, ArrayPlan], tell: Callable[[int], Any]
+    tensor: LazyTensor, target: Target, plans: Mapping[str, ArrayPlan], tell: Callable[[int], Any]
 ) -> list[tuple[str, np.ndarray | RoundedKernel, Callable[[int], Any]]]:
     """Return the arrays that a tensor becomes: path, what to write, and who is told of it in bytes of the tensor."""
     values = target.transform.apply(tensor.open())
-    if kind is None or target.path in plans:
+    if target.path in plans:
         return [(target.path, values, tell)]
-    kernel, (values_path, scale_path) = RoundedKernel(values, kind), parts(target.path)
+    values_path, scale_path = parts(target.path)
+    kernel = RoundedKernel(values, plans[values_path].dtype)
     return [
         (values_path, kernel, lambda done: tell(done * tensor.dtype.itemsize)),
         (scale_path, kernel.scale, lambda done: None),

@@ -13,9 +13,9 @@ import numpy as np
 
 from checkpoints.key_tables import KEEP, Row
 
-LARGEST = {"int8": 127.0, "fp8": 448.0}
-"""Largest number of each kind of eight bits."""
-_DTYPES = {"int8": np.dtype(np.int8), "fp8": np.dtype(ml_dtypes.float8_e4m3fn)}
+DTYPES = {"int8": np.dtype(np.int8), "fp8": np.dtype(ml_dtypes.float8_e4m3fn)}
+"""Each kind of eight bits."""
+_LARGEST = {DTYPES["int8"]: 127.0, DTYPES["fp8"]: 448.0}
 _VALUES, _SCALE = "values", "scale"
 _PART = re.compile(rf"(^|/)kernel/({_VALUES}|{_SCALE})$")
 _NUMBERS_AT_ONCE = 1 << 18
@@ -47,19 +47,18 @@ class RoundedKernel:
     The arithmetic is that of `ports.wan.nn.quantized`, bit for bit.
     """
 
-    def __init__(self, kernel: np.ndarray, kind: str):
-        """Look at a kernel ``[d_in, d_out]`` of any floating dtype and any strides.
+    def __init__(self, kernel: np.ndarray, dtype: np.dtype):
+        """Look at a kernel ``[d_in, d_out]`` of any floating dtype and any strides; ``dtype`` is one of `DTYPES`.
 
         Raises:
             ValueError: it holds NaN or infinity.
         """
-        self._rows, self._kind = kernel.T, kind
+        self._rows, self.dtype = kernel.T, dtype
         largest = np.concatenate([np.abs(rows).max(axis=-1, keepdims=True) for rows in _in_strips(self._rows)])
         if not np.isfinite(largest).all():
             raise ValueError("it holds numbers that are not finite, which eight bits cannot")
-        scale = largest * (np.float32(1) / np.float32(LARGEST[kind]))
+        scale = largest * (np.float32(1) / np.float32(_LARGEST[dtype]))
         self.scale = np.where(scale > 0, scale, np.float32(1))
-        self.dtype = _DTYPES[kind]
 
     def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
         """Round a part of ``[d_out, d_in]``."""
@@ -68,10 +67,10 @@ class RoundedKernel:
         for strip in _in_strips(rows):
             stop = start + len(strip)
             strip = strip * inverse[start:stop]
-            if self._kind == "int8":
+            if self.dtype == DTYPES["int8"]:
                 out[start:stop] = np.rint(strip, out=strip)
             else:
-                limit = LARGEST[self._kind]
+                limit = _LARGEST[self.dtype]
                 out[start:stop] = np.clip(strip, -limit, limit, out=strip)
             start = stop
         return out

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from checkpoints.components import ModelFormat
-from checkpoints.eight_bits import LARGEST, parts
+from checkpoints.eight_bits import DTYPES, parts
 from checkpoints.layout import PIECE_BYTES, ArrayPlan
 from checkpoints.locating import locate
 from checkpoints.matching import Match, match
@@ -81,7 +81,7 @@ def plan_conversion(
         ValueError: a file is damaged, or tensors are missing, unexpected or do not fit; lists all of them. Or
             nothing of what is converted can be in eight bits.
     """
-    eight_bits = dtype if isinstance(dtype, str) and dtype in LARGEST else None
+    eight_bits = dtype if isinstance(dtype, str) and dtype in DTYPES else None
     matches, problems = {}, []
     for name, source in locate(path, model, only, known=known).items():
         component = next(component for component in model.components if component.name == name)

@@ -46,7 +46,7 @@ def open_session(
         memory=choose_memory(memory, DEFAULT.fitted(len(poses) // size)),
         chunks=len(poses) // size,
         fps=FPS,
-        cost=demo_cost(backbone, options.worlds, options.weights),
+        count_cost=functools.partial(demo_cost, backbone, options.worlds, options.weights),
         loader=functools.partial(_load, backbone, checkpoint, options.weights, poses),
         worlds=options.worlds,
         pixel_scale=_SHOWN_CELL // backbone.config.family.cell,

@@ -28,6 +28,7 @@ _CODEC, _MODEL = "codec.", "model."
 _SHIPPED = {
     ("rooms", "clips"): "demo_rooms_clips.safetensors",
     ("rooms", "gaps"): "demo_rooms_gaps.safetensors",
+    ("apartments", "clips"): "demo_apartments_clips.safetensors",
 }
 """Released weights by family of worlds and by what the model saw of the past while it was trained."""
 

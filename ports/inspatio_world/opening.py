@@ -1,6 +1,7 @@
 """From options to a session of InSpatio-World: every input checked, no weight read."""
 
 import dataclasses
+import functools
 import typing
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def open_session(
         memory=chosen,
         chunks=chunks,
         fps=fps,
-        cost=inspatio_cost(
+        count_cost=functools.partial(
+            inspatio_cost,
             backbone,
             coder,
             frames=len(shot.index),

@@ -1,6 +1,7 @@
 """From options to a session of LingBot-World-Fast: every input checked, no weight read."""
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,9 @@ def open_session(
         memory=chosen,
         chunks=length.chunks,
         fps=FPS,
-        cost=lingbot_cost(backbone, coder, encodes_text=reads_text, rounds=rounds, offload=offload, decodes=decode),
+        count_cost=functools.partial(
+            lingbot_cost, backbone, coder, encodes_text=reads_text, rounds=rounds, offload=offload, decodes=decode
+        ),
         loader=program.load,
         random_weights=random,
         decode=decode,

@@ -91,7 +91,9 @@ def open_session(
         chunks=chunks,
         worlds=worlds,
         fps=options.fps,
-        cost=matrix_game_cost(backbone, coder, tower, worlds=worlds, rounds=rounds, offload=offload, decodes=decode),
+        count_cost=functools.partial(
+            matrix_game_cost, backbone, coder, tower, worlds=worlds, rounds=rounds, offload=offload, decodes=decode
+        ),
         loader=program.load,
         random_weights=random,
         decode=decode,

@@ -35,7 +35,7 @@ def session(backbone=BACKBONE, worlds: int = 1) -> Session:
         memory=wm.DEFAULT,
         chunks=4,
         fps=1.0,
-        cost=COST,
+        count_cost=lambda: COST,
         loader=lambda where: Loaded(params=PARAMS, inputs=lambda *, worlds: views(4, worlds=worlds)),
         worlds=worlds,
     )

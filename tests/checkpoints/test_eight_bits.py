@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from checkpoints import drafts
 from checkpoints.components import ModelFormat
 from checkpoints.convert import run_conversion
-from checkpoints.eight_bits import RoundedKernel
+from checkpoints.eight_bits import DTYPES, RoundedKernel
 from checkpoints.export import export_checkpoint
 from checkpoints.inspection import inspect_checkpoint
 from checkpoints.manifest import read_manifest
@@ -158,7 +158,7 @@ def test_what_cannot_be_rounded_is_refused(tmp_path):
 def test_a_row_of_zeros_and_rows_that_are_cut():
     kernel = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
     kernel[:, 2] = 0
-    rounded = RoundedKernel(kernel, "int8")
+    rounded = RoundedKernel(kernel, DTYPES["int8"])
     whole = rounded[:, :]
     assert (whole[2] == 0).all() and rounded.scale[2] == 1 and np.abs(whole).max() == 127
     np.testing.assert_array_equal(rounded[1:4, 2:5], whole[1:4, 2:5])

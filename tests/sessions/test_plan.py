@@ -35,6 +35,19 @@ def test_the_window_and_bank_are_what_is_allocated(name):
     assert plan.total_bytes == sum(plan.device_bytes.values()) and not plan.host_bytes and not plan.link_bytes
 
 
+def test_what_a_model_needs_is_counted_once_and_not_before_a_plan_asks():
+    asked = []
+
+    def count() -> Cost:
+        asked.append("counted")
+        return COST
+
+    session = dataclasses.replace(tiny_session(CONFIGS["worldkv"], 5), count_cost=count)
+    assert not asked
+    assert session.plan() == session.plan() and asked == ["counted"]
+    assert session.cost.weights_bytes == 1000
+
+
 def test_a_context_takes_room_for_one_layer_beside_what_it_is_made_of():
     for config in CONFIGS.values():
         layout = Layout(config=config, spec=SPEC, chunks=5)

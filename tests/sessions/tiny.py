@@ -17,7 +17,7 @@ def tiny_session(memory: MemoryConfig, chunks: int, *, backbone=BACKBONE, params
         memory=memory,
         chunks=chunks,
         fps=12.0,
-        cost=Cost(weights_bytes=0, passes=3, pass_flops=0.0),
+        count_cost=lambda: Cost(weights_bytes=0, passes=3, pass_flops=0.0),
         loader=lambda where: loaded,
         **options,
     ).load()

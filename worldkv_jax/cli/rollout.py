@@ -104,10 +104,13 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
 
 def _check_fits(session, args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
+    from worldkv_jax.memory.layout import Layout
     from worldkv_jax.memory.report import format_bytes
 
-    plan, limit = session.plan(), _device_limit()
-    if limit is None or plan.fits(limit) or args.force:
+    # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
+    Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=session.chunks)
+    limit = _device_limit()
+    if limit is None or args.force or (plan := session.plan()).fits(limit):
         return
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
     raise ValueError(

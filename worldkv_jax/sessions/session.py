@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import typing
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -41,7 +42,8 @@ class Session:
     """Chunks that the options ask for, which the memory has room for."""
     fps: float
     """Frames a second of the video."""
-    cost: Cost
+    count_cost: Callable[[], Cost] = dataclasses.field(repr=False)
+    """Counts what the model needs besides its memory: a plan asks, and a rollout need not wait for it."""
     loader: Callable[[Placement], Loaded] = dataclasses.field(repr=False)
     """Loads the weights and encodes prompt and picture, one large network at a time; see `load`."""
     worlds: int = 1
@@ -78,6 +80,11 @@ class Session:
         placement = Placement(sharding=sharding, fsdp=fsdp)
         loaded = self.loader(placement)
         return dataclasses.replace(self, loaded=loaded, notes=self.notes + loaded.notes, placement=placement)
+
+    @functools.cached_property
+    def cost(self) -> Cost:
+        """What the model needs besides its memory."""
+        return self.count_cost()
 
     @property
     def params(self) -> Any:

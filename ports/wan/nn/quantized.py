@@ -2,6 +2,10 @@
 
 Each row of activations has a scale of its own, found on the fly, so that the chip multiplies eight bits with eight bits
 and sums exactly (int8) or in float32 (fp8). Embeddings, norms, modulation, biases and head stay as they are.
+
+Where fp8 is asked for, what the camera makes of a chunk is in int8 all the same. It is computed once and kept, so that
+no speed depends on it; and it scales and shifts the residual stream itself, where the sixteenth by which fp8 may be off
+costs more than in all products together.
 """
 
 from typing import NamedTuple
@@ -13,6 +17,7 @@ import numpy as np
 from worldkv_jax.names import check_name
 
 DTYPES = {"int8": jnp.int8, "fp8": jnp.float8_e4m3fn}
+_CAMERA = "camera"
 _LARGEST = {"int8": float(jnp.iinfo(jnp.int8).max), "fp8": float(jnp.finfo(jnp.float8_e4m3fn).max)}
 
 
@@ -76,24 +81,26 @@ def quantize_blocks(params: dict, kind: str | None) -> dict:
         return params
     check_name("eight-bit weights", kind, DTYPES)
 
-    def consume(kernel):
+    def consume(kernel, kind):
         made = jax.block_until_ready(_quantize_stack(kernel, kind))
         kernel.delete()  # now and not when all are done: only so does a card need no room for both
         return made
 
-    return _map_kernels(consume, params)
+    return _map_kernels(consume, params, kind)
 
 
 def quantized_shapes(abstract: dict, kind: str | None) -> dict:
     """Describe what `quantize_blocks` makes of parameters that are described as ``jax.ShapeDtypeStruct``."""
     if kind is None:
         return abstract
-    return _map_kernels(lambda kernel: jax.eval_shape(lambda k: quantize_kernel(k, kind), kernel), abstract)
+    return _map_kernels(lambda kernel, kind: jax.eval_shape(lambda k: quantize_kernel(k, kind), kernel), abstract, kind)
 
 
-def _map_kernels(apply, params: dict) -> dict:
+def _map_kernels(apply, params: dict, kind: str) -> dict:
     def change(path, leaf):
-        return apply(leaf) if path[-1].key == "kernel" and not is_quantized(leaf) else leaf
+        if path[-1].key != "kernel" or is_quantized(leaf):
+            return leaf
+        return apply(leaf, "int8" if path[0].key == _CAMERA else kind)
 
     def is_quantized(node):
         return isinstance(node, Quantized)

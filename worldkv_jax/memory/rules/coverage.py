@@ -23,14 +23,13 @@ class ViewCoverage(ViewOverlap):
     repeat: float = 0.5
     """Worth of seeing a point once more; 0 counts every point once, 1 is `ViewOverlap`."""
     tolerance: float = 0.0
-    """Share of what the best chunk adds by which another may add less and still count as equal to it."""
+    """Share of the view by which a chunk may add less than the best one and still count as equal to it; half of what
+    the best one adds at least."""
 
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.tolerance < 1:
-            raise ValueError(
-                f"tolerance={self.tolerance} is outside [0, 1); it is a share of what the best chunk adds, 0 is exact"
-            )
+            raise ValueError(f"tolerance={self.tolerance} is outside [0, 1); it is a share of the view, 0 is exact")
         if not 0 <= self.repeat <= 1:
             raise ValueError(f"repeat={self.repeat} is outside [0, 1]; 0 counts every point once, 1 is plain overlap")
 
@@ -50,7 +49,7 @@ class ViewCoverage(ViewOverlap):
             worth, free = state
             added = jnp.where(free, jnp.mean(jnp.where(seen, worth, 0.0), axis=-1), -jnp.inf)
             best = added.max()
-            equal = free & (added >= (1 - self.tolerance) * best)
+            equal = free & (added >= jnp.maximum(best - self.tolerance, best / 2))
             oldest = jnp.where(equal, chunks, jnp.iinfo(jnp.int32).max)
             slot = jnp.argmin(oldest).astype(jnp.int32)
             worth = jnp.where(seen[slot], worth * self.repeat, worth)
