@@ -14,6 +14,7 @@ from worldkv_jax.cli.main import main
 BRIEFLY = Effort(repeats=2, warmup=1)
 
 
+@pytest.mark.long
 def test_the_command_writes_every_kernel_and_says_what_cannot_run(tmp_path, capsys):
     assert main(["bench", "kernels", "--repeats", "2", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "kernels.json").read_text())

@@ -32,7 +32,7 @@ def test_default_is_xla(call):
 
 
 @each_kernel
-@pytest.mark.parametrize("name, near", [("mosaic", "mosaic_gpu"), ("Triton", "triton"), ("xls", "xla")])
+@pytest.mark.parametrize("name, near", [("mosaic_gp", "mosaic_gpu"), ("Triton", "triton"), ("xls", "xla")])
 def test_unknown_name_is_told_its_neighbour(call, name, near):
     with pytest.raises(ValueError, match=rf"{name!r} is unknown to .*'xla'.*did you mean {near!r}\?"):
         call(implementation=name)

@@ -103,6 +103,7 @@ def test_memories_and_seeds_change(serve):
             world.remember_with("elephant")
 
 
+@pytest.mark.long
 def test_sessions_that_were_left_are_put_away_and_come_back(serve, tmp_path):
     with serve(state=tmp_path, leave_seconds=0.1) as address:
         with connect(address, seed=3) as world:
