@@ -17,7 +17,7 @@ from worldkv_jax.play.metrics import Metrics
 from worldkv_jax.play.seat import House, Seat
 from worldkv_jax.play.store import Shown
 from worldkv_jax.play.turns import Turns
-from worldkv_jax.sessions.steering import Controls
+from worldkv_jax.sessions.steering import Controls, Key
 
 
 def resident_mib():
@@ -39,7 +39,7 @@ def test_holes_that_are_left_go_back_to_the_system():
 def test_pictures_of_a_past_that_was_rewound_are_forgotten(tmp_path):
     tree = Tree(0, ("default",))
     marks = [tree.append(Controls((("w",),))) for _ in range(4)]
-    steering = types.SimpleNamespace(keys=("w",), aliases={}, fps=8.0)
+    steering = types.SimpleNamespace(keys=(Key("w", "ahead", "walk"),), aliases={}, fps=8.0)
     player = types.SimpleNamespace(tree=tree, game=types.SimpleNamespace(steering=steering), make_current=iter)
     nothing = types.SimpleNamespace()
     house = House(
