@@ -40,7 +40,9 @@ def test_pictures_of_a_past_that_was_rewound_are_forgotten(tmp_path):
     tree = Tree(0, ("default",))
     marks = [tree.append(Controls((("w",),))) for _ in range(4)]
     steering = types.SimpleNamespace(keys=(Key("w", "ahead", "walk"),), aliases={}, fps=8.0)
-    player = types.SimpleNamespace(tree=tree, game=types.SimpleNamespace(steering=steering), make_current=lambda: iter(()))
+    player = types.SimpleNamespace(
+        tree=tree, game=types.SimpleNamespace(steering=steering), make_current=lambda: iter(())
+    )
     nothing = types.SimpleNamespace()
     house = House(
         turns=Turns(),
