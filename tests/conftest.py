@@ -1,6 +1,5 @@
 """Shared settings of all tests: eight CPU devices, strict dtypes and ranks, quick compilation, the goldens."""
 
-import ctypes
 import os
 import sys
 from importlib.metadata import version
@@ -13,6 +12,8 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jax
 import pytest
+
+from worldkv_jax.play.heap import give_back
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -73,4 +74,4 @@ def release_programs():
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if resident > MOST_BYTES or Path("/proc/self/maps").read_text().count("\n") > MOST_MAPPINGS:
         jax.clear_caches()
-        ctypes.CDLL(None).malloc_trim(0)  # what compilers freed stays with glibc's arenas until it is asked for
+        give_back()

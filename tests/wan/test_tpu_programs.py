@@ -135,10 +135,8 @@ def test_a_chunk_fits(model, device, options):
     world, chips = jax.eval_shape(begin, params), DEVICES[device].chips
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[device]).devices[:chips]
     if chips == 1:
-        step_of = functools.partial(chunk_step._step, backbone=backbone)
-        world = jax.eval_shape(step_of, params, world, chunk, noise, None)[
-            1
-        ]  # the carry of later chunks may be another
+        # The carry of later chunks may be another.
+        world = jax.eval_shape(functools.partial(step, backbone=backbone), params, world, chunk, noise, None)[1]
         of_params = of_world = of_chunk = SingleDeviceSharding(devices[0])
         context = contextlib.nullcontext()
     else:

@@ -78,7 +78,7 @@ def run_mode(
     layout = world.memory.layout
     key = key_of(seed)
     chunks = tuple(stream(backbone, params, world, inputs[scenario.tour :], key=key, progress=progress))
-    frames = np.stack([chunk.frames for chunk in chunks if chunk.frames is not None], axis=1)
+    frames = np.stack([np.asarray(chunk.frames) for chunk in chunks], axis=1)
     truth = scenario.truth[:, scenario.tour :]
     return Outcome(layout, chunks, frames, psnr(frames, truth).mean(axis=-1), ssim(frames, truth).mean(axis=-1))
 

@@ -1,6 +1,6 @@
 """What the demo puts a memory through: a true tour of a world as context, then views of it once more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -62,13 +62,23 @@ def make_scenario(
     drawn = family.make(seed, worlds)
     paths = family.laps(np.random.default_rng(seed), drawn, laps, lap, arc)
     poses = np.stack([path[: len(phases) * CHUNK_FRAMES] for path in paths])
-    truth = np.asarray(jax.jit(jax.vmap(family.render))(jax.tree.map(jnp.asarray, drawn), jnp.asarray(poses)))
+    truth = along_paths(family.render, drawn, poses)
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
+
+
+def along_paths(see: Callable[[Any, jax.Array], jax.Array], worlds: Any, poses: np.ndarray) -> np.ndarray:
+    """See along each world's path ``[B, n, ...]`` what ``see`` sees of one world from poses ``[n, 4, 4]``."""
+    return np.asarray(jax.jit(jax.vmap(see))(jax.tree.map(jnp.asarray, worlds), jnp.asarray(poses)))
 
 
 def make_phases(laps: int, lap: int = LAP, *, tour_laps: int = 1) -> tuple[str, ...]:
     """Return the phase of each chunk: the tour, one lap of first revisits, and late ones."""
     return (TOUR,) * tour_laps * lap + (FIRST,) * lap + (LATE,) * (laps - tour_laps - 1) * lap
+
+
+def latest_phase(phases: Sequence[str]) -> str:
+    """Return the latest phase that a rollout has: short ones have first revisits alone."""
+    return LATE if LATE in phases else FIRST
 
 
 def observe_tour(

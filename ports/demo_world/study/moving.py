@@ -1,9 +1,8 @@
 """How well what moves is shown, apart from what stands still."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ports.demo_world.demo.scenario import along_paths
 from ports.demo_world.worlds.families import Family
 
 
@@ -11,8 +10,7 @@ def moving_pixels_of(family: Family, seed: int, poses: np.ndarray) -> np.ndarray
     """Return which pixels show what moves, bool ``[B, n, H, W]``, of paths ``[B, n, 4, 4]`` in worlds of a seed."""
     if family.moving_pixels is None:
         raise ValueError(f"nothing moves in worlds of {family.name}")
-    worlds = jax.tree.map(jnp.asarray, family.make(seed, len(poses)))
-    return np.asarray(jax.jit(jax.vmap(family.moving_pixels))(worlds, jnp.asarray(poses)))
+    return along_paths(family.moving_pixels, family.make(seed, len(poses)), poses)
 
 
 def masked_psnr(made: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:

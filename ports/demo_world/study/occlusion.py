@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ports.demo_world.demo.scenario import along_paths
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 
@@ -16,9 +15,8 @@ def rooms_of_chunks(family: Family, seed: int, poses: np.ndarray) -> np.ndarray:
     """Return the share of each chunk's picture that shows each room, ``[B, chunks, R]``, of paths ``[B, n, 4, 4]``."""
     if family.rooms_seen is None:
         raise ValueError(f"worlds of {family.name} have no walls to see behind")
-    worlds = jax.tree.map(jnp.asarray, family.make(seed, len(poses)))
-    shares = jax.jit(jax.vmap(family.rooms_seen))(worlds, jnp.asarray(poses))
-    return np.asarray(shares).reshape(len(poses), -1, CHUNK_FRAMES, shares.shape[-1]).mean(axis=2)
+    shares = along_paths(family.rooms_seen, family.make(seed, len(poses)), poses)
+    return shares.reshape(len(poses), -1, CHUNK_FRAMES, shares.shape[-1]).mean(axis=2)
 
 
 def behind_walls(rooms: np.ndarray, retrieved: Sequence[np.ndarray], first: int) -> np.ndarray:

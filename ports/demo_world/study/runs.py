@@ -6,17 +6,26 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ports.demo_world.backbone import DemoParams, DemoWorld, Prepared
-from ports.demo_world.demo.scenario import FIRST, LAP, LATE, TOUR, Scenario, make_phases, make_scenario, observe_tour
+from ports.demo_world.backbone import DemoParams, DemoWorld
+from ports.demo_world.demo.scenario import (
+    LAP,
+    TOUR,
+    Scenario,
+    latest_phase,
+    make_phases,
+    make_scenario,
+    observe_tour,
+)
 from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
+from ports.demo_world.study.truth import TrulyConditioned, TrulyRemembering
 from ports.demo_world.study.variants import Variant
 from ports.demo_world.worlds.families import ROOMS, Family
 from ports.wan.nn.quantized import quantize_blocks
@@ -69,8 +78,8 @@ class Result:
 
     @property
     def latest(self) -> str:
-        """The latest phase that the rollout has: short ones have first revisits alone."""
-        return LATE if LATE in self.phases else FIRST
+        """The latest phase that the rollout has."""
+        return latest_phase(self.phases)
 
     def of_phase(self, phase: str, scores: np.ndarray | None = None) -> np.ndarray:
         """Average each world's scores over the chunks of a phase: ``[B]``."""
@@ -78,38 +87,12 @@ class Result:
         return scores[:, [p == phase for p in self.phases]].mean(axis=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrulyConditioned(DemoWorld):
-    """The demo world that is conditioned on true cameras, whatever cameras its memory is given."""
+class _Stage(NamedTuple):
+    """A scenario, and what is known of its pictures beside their colours."""
 
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
-        """Prepare the chunk from its conditions."""
-        return super().prepare_chunk(params, carry, ChunkInput(chunk.conditions), position)
-
-
-class _TruthPrepared(NamedTuple):
-    """What a chunk is prepared with, and the true latents that are remembered of it."""
-
-    prepared: Prepared
-    truth: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class TrulyRemembering(TrulyConditioned):
-    """The demo world that remembers the truth, whatever it has generated; conditions are cameras and true latents."""
-
-    def prepare_chunk(self, params: DemoParams, carry, chunk: ChunkInput, position) -> Any:
-        """Prepare the chunk from its true cameras, and keep its true latents."""
-        cameras, truth = chunk.conditions
-        return _TruthPrepared(super().prepare_chunk(params, carry, ChunkInput(cameras, cameras), position), truth)
-
-    def flow(self, params: DemoParams, x, t, prepared: Any, context) -> jax.Array:
-        """Predict the flow of noisy latents."""
-        return super().flow(params, x, t, prepared.prepared, context)
-
-    def commit(self, params: DemoParams, x0, prepared: Any, context):
-        """Run the clean pass over the truth."""
-        return super().commit(params, prepared.truth, prepared.prepared, context)
+    scenario: Scenario
+    rooms: np.ndarray | None  # of `rooms_of_chunks`, where there are walls
+    moves: np.ndarray | None  # of `moving_pixels_of` [B, chunks, 3, H, W], where anything moves
 
 
 class Runner:
@@ -118,7 +101,7 @@ class Runner:
     def __init__(self, backbone: DemoWorld, params: DemoParams, setting: Setting, folder: Path):
         self.backbone = TrulyConditioned(backbone.config, backbone.schedule)
         self.params, self.setting, self.folder = params, setting, folder
-        self._scenarios: dict[tuple, Scenario] = {}
+        self._stages: dict[tuple, _Stage] = {}
 
     def run(self, variant: Variant, *, worlds: int | None = None) -> tuple[Result, bool]:
         """Measure a variant, or read what an earlier run measured.
@@ -141,46 +124,34 @@ class Runner:
 
     def scenario(self, variant: Variant) -> Scenario:
         """Return the split's worlds with the variant's cameras, rendered once."""
-        path = _path(variant, self.setting.family)
+        return self._stage(variant).scenario
+
+    def _stage(self, variant: Variant) -> _Stage:
+        setting, family = self.setting, self.setting.family
+        path = _path(variant, family)
         key = tuple(path.values())
-        if key not in self._scenarios:
-            setting = self.setting
-            self._scenarios[key] = make_scenario(setting.seed, setting.worlds, family=setting.family, **path)
-        return self._scenarios[key]
+        if key not in self._stages:
+            scenario = make_scenario(setting.seed, setting.worlds, family=family, **path)
+            rooms = moves = None
+            if family.rooms_seen is not None:
+                rooms = rooms_of_chunks(family, setting.seed, scenario.poses)
+            if family.moving_pixels is not None:
+                moves = moving_pixels_of(family, setting.seed, scenario.poses)
+                moves = moves.reshape(len(moves), scenario.chunks, -1, *moves.shape[2:])
+            self._stages[key] = _Stage(scenario, rooms, moves)
+        return self._stages[key]
 
     def _measure(self, variant: Variant, worlds: int) -> dict:
-        scenario, since = self.scenario(variant), time.perf_counter()
+        stage, since = self._stage(variant), time.perf_counter()
+        scenario = stage.scenario
         size = min(worlds, max(1, _BATCH_CHUNKS // scenario.chunks))
         batches = [range(first, min(first + size, worlds)) for first in range(0, worlds, size)]
         frames, retrieved = zip(*(self._measure_batch(variant, scenario, batch) for batch in batches))
         made = np.concatenate(frames)
         truth = scenario.truth[:worlds, scenario.tour :]
         scores = {name: score(made, truth).mean(axis=-1) for name, score in (("psnr", psnr), ("ssim", ssim))}
-        moving = self._moving(scenario, made, truth)
-        behind = self._behind(scenario, retrieved)
+        moving, behind = _moving(stage, made, truth), _behind(stage, retrieved)
         return {**scores, "behind": behind, "moving": moving, "seconds": time.perf_counter() - since}
-
-    def _moving(self, scenario: Scenario, made: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
-        """Score what moves, where anything does, over the latest phase."""
-        setting = self.setting
-        if setting.family.moving_pixels is None:
-            return None
-        phases = np.array([phase for phase in scenario.phases if phase != TOUR])
-        latest = phases == (LATE if LATE in phases else FIRST)
-        moves = moving_pixels_of(setting.family, setting.seed, scenario.poses)[: len(made)]
-        moves = moves.reshape(len(made), scenario.chunks, -1, *moves.shape[2:])[:, scenario.tour :]
-        frames, true, mask = (a[:, latest].reshape(len(a), -1, *a.shape[3:]) for a in (made, truth, moves))
-        return masked_psnr(frames, true, mask)
-
-    def _behind(self, scenario: Scenario, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
-        """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
-        setting = self.setting
-        if setting.family.rooms_seen is None:
-            return None
-        picks = [np.concatenate(of_batches) for of_batches in zip(*retrieved)]
-        rooms = rooms_of_chunks(setting.family, setting.seed, scenario.poses)[: len(picks[0])]
-        shares = behind_walls(rooms, picks, scenario.tour)
-        return None if np.isnan(shares).all() else float(np.nanmean(shares))
 
     def _result(self, variant: Variant, scores: dict) -> Result:
         path, family = _path(variant, self.setting.family), self.setting.family
@@ -220,8 +191,27 @@ class Runner:
         world = observe_tour(backbone, params, variant.memory, inputs, scenario.truth[chosen, :tour])
         noise = noise_of_worlds(backbone, self.setting.seed, worlds)
         chunks = list(stream(backbone, params, world, inputs[tour:], noise=noise))
-        frames = [chunk.frames for chunk in chunks if chunk.frames is not None]
+        frames = [np.asarray(chunk.frames) for chunk in chunks]
         return np.stack(frames, axis=1), [chunk.retrieved for chunk in chunks]
+
+
+def _moving(stage: _Stage, made: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
+    """Score what moves, where anything does, over the latest phase."""
+    if stage.moves is None:
+        return None
+    phases = np.array([phase for phase in stage.scenario.phases if phase != TOUR])
+    latest = phases == latest_phase(stage.scenario.phases)
+    moves = stage.moves[: len(made), stage.scenario.tour :]
+    return masked_psnr(*(a[:, latest].reshape(len(a), -1, *a.shape[3:]) for a in (made, truth, moves)))
+
+
+def _behind(stage: _Stage, retrieved: Sequence[Sequence[np.ndarray]]) -> float | None:
+    """Average how often what was brought back lies behind a wall; ``retrieved`` by batch and chunk."""
+    if stage.rooms is None:
+        return None
+    picks = [np.concatenate(of_batches) for of_batches in zip(*retrieved)]
+    shares = behind_walls(stage.rooms[: len(picks[0])], picks, stage.scenario.tour)
+    return None if np.isnan(shares).all() else float(np.nanmean(shares))
 
 
 def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:

@@ -149,7 +149,7 @@ class CameraFiLM(nnx.Module):
         kernel = self.scale.kernel.get_value()
         # Kept over all passes of a chunk, for all layers: half the bytes where the weights are in eight bits as well.
         if isinstance(kernel, Quantized):
-            return quantize_rows(film[0], "int8"), quantize_rows(film[1], "int8")
+            return quantize_rows(film[0], kernel.kind), quantize_rows(film[1], kernel.kind)
         return film
 
 

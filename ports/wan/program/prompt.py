@@ -60,7 +60,6 @@ class Prompt:
             ModuleNotFoundError: reading text needs packages that are not installed.
             ValueError: an embedding that does not fit, or an encoder of another model.
         """
-        tokenizer = tokenizer or ckpt
         if given is not None and is_embedding(given):
             load_embedding(given, dim=dim, length=rows)
         elif given is not None:

@@ -96,12 +96,17 @@ class CameraDistance(CameraRule):
         return translation, rotation
 
     def _weigh(self, translation: jax.Array, rotation: jax.Array, index: jax.Array, valid: jax.Array) -> jax.Array:
-        farthest = jnp.max(jnp.where(valid[:, None], jnp.abs(index[:, :3]), 0.0))
-        noise = _NOISE * jnp.maximum(farthest, 1.0)
+        noise = position_noise(index[:, :3], valid, _NOISE)
         noise = jnp.square(noise) if self.squared_translation else noise
         angle_noise = _ARCCOS_NOISE if self.rotation_mean == "elementwise" else _ANGLE_NOISE
         weight = self.rotation_weight
         return (1 - weight) * _relative(translation, valid, noise) + weight * _relative(rotation, valid, angle_noise)
+
+
+def position_noise(places: Float[Array, "C *F 3"], valid: Bool[Array, " C"], share: float) -> Float32[Array, ""]:
+    """Return what positions are off by: a share of the farthest one, or of 1 where all are nearer."""
+    known = valid.reshape(-1, *(1,) * (places.ndim - 1))
+    return share * jnp.maximum(jnp.max(jnp.where(known, jnp.abs(places), 0.0)), 1.0)
 
 
 def _relative(distance: jax.Array, valid: jax.Array, noise: jax.Array | float) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32
 
 from worldkv_jax.cameras import view_overlap
-from worldkv_jax.memory.rules.camera import CameraRule
+from worldkv_jax.memory.rules.camera import CameraRule, position_noise
 from worldkv_jax.names import check_name
 
 _STILL = 1e-5  # of the farthest position, or scene units where all are below 1: less is noise of a camera that stands
@@ -65,5 +65,4 @@ def _travel(places: Float32[Array, "C F 3"], valid: Bool[Array, " C"]) -> Float3
     moved = jnp.linalg.norm(places[:, -1] - places[:, 0], axis=-1) * frames / max(frames - 1, 1)
     moved = jnp.where(valid, moved, 0.0)
     mean = jnp.sum(jnp.square(moved)) / jnp.maximum(jnp.sum(moved), jnp.finfo(jnp.float32).tiny)
-    farthest = jnp.max(jnp.where(valid[:, None, None], jnp.abs(places), 0.0))
-    return jnp.where(mean > _STILL * jnp.maximum(farthest, 1.0), mean, 1.0)
+    return jnp.where(mean > position_noise(places, valid, _STILL), mean, 1.0)
