@@ -39,8 +39,9 @@ def import_clone(
         NotComparable: a library is missing that is called.
     """
     warnings.filterwarnings("ignore", message="CUDA is not available")  # they ask for autocast of CUDA in any case
-    for part in ("loaders", "models.modeling_utils", "schedulers.scheduling_utils"):
-        importlib.import_module(f"diffusers.{part}")  # before libraries are stood in for: it looks for what is there
+    if importlib.util.find_spec("diffusers"):  # before libraries are stood in for: it looks for what is there
+        for part in ("loaders", "models.modeling_utils", "schedulers.scheduling_utils"):
+            importlib.import_module(f"diffusers.{part}")
     tops = {package.partition(".")[0] for package in packages}
     for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
         del sys.modules[name]  # of another clone
