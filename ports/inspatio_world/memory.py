@@ -4,12 +4,14 @@ import dataclasses
 
 from ports.inspatio_world.source_rule import SourceAware
 from ports.wan.latents import CHUNK_FRAMES
-from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.memory import DEFAULT, CameraDistance, MemoryConfig
 from worldkv_jax.sessions import MemoryOptions, choose_memory
 
 BEFORE_SOURCE = -CHUNK_FRAMES
 """Time position of chunks that are moved away from the previous output, see `InSpatioWorld.remembered_position`."""
 
+RULE = CameraDistance(tolerance=0.05)
+"""A rule of scores, to which `weigh_source` can add."""
 NATIVE = MemoryConfig(mode="sliding", recent_frames=0)
 """Nothing: every chunk sees the source and the previous output, as released."""
 
@@ -23,7 +25,8 @@ def default_memory(chunks: int) -> MemoryConfig:
     candidates = chunks - 2  # of the last chunk: all but the previous and itself
     if candidates < 1:
         return NATIVE
-    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0).fitted(candidates)
+    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=RULE)
+    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0, retrieval=retrieval).fitted(candidates)
 
 
 def as_asked(asked: MemoryConfig | MemoryOptions | None, *, chunks: int) -> tuple[MemoryConfig, int]:

@@ -4,7 +4,7 @@ import dataclasses
 
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, Variant
-from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.memory import DEFAULT, CameraDistance, MemoryConfig
 from worldkv_jax.memory.profiles import DEFAULT_RULE
 
 WHY_OFF = (
@@ -12,7 +12,7 @@ WHY_OFF = (
     "the same"
 )
 """Why templerun has no world memory unless asked for."""
-DRIVING = dataclasses.replace(DEFAULT_RULE, rotation_weight=0.75)
+DRIVING = CameraDistance(tolerance=0.05, rotation_weight=0.75)
 """A car coasts, which no action tells: its heading is surer than its place."""
 
 

@@ -189,10 +189,10 @@ class MemoryConfig:
     mode: Mode = "worldkv"
     sink_frames: int | None = None
     """First latent frames, kept for ever; ``None`` for 3, or 0 where the mode has no sink."""
-    sink: Literal["anchored", "moving"] = "anchored"
+    sink: Literal["anchored", "moving", "auto"] = "anchored"
     """Where the sink seems to stand: at the beginning for ever, or never farther back than the past it is attended
     with is long. A model of short clips has not seen the former (WorldTrace, arXiv 2608.07408; Infinity-RoPE, arXiv
-    2511.20649); moved keys need `KVSpec.rope`."""
+    2511.20649); moved keys need `KVSpec.rope`. ``auto`` moves it where there is one and its keys can be moved."""
     recent_frames: int = 3
     """Latent frames kept before the current chunk (which is not counted). ``full`` ignores it."""
     retrieval: RetrievalConfig | None = None
@@ -204,7 +204,7 @@ class MemoryConfig:
 
     def __post_init__(self):
         check_name("memory mode", self.mode, ("full", "sliding", "sink_recent", "worldkv"))
-        check_name("position of the sink", self.sink, ("anchored", "moving"))
+        check_name("position of the sink", self.sink, ("anchored", "moving", "auto"))
         has_sink = self.mode in ("sink_recent", "worldkv")
         sink = self.sink_frames
         if sink is None:

@@ -132,6 +132,12 @@ class Layout:
             self._check_window(self.bank)
             self.bank.kept_tokens  # noqa: B018 (raises for a budget that does not fit)
 
+    @property
+    def moves_sink(self) -> bool:
+        """Whether the sink's keys are moved in time."""
+        can = self.spec.rope is not None and bool(self.config.sink_frames)
+        return self.config.sink == "moving" or (self.config.sink == "auto" and can)
+
     @functools.cached_property
     def window(self) -> WindowLayout:
         """The attention window."""
@@ -155,7 +161,7 @@ class Layout:
             far_frames=ring - near,
             hides_own=hides_own,
             draft_frames=self.spec.stored_frames if config.bank is not None and self.spec.store_every > 1 else 0,
-            sink_reach=self._past_frames(near) if config.sink == "moving" else None,
+            sink_reach=self._past_frames(near) if self.moves_sink else None,
         )
 
     @functools.cached_property

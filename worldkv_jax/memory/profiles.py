@@ -1,7 +1,7 @@
 """The named configurations of WorldKV: as released, as published, and the best we can measure."""
 
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.memory.rules import CameraDistance
+from worldkv_jax.memory.rules import ViewCoverage
 from worldkv_jax.names import check_name
 
 OFFICIAL = MemoryConfig(
@@ -20,10 +20,11 @@ PAPER = MemoryConfig(
 )
 """WorldKV as published (arXiv 2605.22718): window sink 3, recent 3, current 3; six chunks at a quarter."""
 
-DEFAULT_RULE = CameraDistance(tolerance=0.05)
-"""Of views that are nearly equal the oldest, which drifted least; with a proper mean of a chunk's rotations."""
+DEFAULT_RULE = ViewCoverage(unit="travel", near=0.5, far=5.0, tolerance=0.1)
+"""Chunks that together have seen the next view, of nearly equal ones the oldest, which drifted least."""
 
 DEFAULT = MemoryConfig(
+    sink="auto",
     recent_frames=3,
     retrieval=RetrievalConfig(chunks=3, rule=DEFAULT_RULE, positions="auto"),
     compression=CompressionConfig(keep_ratio=1.0),

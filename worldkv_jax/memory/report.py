@@ -66,7 +66,7 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     plural = "s" * (layout.worlds > 1)
     lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
     window = layout.window
-    where = " (moving)" if config.sink == "moving" else ""
+    where = " (moving)" if layout.moves_sink else ""
     waiting = f" + {window.draft_frames} that wait" if window.draft_frames else ""
     recent = f"recent {window.near_frames + window.far_frames}{waiting}"
     lines.append(f"  window: sink {window.sink_frames}{where} + {recent} frames of {spec.tokens_per_frame} tokens")

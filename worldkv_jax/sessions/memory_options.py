@@ -36,7 +36,7 @@ class MemoryOptions:
         None, "default, paper or official (the released code, quirk for quirk)", metavar="NAME"
     )
     sink: int | None = option(None, "first latent frames, kept for ever", metavar="N")
-    sink_position: str | None = option(None, "where it seems to stand: anchored or moving", metavar="NAME")
+    sink_position: str | None = option(None, "where it seems to stand: anchored, moving or auto", metavar="NAME")
     recent: int | None = option(None, "latent frames kept before the current chunk", metavar="N")
     retrieve: int | None = option(None, "stored chunks brought back", metavar="K")
     rule: str | None = option(

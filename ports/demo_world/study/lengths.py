@@ -10,8 +10,9 @@ from ports.demo_world.study.tables import Results
 from ports.demo_world.study.variants import Group, Variant
 from ports.demo_world.worlds.families import Family
 from worldkv_jax.evaluation.intervals import mean_interval
-from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig
+from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig, Rule
 from worldkv_jax.memory.config import Positions
+from worldkv_jax.memory.profiles import DEFAULT_RULE
 
 LENGTHS_TITLE = "Length of the rollout"
 TRAINED = 7
@@ -37,13 +38,13 @@ _LENGTHS = {
 """By the laps of a family's tour."""
 
 
-def _default(tolerance: float = 0.05, chunks: int = 3, **options) -> MemoryConfig:
-    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=CameraDistance(tolerance=tolerance), chunks=chunks)
-    return dataclasses.replace(DEFAULT, retrieval=retrieval, **options)
-
-
 def _placed(profile: MemoryConfig, positions: Positions) -> MemoryConfig:
     return dataclasses.replace(profile, retrieval=dataclasses.replace(profile.parts.retrieval, positions=positions))
+
+
+def _default(rule: Rule = DEFAULT_RULE, chunks: int = 3) -> MemoryConfig:
+    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=rule, chunks=chunks)
+    return dataclasses.replace(DEFAULT, retrieval=retrieval)
 
 
 MEMORIES = {
@@ -55,12 +56,13 @@ MEMORIES = {
     "PAPER, re-based": _placed(PAPER, "rebased"),
     "DEFAULT, as stored": _placed(DEFAULT, "as_stored"),
     "DEFAULT": DEFAULT,
-    "DEFAULT, moving sink": _default(sink="moving"),
-    "DEFAULT, within 0.15": _default(0.15),
-    "DEFAULT, within 0.3": _default(0.3),
-    "DEFAULT, within 0.45": _default(0.45),
-    "DEFAULT, within 0.45, moving sink": _default(0.45, sink="moving"),
-    "DEFAULT, 2 chunks within 0.3": _default(0.3, 2),
+    "DEFAULT, anchored sink": dataclasses.replace(DEFAULT, sink="anchored"),
+    "DEFAULT, 2 chunks": _default(chunks=2),
+    "DEFAULT, by distance": _default(CameraDistance()),
+    "DEFAULT, by distance within 0.05": _default(CameraDistance(tolerance=0.05)),
+    "DEFAULT, by distance within 0.45": _default(CameraDistance(tolerance=0.45)),
+    "DEFAULT, coverage of no tolerance": _default(dataclasses.replace(DEFAULT_RULE, tolerance=0.0)),
+    "DEFAULT, coverage within 0.2": _default(dataclasses.replace(DEFAULT_RULE, tolerance=0.2)),
 }
 """What is measured at every length."""
 _TRUE_PAST = ("full KV", "DEFAULT, as stored", "DEFAULT")
