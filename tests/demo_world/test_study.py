@@ -208,6 +208,9 @@ def test_what_moves_is_scored_apart():
     rows = study_tables.table([Variant(name="moving", memory=whole())], {"moving": moving}, "moving")
     lines = study_tables.markdown(rows, "moving").splitlines()
     assert lines[0].endswith("| what moves, dB |") and "| 13.00 ± " in lines[2]
+    unseen = dataclasses.replace(moving, moving=np.array([np.nan]))  # one world, in which nothing moved into view
+    rows = study_tables.table([Variant(name="moving", memory=whole())], {"moving": unseen}, "moving")
+    assert "moves" not in study_tables.markdown(rows, "moving")
 
 
 def test_the_moving_pixels_of_a_path_are_those_of_balls():

@@ -17,6 +17,7 @@ _TIE = 0.1  # dB: variants this near to the best one, or whose interval reaches 
 
 def row(result: Result, reference: Result) -> dict:
     """Return one variant's numbers; differences are of late-revisit PSNR, paired over worlds."""
+    moving = np.array([]) if result.moving is None else result.moving[~np.isnan(result.moving)]  # not in every world
     return {
         "memory": result.name,
         "tokens": result.attended,
@@ -25,7 +26,7 @@ def row(result: Result, reference: Result) -> dict:
         "late_psnr": mean_interval(result.of_phase(LATE)),
         "late_ssim": mean_interval(result.of_phase(LATE, result.ssim)),
         "behind": result.behind,
-        "moving": None if result.moving is None else mean_interval(result.moving[~np.isnan(result.moving)]),
+        "moving": mean_interval(moving) if moving.size else None,
         "difference": None if result.name == reference.name else late_difference(result, reference),
     }
 
