@@ -96,3 +96,9 @@ def test_the_mean_of_one_rotation_is_itself():
     np.testing.assert_array_equal(mean_rotation(rotation[None]), rotation)
     assert "svd" in str(jax.make_jaxpr(mean_rotation)(jnp.zeros((2, 3, 3))))
     assert "svd" not in str(jax.make_jaxpr(mean_rotation)(jnp.zeros((1, 3, 3))))
+
+
+def test_angles_to_many_rotations_are_one_loop():
+    """A sum over an axis of three would be a kernel of its own on a CPU, slower than all else that recalls a chunk."""
+    rotations = jnp.asarray(random_rotations(3, 40, 8), jnp.float32)
+    assert "reduce" not in str(jax.make_jaxpr(rotation_angle)(rotations, rotations[:1]))

@@ -1,5 +1,7 @@
 """NumPy or jax.numpy: one formula serves the host (float64) and jitted code (float32)."""
 
+import functools
+import operator
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -31,14 +33,15 @@ def root(square: A) -> A:
 def product(a: A, b: A) -> A:
     """Multiply stacks of small matrices, ``[..., i, j]`` by ``[..., j, k]``, in full precision.
 
-    Under JAX it is written out: a float32 matmul would run in TF32 on a GPU, which costs an angle its last
-    three digits, and XLA fuses these sums anyway.
+    Under JAX it is written out, term by term. A float32 matmul would run in TF32 on a GPU, which costs an angle its
+    last three digits; a reduction is a kernel of its own on a CPU, which for the distances to all stored chunks takes
+    as long as everything else that the memory does.
     """
     if namespace(a, b) is np:
         return a @ b
     a, b = same_rank(a, b)
-    products: Any = a[..., :, :, None] * b[..., None, :, :]
-    return products.sum(-2)
+    terms = [a[..., :, j, None] * b[..., None, j, :] for j in range(a.shape[-1])]
+    return functools.reduce(operator.add, terms)
 
 
 def same_rank(*arrays: Any) -> tuple[Any, ...]:
