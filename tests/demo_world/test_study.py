@@ -16,6 +16,7 @@ from ports.demo_world.study import runs as study_runs
 from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention import PICKED, RULE_NAMES, Attention, analyse
 from ports.demo_world.study.attention_figure import attention_figure
+from ports.demo_world.study.command import StudyCommand
 from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
 from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
@@ -289,3 +290,13 @@ def test_bad_options_are_refused(arguments, message, tmp_path, capsys):
     assert main(["study", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("only", "groups", "final"), [(("CLAIMS",), 0, True), (("length", "keep ratio"), 2, False)])
+def test_a_part_of_the_study_is_named(monkeypatch, tmp_path, only, groups, final):
+    plans = []
+    monkeypatch.setattr("ports.demo_world.study.report.run_study", lambda plan, *_: plans.append(plan) or ())
+    StudyCommand(only=only, out=tmp_path).run()
+    assert (len(plans[0].groups), bool(plans[0].final), bool(plans[0].attention_worlds)) == (groups, final, final)
+    with pytest.raises(ValueError, match=r"no group has this in its title; .*, The paper's claims"):
+        StudyCommand(only=("nothing",), out=tmp_path).run()

@@ -69,7 +69,8 @@ def make_scenario(
 def along_paths(see: Callable[[Any, jax.Array], jax.Array], worlds: Any, poses: np.ndarray) -> np.ndarray:
     """See along each world's path ``[B, n, ...]`` what ``see`` sees of one world from poses ``[n, 4, 4]``."""
     drawn = jax.tree.map(jnp.asarray, (worlds, poses))
-    return np.asarray(jax.jit(lambda drawn: jax.lax.map(lambda one: see(*one), drawn))(drawn))  # one by one: rays are big
+    one_by_one = jax.jit(lambda drawn: jax.lax.map(lambda world: see(*world), drawn))  # the rays of all would be large
+    return np.asarray(one_by_one(drawn))
 
 
 def make_phases(laps: int, lap: int = LAP, *, tour_laps: int = 1) -> tuple[str, ...]:

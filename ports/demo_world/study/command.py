@@ -9,6 +9,7 @@ from worldkv_jax.sessions.options import option, options_class
 HELP = "sweep memories over held-out worlds: which parts of WorldKV are worth what, with intervals"
 
 _VALIDATION, _TEST = 21, 22  # seeds of rooms; the demo, its tests and the training have others
+_CLAIMS = "The paper's claims, on test worlds"
 _WORLDS = {"full": (24, 32, 9, 8), "quick": (4, 4, 3, 2)}  # validation, test, long rollouts, attention
 
 
@@ -39,22 +40,24 @@ class StudyCommand:
             worlds = [self.worlds, self.worlds, min(self.worlds, worlds[2]), min(self.worlds, worlds[3])]
         checkpoint = self.checkpoint or shipped_weights(self.world, self.past)
         everything = (*GROUPS, lengths(read_config(checkpoint).family))
-        groups = [
-            g for g in everything if self.only is None or any(text.lower() in g.title.lower() for text in self.only)
-        ]
-        if not groups:
-            titles = ", ".join(group.title for group in everything)
+        groups = [group for group in everything if self._asks_for(group.title)]
+        claims = self._asks_for(_CLAIMS)
+        if not groups and not claims:
+            titles = ", ".join([*(group.title for group in everything), _CLAIMS])
             raise ValueError(f"`only` {' '.join(self.only or ())}: no group has this in its title; {titles}")
         plan = Plan(
             groups=tuple(groups),
-            final=FINAL if self.only is None else (),
+            final=FINAL if claims else (),
             quick=self.quick,
             validation_seed=_VALIDATION,
             test_seed=_TEST,
             worlds=worlds[0],
             test_worlds=worlds[1],
             long_worlds=worlds[2],
-            attention_worlds=worlds[3] if self.only is None else 0,
+            attention_worlds=worlds[3] if claims else 0,
         )
         for path in run_study(plan, prepare_output(self.out), checkpoint):
             print(path)
+
+    def _asks_for(self, title: str) -> bool:
+        return self.only is None or any(text.lower() in title.lower() for text in self.only)
