@@ -5,14 +5,15 @@ import dataclasses
 from ports.matrix_game2.config import MatrixGameConfig
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, Variant
 from worldkv_jax.memory import DEFAULT, CameraDistance, MemoryConfig
-from worldkv_jax.memory.profiles import DEFAULT_RULE
 
 WHY_OFF = (
     "an endless run hardly ever returns to where it was, so there is little to retrieve; a memory can be given all "
     "the same"
 )
 """Why templerun has no world memory unless asked for."""
-DRIVING = CameraDistance(tolerance=0.05, rotation_weight=0.75)
+WALKING = CameraDistance(tolerance=0.05)
+"""Places are reckoned from actions, in units of steps: how far the eye sees in these, nobody measured."""
+DRIVING = dataclasses.replace(WALKING, rotation_weight=0.75)
 """A car coasts, which no action tells: its heading is surer than its place."""
 
 
@@ -24,12 +25,12 @@ def native_memory(config: MatrixGameConfig) -> MemoryConfig:
 def default_memory(variant: Variant, *, chunks: int) -> MemoryConfig:
     """Return the memory of a variant unless another is asked for.
 
-    `DEFAULT`, with as many tokens as the WorldKV paper has for this model: sink 3, recent 3 and current 3 latent
-    frames, and nine retrieved ones; fewer in a rollout of ``chunks`` that is too short for them. ``templerun`` has its
-    native window.
+    `DEFAULT` by camera distance, with as many tokens as the WorldKV paper has for this model: sink 3, recent 3 and
+    current 3 latent frames, and nine retrieved ones; fewer in a rollout of ``chunks`` that is too short for them.
+    ``templerun`` has its native window.
     """
     if variant == TEMPLERUN:
         return native_memory(variant.configure())
-    rule = DRIVING if variant == GTA_DRIVE else DEFAULT_RULE
+    rule = DRIVING if variant == GTA_DRIVE else WALKING
     retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=rule)
     return dataclasses.replace(DEFAULT, retrieval=retrieval).fitted(chunks)
