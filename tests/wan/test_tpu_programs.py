@@ -30,8 +30,9 @@ from ports.wan.nn.quantized import quantized_shapes
 from ports.wan.sharding import param_shardings
 from worldkv_jax import open_model
 from worldkv_jax.memory import DEFAULT, MemoryConfig, WorldMemory
-from worldkv_jax.rollout import ChunkInput, World, chunk_step, stream
+from worldkv_jax.rollout import ChunkInput, World, chunk_step
 from worldkv_jax.rollout.placement import split, world_shardings
+from worldkv_jax.rollout.stream import _decode
 from worldkv_jax.sessions.devices import DEVICES
 from worldkv_jax.sessions.world_state import decoded_shapes
 
@@ -155,4 +156,4 @@ def test_decoding_fits(model, device, options):
     decoder = decoded_shapes(backbone, params, 1, None)[1]
     (chip, *_) = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[device]).devices
     given = params, array(1, *backbone.latent_shape), decoder
-    check_fits(stream._decode.lower(*placed(given, SingleDeviceSharding(chip)), backbone=backbone), device)
+    check_fits(_decode.lower(*placed(given, SingleDeviceSharding(chip)), backbone=backbone), device)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from worldkv_jax.benchmarks.embedding import measure_embedding
+from worldkv_jax.benchmarks.embedding import MODELS, measure_embedding
 from worldkv_jax.benchmarks.selection import measure_selection, plan_selection
 from worldkv_jax.benchmarks.storage import OPERATIONS, measure_storage, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort
@@ -67,7 +67,8 @@ def run_memory_benchmark(
     machine = describe_machine()
     selection = list(progress(measure_selection(choosing, effort=effort, seed=seed), len(choosing)))
     storage = list(progress(measure_storage(storing, effort=effort, seed=seed), len(storing) * len(OPERATIONS)))
-    embedding = list(measure_embedding(effort=effort, steps=benchmark.frames)) if benchmark.frames else []
+    models = MODELS if benchmark.frames else ()
+    embedding = [row for model in models for row in measure_embedding(model, effort=effort, steps=benchmark.frames)]
     return {
         "benchmark": "memory",
         **machine,

@@ -137,9 +137,9 @@ def _print_embedding(rows: list[dict]) -> None:
     from worldkv_jax.sessions.results import print_table
 
     if rows:
-        print("\nOne frame of eight worlds of a small model, with its own cache and with the memory")
+        print("\nOne frame of eight worlds of small models, with a cache of their own and with the memory")
         rows = [row | {"median": round(1e6 * row["step_s"])} for row in rows]
-        print_table(rows, {"cache": "cache", "median": "median us", "ratio": "x by hand"})
+        print_table(rows, {"model": "model", "cache": "cache", "median": "median us", "ratio": "x by hand"})
 
 
 def _in_microseconds(row: dict) -> dict:
