@@ -1,7 +1,5 @@
 """NumPy or jax.numpy: one formula serves the host (float64) and jitted code (float32)."""
 
-import functools
-import operator
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -40,8 +38,8 @@ def product(a: A, b: A) -> A:
     if namespace(a, b) is np:
         return a @ b
     a, b = same_rank(a, b)
-    terms = [a[..., :, j, None] * b[..., None, j, :] for j in range(a.shape[-1])]
-    return functools.reduce(operator.add, terms)
+    first, *others = (a[..., :, j, None] * b[..., None, j, :] for j in range(a.shape[-1]))
+    return sum(others, first)
 
 
 def same_rank(*arrays: Any) -> tuple[Any, ...]:
