@@ -4,7 +4,6 @@ XLA's needs 14 GB of temporaries for one layer of LingBot-World's chunk. Rows pa
 than the queries, and what is added to fill the last blocks of both is as well.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -51,11 +50,11 @@ def _block(rows: int) -> int:
     return min(BLOCK, -(-rows // LANES) * LANES)
 
 
-@functools.lru_cache(maxsize=64)
 def _kernel(heads: int, q_rows: int, kv_rows: int, interpret: bool) -> Callable[..., Any]:
     from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
     blocks = splash.BlockSizes(block_q=_block(q_rows), block_kv=_block(kv_rows), block_kv_compute=_block(kv_rows))
     mask = splash.MultiHeadMask([splash.FullMask((q_rows, kv_rows))] * heads)
-    with jax.ensure_compile_time_eval():
-        return splash.make_splash_mha(mask, block_sizes=blocks, head_shards=1, q_seq_shards=1, interpret=interpret)
+    # Made anew in each trace, as part of it: what is evaluated while a mesh is set lies on the mesh's devices, and a
+    # program can be compiled for devices that are not there.
+    return splash.make_splash_mha(mask, block_sizes=blocks, head_shards=1, q_seq_shards=1, interpret=interpret)

@@ -47,7 +47,9 @@ INSPATIO = {"scene": "builtin", "size": "480x832"}
 STEPS = (
     ("matrix-game-2", "v5e", {}),
     ("inspatio-world", "v5e", INSPATIO),
-    ("lingbot-world-fast", "v5p", {}),
+    pytest.param(
+        "lingbot-world-fast", "v5p", {}, marks=pytest.mark.xfail(reason="takes 99.7 GiB of 94.0", strict=True)
+    ),
     ("lingbot-world-fast", "v6e-4", {}),
     ("lingbot-world-fast", "v5e-8", {"weights": "int8"}),
 )
