@@ -69,7 +69,8 @@ def plan_storage(
     for tier, capacity in itertools.product(tiers, sorted(set(capacities))):
         config = dataclasses.replace(
             DEFAULT,
-            retrieval=dataclasses.replace(DEFAULT.parts.retrieval, chunks=retrieve),
+            # Choosing is measured apart, and what a rule needs for it would look like a copy of a small bank.
+            retrieval=dataclasses.replace(DEFAULT.parts.retrieval, chunks=retrieve, rule="camera"),
             compression=dataclasses.replace(DEFAULT.parts.compression, keep_ratio=keep_ratio),
             # A full bank then goes on as it is, chunk after chunk, for as many repeats as wanted.
             bank=BankConfig(capacity=capacity, tier=tier, when_full="drop_oldest"),
