@@ -4,14 +4,13 @@ import dataclasses
 
 from ports.inspatio_world.source_rule import SourceAware
 from ports.wan.latents import CHUNK_FRAMES
-from worldkv_jax.memory import DEFAULT, CameraDistance, MemoryConfig
+from worldkv_jax.memory import DEFAULT, MemoryConfig
+from worldkv_jax.memory.profiles import DISTANCE_RULE
 from worldkv_jax.sessions import MemoryOptions, choose_memory
 
 BEFORE_SOURCE = -CHUNK_FRAMES
 """Time position of chunks that are moved away from the previous output, see `InSpatioWorld.remembered_position`."""
 
-RULE = CameraDistance(tolerance=0.05)
-"""A rule of scores, to which `weigh_source` can add."""
 NATIVE = MemoryConfig(mode="sliding", recent_frames=0)
 """Nothing: every chunk sees the source and the previous output, as released."""
 
@@ -25,7 +24,8 @@ def default_memory(chunks: int) -> MemoryConfig:
     candidates = chunks - 2  # of the last chunk: all but the previous and itself
     if candidates < 1:
         return NATIVE
-    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=RULE)
+    # Of scores, to which `weigh_source` can add.
+    retrieval = dataclasses.replace(DEFAULT.parts.retrieval, rule=DISTANCE_RULE)
     return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0, retrieval=retrieval).fitted(candidates)
 
 

@@ -175,18 +175,25 @@ def measure_embedding(
             return with_rolling_cache(model, params, x, done, window=window)
         return with_memory(model, memories, params, x, done, views)
 
-    seconds: dict[str, list[float]] = {name: [] for name in starts}
-    since = time.perf_counter()
-    for number in range(effort.warmup + effort.repeats):
-        if number > effort.warmup and time.perf_counter() - since > effort.budget_s:
-            break
+    def time_all() -> dict[str, float]:
+        seconds = {}
         for name, memories in starts.items():
             memories = jax.block_until_ready(jax.tree.map(jnp.copy, memories))  # a run consumes them
             began = time.perf_counter()
             jax.block_until_ready(run(memories))
-            if number >= effort.warmup:
-                seconds[name].append((time.perf_counter() - began) / steps)
-    own = statistics.median(seconds["cache by hand"])
-    for name, taken in seconds.items():
-        median = statistics.median(taken)
-        yield {"model": model.describe(), "cache": name, "step_s": median, "ratio": median / own}
+            seconds[name] = (time.perf_counter() - began) / steps
+        return seconds
+
+    for _ in range(effort.warmup):
+        time_all()
+    rounds, since = [], time.perf_counter()
+    while len(rounds) < effort.repeats and (not rounds or time.perf_counter() - since < effort.budget_s):
+        rounds.append(time_all())
+    medians = {name: statistics.median(seconds[name] for seconds in rounds) for name in starts}
+    for name, median in medians.items():
+        yield {
+            "model": model.describe(),
+            "cache": name,
+            "step_s": median,
+            "ratio": median / medians["cache by hand"],
+        }

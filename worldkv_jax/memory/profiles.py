@@ -1,7 +1,7 @@
 """The named configurations of WorldKV: as released, as published, and the best we can measure."""
 
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.memory.rules import ViewCoverage
+from worldkv_jax.memory.rules import CameraDistance, ViewCoverage
 from worldkv_jax.names import check_name
 
 OFFICIAL = MemoryConfig(
@@ -22,6 +22,8 @@ PAPER = MemoryConfig(
 
 DEFAULT_RULE = ViewCoverage(unit="travel", near=0.5, far=5.0, tolerance=0.1)
 """Chunks that together have seen the next view, of nearly equal ones the oldest, which drifted least."""
+DISTANCE_RULE = CameraDistance(tolerance=0.05)
+"""Of views that are nearly equal the oldest: for models whose depths are not known, or that add to a rule's scores."""
 
 DEFAULT = MemoryConfig(
     sink="auto",

@@ -20,7 +20,7 @@ class StudyCommand:
     quick: bool = option(False, "few worlds and variants: minutes instead of an hour")
     out: Path = option(Path("outputs/study"), "folder; a second run goes on there")
     worlds: int | None = option(None, "of both splits, instead of 24 and 32", metavar="N")
-    only: tuple[str, ...] | None = option(None, "groups whose title has one of these", metavar="TEXT")
+    only: tuple[str, ...] | None = option(None, "groups whose title has one of these, or claims", metavar="TEXT")
     world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
     past: Literal["gaps", "clips"] = option("clips", "what the model saw of the past while it was trained")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")

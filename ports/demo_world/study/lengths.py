@@ -12,7 +12,7 @@ from ports.demo_world.worlds.families import Family
 from worldkv_jax.evaluation.intervals import mean_interval
 from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig, Rule
 from worldkv_jax.memory.config import Positions
-from worldkv_jax.memory.profiles import DEFAULT_RULE
+from worldkv_jax.memory.profiles import DEFAULT_RULE, DISTANCE_RULE
 
 LENGTHS_TITLE = "Length of the rollout"
 TRAINED = 7
@@ -59,7 +59,7 @@ MEMORIES = {
     "DEFAULT, anchored sink": dataclasses.replace(DEFAULT, sink="anchored"),
     "DEFAULT, 2 chunks": _default(chunks=2),
     "DEFAULT, by distance": _default(CameraDistance()),
-    "DEFAULT, by distance within 0.05": _default(CameraDistance(tolerance=0.05)),
+    "DEFAULT, by distance within 0.05": _default(DISTANCE_RULE),
     "DEFAULT, by distance within 0.45": _default(CameraDistance(tolerance=0.45)),
     "DEFAULT, coverage of no tolerance": _default(dataclasses.replace(DEFAULT_RULE, tolerance=0.0)),
     "DEFAULT, coverage within 0.2": _default(dataclasses.replace(DEFAULT_RULE, tolerance=0.2)),

@@ -10,7 +10,6 @@ from ports.demo_world.worlds.pinhole import intrinsics
 from worldkv_jax.cameras import field_of_view
 from worldkv_jax.memory import (
     BankConfig,
-    CameraDistance,
     CompressionConfig,
     MemoryConfig,
     RetrievalConfig,
@@ -19,13 +18,14 @@ from worldkv_jax.memory import (
     ViewOverlap,
 )
 from worldkv_jax.memory.config import Positions
+from worldkv_jax.memory.profiles import DISTANCE_RULE
 from worldkv_jax.rollout.sampler import Commit
 
 _FIELD = field_of_view(intrinsics(*ROOMS.size), ROOMS.size)
 # What can be seen inside a room that is 2 wide. The rules' own defaults are for scenes of unknown size.
 OVERLAP = ViewOverlap(fov_degrees=_FIELD, near=0.3, far=2.0)
 COVERAGE = ViewCoverage(fov_degrees=_FIELD, near=0.3, far=2.0)
-OLDEST = CameraDistance(tolerance=0.05)  # views within about 9 degrees are equal
+OLDEST = DISTANCE_RULE  # views within about 9 degrees are equal
 
 LONG = 8  # laps of a long rollout: positions up to 287, where training saw gaps up to about 100
 
