@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ports.demo_world.worlds import rooms
-from ports.inspatio_world.source.builtin_scene import OUT_AND_BACK, builtin_scene, photograph
+from ports.inspatio_world.source.builtin_scene import OUT_AND_BACK, _photograph, builtin_scene, photograph
 from ports.inspatio_world.source.coverage import known_shares
 from ports.inspatio_world.source.encode import moments
 from ports.inspatio_world.source.footage import film
@@ -90,6 +90,13 @@ def test_images_are_merged_by_depth(room):
         assert len(footage.source) == 21 and footage.source.max() < count
     assert known[4] > known[1] + 0.1
     assert len(set(footage.source)) > 1  # several images stand for the source in turn
+
+
+def test_a_video_is_rendered_within_the_memory_of_a_frame(room):
+    """At 480 x 832 pixels the rays of 121 frames are 580 MB, and as much again for each step of the arithmetic."""
+    program = _photograph.lower(room, jax.ShapeDtypeStruct((40, 4, 4), jnp.float32), SIZE).compile()
+    rays_of_all = 40 * SIZE[0] * SIZE[1] * 3 * 4
+    assert program.memory_analysis().temp_size_in_bytes < rays_of_all / 4
 
 
 def test_frozen_and_repeated_frames(scene):

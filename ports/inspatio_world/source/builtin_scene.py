@@ -1,5 +1,7 @@
 """A scene that needs no file: a walk through a room of the demo world, with exact depth."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,9 +46,19 @@ def source_poses(frames: int) -> np.ndarray:
 
 def photograph(room: rooms.Room, poses: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Render images, uint8 ``[n, h, w, 3]``, and exact depth, float32 ``[n, h, w]``."""
-    render = jax.jit(rooms.render_with_depth, static_argnames="size")
-    images, depth = render(room, jnp.asarray(poses, jnp.float32), size=size)
-    return np.rint(np.asarray(images) * 255).astype(np.uint8), np.asarray(depth)
+    images, depth = _photograph(room, jnp.asarray(poses, jnp.float32), size)
+    return np.asarray(images), np.asarray(depth)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _photograph(room: rooms.Room, poses: jax.Array, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """Render frame by frame: the rays of a whole video would take gigabytes."""
+
+    def shoot(pose):
+        image, depth = rooms.render_with_depth(room, pose[None], size=size)
+        return jnp.rint(image[0] * 255).astype(jnp.uint8), depth[0]
+
+    return jax.lax.map(shoot, poses)
 
 
 def lens(size: tuple[int, int]) -> np.ndarray:
