@@ -4,7 +4,6 @@ Needs the extra ``tpu``; a program takes a minute or several.
 """
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
 from typing import Any
@@ -29,7 +28,7 @@ from ports.wan.nn.parameters import abstract_params
 from ports.wan.nn.quantized import quantized_shapes
 from ports.wan.sharding import param_shardings
 from worldkv_jax import open_model
-from worldkv_jax.memory import DEFAULT, MemoryConfig, WorldMemory
+from worldkv_jax.memory import MemoryConfig, WorldMemory
 from worldkv_jax.rollout import ChunkInput, World, chunk_step
 from worldkv_jax.rollout.placement import split, world_shardings
 from worldkv_jax.rollout.stream import _decode
@@ -72,16 +71,17 @@ def for_a_tpu(monkeypatch):
     monkeypatch.setattr(api, "_default", lambda query, key: "splash" if splash.takes(query, key) else "xla")
 
 
-def opened(model: str, options: dict) -> tuple[WanBackbone, WanParams]:
-    """A model at full size, and what its parameters are."""
-    backbone = open_model(model, random_weights=True, **options).check().backbone
+def opened(model: str, options: dict) -> tuple[WanBackbone, WanParams, MemoryConfig]:
+    """A model at full size, what its parameters are, and the memory that it has unless another is asked for."""
+    session = open_model(model, random_weights=True, **options).check()
+    backbone = session.backbone
     config, coder = backbone.config, wan_vae if isinstance(backbone.vae, wan_vae.VAEConfig) else taehv
     dit, decoder = abstract_params(backbone.network, config), coder.abstract_params(backbone.vae)["decoder"]
     dit, decoder = (
         jax.tree.map(lambda leaf, dtype=dtype: array(*leaf.shape, dtype=dtype), shapes)
         for shapes, dtype in ((dit, config.dtype), (decoder, backbone.vae.compute_dtype))
     )
-    return backbone, WanParams(quantized_shapes(dit, config.weights), {"decoder": decoder})
+    return backbone, WanParams(quantized_shapes(dit, config.weights), {"decoder": decoder}), session.memory
 
 
 def inputs(backbone: WanBackbone) -> tuple[ChunkInput, jax.ShapeDtypeStruct]:
@@ -105,11 +105,6 @@ def inputs(backbone: WanBackbone) -> tuple[ChunkInput, jax.ShapeDtypeStruct]:
     return ChunkInput(array(1, 3, 4, 4), given), array(backbone.schedule.steps, 1, *backbone.latent_shape)
 
 
-def memory_of(backbone: WanBackbone) -> MemoryConfig:
-    """`DEFAULT`; without the window where a model sees its own past anew with each chunk."""
-    return dataclasses.replace(DEFAULT, sink_frames=0, recent_frames=0) if backbone.lag else DEFAULT
-
-
 def placed(shapes: Any, sharding: Any) -> Any:
     """Say where arrays lie: all of them alike, or each by a sharding of its own."""
     tree = jax.tree.broadcast(sharding, shapes)
@@ -127,13 +122,13 @@ def check_fits(lowered: jax.stages.Lowered, device: str):
 
 @pytest.mark.parametrize("model, device, options", STEPS)
 def test_a_chunk_fits(model, device, options):
-    backbone, params = opened(model, options)
+    backbone, params, memory = opened(model, options)
     chunk, noise = inputs(backbone)
     step = chunk_step._step
 
     def begin(params):
-        memory = WorldMemory.create(memory_of(backbone), backbone.spec, chunks=CHUNKS)
-        return World(memory, backbone.init_carry(params, 1), jnp.int32(0))
+        empty = WorldMemory.create(memory, backbone.spec, chunks=CHUNKS)
+        return World(empty, backbone.init_carry(params, 1), jnp.int32(0))
 
     world, chips = jax.eval_shape(begin, params), DEVICES[device].chips
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[device]).devices[:chips]
@@ -154,7 +149,7 @@ def test_a_chunk_fits(model, device, options):
 
 @pytest.mark.parametrize("model, device, options", DECODERS)
 def test_decoding_fits(model, device, options):
-    backbone, params = opened(model, options)
+    backbone, params, _ = opened(model, options)
     decoder = decoded_shapes(backbone, params, 1, None)[1]
     (chip, *_) = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[device]).devices
     given = params, array(1, *backbone.latent_shape), decoder
