@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 
 from worldkv_jax.cli.flags import add_flags, add_released_flags, errors_in_flags, from_flags, ignored_flags
-from worldkv_jax.memory import DEFAULT, PAPER, MemoryConfig
-from worldkv_jax.sessions import MemoryOptions, ReleasedCommand, choose_memory, option, options_class
+from worldkv_jax.memory import DEFAULT, PAPER, RULES, MemoryConfig
+from worldkv_jax.sessions import MemoryOptions, ReleasedCommand, choose_memory, model_names, option, options_class
 from worldkv_jax.sessions.registry import model_options
 
 RELEASED = ReleasedCommand(program="run.py", same={"--old_seed": "seed"}, ignored={"--gpus": 1, "--fast": 0})
@@ -95,10 +95,16 @@ def test_errors_are_worded_as_flags():
         raise ValueError("`share` is wrong, `undecided=False` helps, `other` stays")
 
 
-@pytest.mark.parametrize("name", ["demo-world", "inspatio-world", "lingbot-world-fast", "matrix-game-2"])
+@pytest.mark.parametrize("name", model_names())
 def test_every_option_of_every_model_is_documented(name):
     cls = model_options(name)
     assert all(field.metadata["option"].help for field in dataclasses.fields(cls))
+
+
+def test_help_names_every_rule():
+    """Written out, because help does without JAX and whatever needs it."""
+    (rule,) = (field for field in dataclasses.fields(MemoryOptions) if field.name == "rule")
+    assert set(rule.metadata["option"].help.split(": ")[1].split(", ")) == set(RULES)
 
 
 def test_memory_options_change_what_the_model_has():

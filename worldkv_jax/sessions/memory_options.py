@@ -41,7 +41,7 @@ class MemoryOptions:
     retrieve: int | None = option(None, "stored chunks brought back", metavar="K")
     rule: str | None = option(
         None,
-        "how near a stored chunk is: camera, paper, released, overlap, coverage, attention",
+        "how near a stored chunk is: camera, paper, released, overlap, coverage, attention, recent, random",
         metavar="NAME",
     )
     positions: str | None = option(None, "time positions of retrieved keys: as_stored, rebased or auto", metavar="NAME")
