@@ -1,9 +1,11 @@
 """The rules of the house: imports run one way, files are short, importing does no work."""
 
 import ast
+import functools
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,17 @@ PEERS = ROOT / "ports" / "peers"
 WITHOUT_COMMAND_LINE = ("ports", "worldkv_jax/sessions", "worldkv_jax/rollout", "worldkv_jax/memory")
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Parse a file, once for all rules."""
+    return ast.parse(path.read_text())
+
+
+def offenders(find: Callable[[Path], Any]) -> dict[str, Any]:
+    """Return what is wrong with each file that has something wrong."""
+    return {str(path.relative_to(ROOT)): found for path in FILES if (found := find(path))}
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -72,10 +84,9 @@ def test_there_is_something_to_check():
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == PACKAGES
 
 
-@each_file
-def test_imports_run_one_way(path):
-    own = imports(ast.parse(path.read_text())) & PACKAGES
-    assert own <= rule(ALLOWED, path), f"{path} may not import {own - rule(ALLOWED, path)}"
+def test_imports_run_one_way():
+    wrong = offenders(lambda path: (imports(parsed(path)) & PACKAGES) - rule(ALLOWED, path))
+    assert not wrong, f"these files may not import these packages: {wrong}"
 
 
 @pytest.mark.parametrize("folder", WITHOUT_COMMAND_LINE)
@@ -86,8 +97,8 @@ def test_models_and_sessions_know_no_command_line(folder):
 
 def check_knows_no_command_line(path):
     text = path.read_text()
-    assert "argparse" not in imports(ast.parse(text)), f"{path} imports argparse"
-    command_line = {name for name in modules(ast.parse(text)) if name.startswith("worldkv_jax.cli")}
+    assert "argparse" not in imports(parsed(path)), f"{path} imports argparse"
+    command_line = {name for name in modules(parsed(path)) if name.startswith("worldkv_jax.cli")}
     assert not command_line, f"{path} imports {command_line}"
     assert "args." not in text, f"{path} reads a namespace"
 
@@ -97,48 +108,53 @@ def test_no_modules_import_each_other():
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
     graph = {}
     for name, path in names.items():
-        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        top = [node for node in parsed(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
         graph[name] = set().union(*(modules(node, names) for node in top)) & names.keys() - {name}
     while free := {name for name, needs in graph.items() if not needs & graph.keys()}:
         graph = {name: needs for name, needs in graph.items() if name not in free}
     assert not graph, f"these import each other, or what does: {sorted(graph)}"
 
 
-@each_file
-def test_libraries(path):
-    names = imports(ast.parse(path.read_text()))
-    assert "torch" not in names or path.parent == PEERS
-    libraries = rule(LIBRARIES, path)
-    if libraries is not None:
-        others = names - libraries - PACKAGES - sys.stdlib_module_names
-        assert not others, f"{path} imports {others}"
+def test_libraries():
+    def others(path):
+        names, libraries = imports(parsed(path)), rule(LIBRARIES, path)
+        if libraries is None:
+            return names & {"torch"} if path.parent != PEERS else set()
+        return names - libraries - PACKAGES - sys.stdlib_module_names
+
+    wrong = offenders(others)
+    assert not wrong, f"these files may not import these libraries: {wrong}"
 
 
-@each_file
-def test_nothing_imports_what_runs_pytorch(path):
+def test_nothing_imports_what_runs_pytorch():
     """But the files beside it."""
-    found = {name for name in modules(ast.parse(path.read_text())) if name.startswith("ports.peers")}
-    assert path.parent == PEERS or not found
+
+    def peers(path):
+        return path.parent != PEERS and {name for name in modules(parsed(path)) if name.startswith("ports.peers")}
+
+    assert not offenders(peers)
 
 
-@each_file
-def test_file_is_short_and_says_what_it_is(path):
-    text = path.read_text()
-    lines = text.count("\n")
-    assert lines <= MAX_LINES, f"{path} has {lines} lines; split it"
-    tree = ast.parse(text)
-    if tree.body:  # an empty __init__.py only marks a package
-        assert ast.get_docstring(tree), f"{path} does not start with a docstring"
+def test_files_are_short():
+    wrong = offenders(lambda path: max(0, path.read_text().count("\n") - MAX_LINES))
+    assert not wrong, f"these files have so many lines more than {MAX_LINES}; split them: {wrong}"
 
 
-@each_file
-def test_no_global_settings_of_jax(path):
+def test_files_say_what_they_are():
+    """An empty ``__init__.py`` only marks a package."""
+    wrong = offenders(lambda path: parsed(path).body and not ast.get_docstring(parsed(path)))
+    assert not wrong, f"these files do not start with a docstring: {[*wrong]}"
+
+
+def test_no_global_settings_of_jax():
     """A library may not; the command line is a program, and has one place where it does."""
-    if path == ROOT / "worldkv_jax/cli/compile_cache.py":
-        return
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    names = {ast.unparse(call.func) for call in calls}
-    assert not {name for name in names if name.endswith("config.update") and "jax" in name}, f"{path} sets jax.config"
+
+    def settings(path):
+        calls = (ast.unparse(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call))
+        return {name for name in calls if name.endswith("config.update") and "jax" in name}
+
+    wrong = offenders(settings)
+    assert [*wrong] == ["worldkv_jax/cli/compile_cache.py"], f"these files set jax.config: {wrong}"
 
 
 def test_the_check_sees_lazy_and_dynamic_imports():
