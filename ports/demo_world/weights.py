@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.entry_points import hidden_by
@@ -85,9 +84,10 @@ def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
     with _opened(path) as file:
         config = _check_head(path, file)
         expected, abstract = _expected(config)
-        tensors = {n: jnp.asarray(file.get_tensor(n), jnp.float32) for n in expected}
-    if not all(bool(jnp.isfinite(t).all()) for t in tensors.values()):
+        tensors = {n: file.get_tensor(n).astype(np.float32) for n in expected}
+    if not all(np.isfinite(t).all() for t in tensors.values()):
         raise ValueError(f"{path} is damaged: it holds values that are not finite; reinstall worldkv-jax")
+    tensors = jax.device_put(tensors)  # converted on the host: on the device it would be a program for each shape
     codec = Codec(**{name: tensors[_CODEC + name] for name in Codec._fields})
     params = jax.tree_util.tree_map_with_path(lambda keys, _: tensors[_name(keys)], abstract)
     return config, codec, params
