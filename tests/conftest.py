@@ -1,5 +1,6 @@
 """Shared settings of all tests: eight CPU devices, strict dtypes and ranks, quick compilation, the goldens."""
 
+import gc
 import os
 import sys
 from importlib.metadata import version
@@ -15,6 +16,8 @@ import pytest
 
 from worldkv_jax.play.heap import give_back
 
+# What is imported and collected stays: the garbage collector need not look through it again and again.
+gc.disable()
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # What a process may hold between two files; a file takes up to a gigabyte more.
@@ -29,6 +32,15 @@ def pytest_configure(config):
     """Set how programs are compiled, before the first one is."""
     if not config.getoption("--optimized"):
         os.environ["XLA_FLAGS"] += " " + " ".join(QUICK)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Leave what is there after collection out of all that the collector looks through during the tests."""
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_addoption(parser):
