@@ -1,6 +1,7 @@
 """Rules that choose in their own way: coverage, and the controls at random and by age."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +21,17 @@ def pick(rule, stored, query, k, *, chunks=None, valid=None):
     """Chunk ids and scores that a rule chooses among views ``[C, F, 4, 4]``."""
     rule = RULES[rule] if isinstance(rule, str) else rule
     count = len(stored)
-    chunks = jnp.arange(count, dtype=jnp.int32) if chunks is None else jnp.asarray(chunks, jnp.int32)
-    valid = jnp.ones(count, bool) if valid is None else jnp.asarray(valid)
-    index = jax.vmap(lambda cameras: rule.describe(cameras, None))(jnp.asarray(stored))
-    slots, scores = jax.jit(choose, static_argnums=(0, 5))(
-        rule, rule.describe_query(query, None), index, chunks, valid, k
-    )
-    return np.asarray(chunks[slots]).tolist(), np.asarray(scores)
+    chunks = np.asarray(range(count) if chunks is None else chunks, np.int32)
+    valid = np.ones(count, bool) if valid is None else np.asarray(valid, bool)
+    ids, scores = _pick(rule, stored, query, chunks, valid, k)
+    return np.asarray(ids).tolist(), np.asarray(scores)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _pick(rule, stored, query, chunks, valid, k):
+    index = jax.vmap(lambda cameras: rule.describe(cameras, None))(stored)
+    slots, scores = choose(rule, rule.describe_query(query, None), index, chunks, valid, k)
+    return chunks[slots], scores
 
 
 def views(*yaws):
@@ -133,14 +138,12 @@ def test_random_choice_is_random_repeatable_and_fair():
 @pytest.mark.parametrize("rule", BY_CAMERAS)
 def test_worlds_choose_for_themselves(rule):
     rule = RULES[rule]
-    stored = jnp.asarray(poses(6, worlds=3))  # [C, B, F, 4, 4]
-    index = jax.vmap(jax.vmap(lambda cameras: rule.describe(cameras, None)))(stored)
-    asked = jax.vmap(lambda cameras: rule.describe_query(cameras, None))(stored[2])
+    stored = poses(6, worlds=3)  # [C, B, F, 4, 4]
     chunks, valid = jnp.arange(6, dtype=jnp.int32), jnp.ones(6, bool)
-    together = jax.vmap(lambda q, i: choose(rule, q, i, chunks, valid, 4)[0], in_axes=(0, 1))(asked, index)
+    choose_one = lambda views, query: _pick(rule, views, query, chunks, valid, 4)[0]  # noqa: E731
+    together = jax.jit(jax.vmap(choose_one, in_axes=(1, 0)))(stored, stored[2])
     for world in range(3):
-        alone = choose(rule, asked[world], index[:, world], chunks, valid, 4)[0]
-        np.testing.assert_array_equal(together[world], alone)
+        np.testing.assert_array_equal(together[world], choose_one(stored[:, world], stored[2, world]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,7 +35,7 @@ def parametrize(metafunc, *kinds: str) -> None:
 
 def channels_last(latents) -> jnp.ndarray:
     """Turn ``[..., c, h, w]`` into ``[..., h, w, c]``."""
-    return jnp.moveaxis(jnp.asarray(latents), -3, -1)
+    return jax.device_put(np.ascontiguousarray(np.moveaxis(latents, -3, -1)))
 
 
 class Case:
@@ -49,9 +50,10 @@ class Case:
         config = type(config)(**{**vars(config), "dtype": "float32"})
         self.backbone = InSpatioWorld(config=config, rows=rows, columns=columns)
         self.params = WanParams(dit, None)
+        self.prepare, self.flow = jax.jit(self.backbone.prepare_chunk), jax.jit(self.backbone.flow)
 
     def __getitem__(self, name: str) -> jnp.ndarray:
-        return jnp.asarray(self.tensors[name])
+        return jax.device_put(self.tensors[name])
 
     def latents(self, name: str) -> jnp.ndarray:
         """Return latents, channels last."""

@@ -66,7 +66,7 @@ def test_context_pass(chunk_step_case, loaded, name, first):
     clean = clean if first else jnp.concatenate([clean, case.latents("in/last_pred")], axis=1)
     cells = jnp.pad(clean, ((0, 0),) * 4 + ((0, 20),))
     model, rope = case.backbone.bind(case.params), case.backbone.rotation(0, clean.shape[1])
-    flow, _ = model(cells, jnp.zeros((len(clean), 1)), rope, prepared.conditions)
+    flow, _ = jax.jit(model)(cells, jnp.zeros((len(clean), 1)), rope, prepared.conditions)
     agree(flow, case.latents(f"out/{name}/flow"))
 
 
@@ -74,14 +74,14 @@ def prepare(case: Case, first: bool):
     source = case.source(case.latents("in/ref"), case.latents("in/render_block"))
     worlds = source.text.shape[0]
     carry = None if first else Previous(case.latents("in/last_pred"), cameras(worlds))
-    return case.backbone.prepare_chunk(case.params, carry, ChunkInput(cameras(worlds), source), jnp.int32(not first))
+    return case.prepare(case.params, carry, ChunkInput(cameras(worlds), source), jnp.int32(not first))
 
 
 @pytest.mark.parametrize("name, first", [("den6", False), ("den3", True)])
 def test_denoising_pass(chunk_step_case, loaded, name, first):
     case = loaded(chunk_step_case)
     noisy, t = case.latents("in/noisy"), times(case)
-    flow = case.backbone.flow(case.params, noisy, t, prepare(case, first), nothing(case, len(noisy)))
+    flow = case.flow(case.params, noisy, t, prepare(case, first), nothing(case, len(noisy)))
     agree(flow, case.latents(f"out/{name}/flow"))
     agree(clean(noisy, flow, t), case.latents(f"out/{name}/x0"))
 
@@ -100,7 +100,7 @@ def test_denoising_without_a_context(chunk_step_case, loaded):
     noisy, t = case.latents("in/noisy"), times(case)
     prepared = prepare(case, first=True)
     alone = prepared._replace(live=jax.tree.map(lambda a: a[:, :, :0], prepared.live))
-    flow = case.backbone.flow(case.params, noisy, t, alone, nothing(case, len(noisy)))
+    flow = case.flow(case.params, noisy, t, alone, nothing(case, len(noisy)))
     agree(flow, case.latents("out/nocache/flow"))
     agree(clean(noisy, flow, t), case.latents("out/nocache/x0"))
 
@@ -111,7 +111,7 @@ def test_denoising_without_a_render(chunk_step_case, loaded):
     prepared = prepare(case, first=True)
     live = KVSpan(*map(jnp.asarray, case.stored("out/ctx3/", slice(None))))  # its empty half takes part
     prepared = prepared._replace(guide=jnp.zeros_like(prepared.guide), live=live)
-    flow = case.backbone.flow(case.params, noisy, t, prepared, nothing(case, len(noisy)))
+    flow = case.flow(case.params, noisy, t, prepared, nothing(case, len(noisy)))
     agree(flow, case.latents("out/norender/flow"))
 
 
@@ -189,11 +189,9 @@ def test_rollout(rollout_case, loaded):
 def test_steps_and_context_of_a_rollout(rollout_case, loaded):
     case = loaded(rollout_case)
     backbone, schedule, carry = case.backbone, case.backbone.schedule, None
-    steps = jax.jit(backbone.prepare_chunk)
-    flow = jax.jit(backbone.flow)
     agree(schedule.times, case.meta["denoising_timesteps"], atol=0)
     for index, chunk in enumerate(inputs(case)):
-        prepared = steps(case.params, carry, chunk, jnp.int32(index))
+        prepared = case.prepare(case.params, carry, chunk, jnp.int32(index))
         tokens = prepared.live.keys.shape[2]
         for got, stored in zip(prepared.live, case.stored("out/ctx_", index)):
             agree(got, stored[:, :, :tokens], f"context of chunk {index}")
@@ -201,7 +199,7 @@ def test_steps_and_context_of_a_rollout(rollout_case, loaded):
         x = given[0]
         for step, (t, sigma) in enumerate(zip(schedule.times, schedule.clean_sigmas)):
             agree(x, channels_last(case.tensors["out/xt"][index, step]), f"chunk {index} before step {step}")
-            x0 = x - sigma * flow(case.params, x, jnp.float32(t), prepared, nothing(case, len(x)))
+            x0 = x - sigma * case.flow(case.params, x, jnp.float32(t), prepared, nothing(case, len(x)))
             agree(x0, channels_last(case.tensors["out/x0"][index, step]), f"chunk {index} after step {step}")
             if step + 1 < schedule.steps:
                 again = schedule.noise_sigmas[step]
@@ -236,7 +234,7 @@ def test_retrieved_chunks(memory_inject_case, loaded, name):
     worlds = len(source.text)
     carry = Previous(case.latents("in/last_pred"), cameras(worlds))
     chunk = ChunkInput(cameras(worlds), source)
-    prepared = case.backbone.prepare_chunk(case.params, carry, chunk, jnp.int32(case.meta["chunk"]))
+    prepared = case.prepare(case.params, carry, chunk, jnp.int32(case.meta["chunk"]))
     keep = {"full": slice(None), "pruned": case.tensors["in/keep_idx"], "none": slice(0)}[name]
     spans = [case.stored(f"in/mem{i}/", slice(None)) for i in case.meta["retrieved_chunks"]]
     keys, values = (np.concatenate([a[:, :, keep] for a in part], axis=2) for part in zip(*spans))
@@ -246,7 +244,7 @@ def test_retrieved_chunks(memory_inject_case, loaded, name):
     context = Context((span,), jnp.int32(keys.shape[2]))
     again = case.latents("in/renoise").reshape(-1, *carry.latents.shape)
     given = jnp.concatenate([case.latents("in/noise")[None], again])
-    x0 = denoise(lambda x, t: case.backbone.flow(case.params, x, t, prepared, context), given, case.backbone.schedule)
+    x0 = denoise(lambda x, t: case.flow(case.params, x, t, prepared, context), given, case.backbone.schedule)
     agree(x0, case.latents(f"out/{name}/x0"))
 
 

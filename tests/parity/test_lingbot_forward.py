@@ -55,7 +55,9 @@ class Case:
     @functools.cached_property
     def conditions(self) -> Conditions:
         """What is constant over the passes of the chunk."""
-        return Conditions(film=self.model.prepare_camera(self.camera), cross=self.model.project_context(self.text))
+        prepare = jax.jit(lambda camera, text: (self.model.prepare_camera(camera), self.model.project_context(text)))
+        film, cross = prepare(self.camera, self.text)
+        return Conditions(film=film, cross=cross)
 
     def expect(self, name, got):
         """Compare a result with the golden of that name."""
@@ -70,7 +72,8 @@ def case(path):
 
 
 def test_flow_and_keys(case):
-    flow, own = case.model(case.cells, case.t, case.rope, case.conditions, collect=keys_and_values)
+    run = jax.jit(functools.partial(case.model, collect=keys_and_values))
+    flow, own = run(case.cells, case.t, case.rope, case.conditions)
     case.expect("flow", np.moveaxis(flow[0], -1, 0))
     case.expect("cache_k_layer0", own.keys[0])
     case.expect("cache_v_layer0", own.values[0])

@@ -81,6 +81,7 @@ def test_action_module(action_case):
     )
     params = fill(template, given, prefix="actions/", rows=ORIGINAL)
     module = bind(ActionModule, config, jax.tree.map(lambda a: a[0], params))
+    run = jax.jit(lambda *given: module(*given))
     tokens = meta["th"] * meta["tw"]
     carry = empty_window(config, 1, tokens)
     tolerance = {"atol": meta["suggested_atol"], "rtol": meta["suggested_rtol"]}
@@ -96,7 +97,7 @@ def test_action_module(action_case):
         filled = jnp.int32(min(frames.start, config.recent_frames))
         for letter in "ab":
             x = jnp.asarray(tensors[f"in/x_{chunk}{letter}"])
-            y, keys = module(x, ActionInput(mouse, rope, filled, None), LayerInput(own, past))
+            y, keys = run(x, ActionInput(mouse, rope, filled, None), LayerInput(own, past))
             np.testing.assert_allclose(y, tensors[f"out/y_{chunk}{letter}"], **tolerance, err_msg=f"{chunk}{letter}")
         _check_cache(tensors, "keyboard", chunk, past.keyboard, own, int(filled), tolerance)
         if config.mouse:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -17,6 +16,6 @@ def draw(abstract: Any, seed: int) -> Any:
             values *= np.prod(leaf.shape[:-1]) ** -0.5
         else:
             values = 0.1 * values + (path[-1].key != "bias")
-        return jnp.asarray(values, leaf.dtype)
+        return jax.device_put(values.astype(leaf.dtype))
 
     return jax.tree.map_with_path(one, abstract)

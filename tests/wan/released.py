@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from checkpoints.components import Component
@@ -57,7 +56,7 @@ def convert(
     filled = {path: np.empty(leaf.shape, np.float32) for path, leaf in paths(abstract).items()}
     for key, target in targets.items():
         filled[target.path][... if target.layer is None else target.layer] = target.transform.apply(tensors[key])
-    return config, jax.tree.unflatten(jax.tree.structure(abstract), map(jnp.asarray, filled.values()))
+    return config, jax.tree.unflatten(jax.tree.structure(abstract), jax.device_put(list(filled.values())))
 
 
 def fingerprint(targets: Mapping[str, Target]) -> tuple[int, int, str]:
