@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OWN_PROCESS = ("mesh",)  # sets how many devices there are, before JAX knows
-LONG = ("agent_explores", "released_model", "training_the_demo_world")
+LONG = ("agent_explores", "released_model", "rule_of_your_own", "training_the_demo_world")  # open models
 SHARED_PROCESS = [
     pytest.param(path, marks=pytest.mark.long if path.stem in LONG else (), id=path.stem)
     for path in EXAMPLES

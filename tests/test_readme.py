@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("environments", "models", "play", "worlds")
+LONG = ("README", "environments", "index", "models", "play", "worlds")
 """Pages whose examples open models."""
 EXAMPLES = [
     pytest.param(page.name, source, marks=pytest.mark.long if page.stem in LONG else (), id=f"{page.stem}-{number}")

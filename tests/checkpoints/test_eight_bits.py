@@ -74,7 +74,7 @@ def test_the_same_bits_as_rounding_at_load(name, kind, tmp_path):
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(ml_dtypes.bfloat16, marks=pytest.mark.long)])
 def test_in_pieces_and_from_float32_too(dtype, tmp_path):
     component, config = MODELS["lingbot-world"]
     source = write(tmp_path / "source", component, config, dtype)

@@ -61,7 +61,7 @@ def test_seeds_out_of_range_are_refused_at_once(seed, capsys):
     assert "no whole number from 0 to 2**64 - 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("platform", ["nowhere", "cuda"])
+@pytest.mark.parametrize("platform", ["nowhere", pytest.param("cuda", marks=pytest.mark.long)])
 def test_a_device_that_is_not_there_is_one_line(platform, tmp_path):
     if platform == "cuda" and any(Path("/dev").glob("nvidia[0-9]*")):
         pytest.skip("there is such a device here")

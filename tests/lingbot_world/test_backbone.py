@@ -128,6 +128,7 @@ def test_bfloat16_stays_near_float32(params, given):
     np.testing.assert_allclose(flows[1], flows[0], atol=0.05 * float(jnp.std(flows[0])) + 0.02)
 
 
+@pytest.mark.long
 def test_keys_steer_a_checkpoint_of_actions(given):
     poses, conditions = given
     backbone = LingBotWorld(config=dataclasses.replace(TINY, control="act"), rows=ROWS, columns=COLUMNS)

@@ -97,6 +97,7 @@ def test_a_checkpoint_that_is_steered_by_keys(place, tmp_path):
     assert report["request"]["model"]["control"] == "act" and len(report["chunks"]) == 3
 
 
+@pytest.mark.long
 def test_random_weights_need_no_file_and_say_so(tmp_path, capsys):
     line = ["rollout", "lingbot-world-fast", "--random-weights", "--dim", "128", "--layers", "1", "--no-decode"]
     line += ["--resolution", "32x32", "--frames", "21", "--dtype", "float32", "--out", str(tmp_path), "--latents"]
@@ -188,6 +189,7 @@ def test_bad_input_is_refused_before_any_weight_is_loaded(place, flags, changes,
     assert not out.exists()
 
 
+@pytest.mark.long
 def test_the_bank_of_released_flags_may_lie_elsewhere(place, tmp_path):
     flags = ["--use_retrieval", "--retrieval_frames", "6", "--kv_bank_on_gpu", "--tier", "pinned_host", "--no-decode"]
     assert main(command(place, *flags, out=tmp_path)) == 0

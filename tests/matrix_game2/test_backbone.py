@@ -78,6 +78,7 @@ def test_memory_matters(name):
     assert np.abs(native[reach:] - full[reach:]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_the_native_window_of_the_car_is_one_frame():
     """A window of the newest frame alone, although chunks have three."""
     backbone, _ = tiny("gta_drive")
@@ -104,7 +105,7 @@ def test_a_batch_of_worlds_equals_the_worlds_one_by_one(name):
         np.testing.assert_allclose(got[:, 0], together[:, b], atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["universal", "templerun"])
+@pytest.mark.parametrize("name", ["universal", pytest.param("templerun", marks=pytest.mark.long)])
 def test_actions_steer(name):
     """A key changes its own chunk, and nothing before it."""
     native = native_memory(tiny(name)[0].config)
@@ -124,6 +125,7 @@ def test_the_mouse_steers(name):
     assert np.abs(before[2] - after[2]).max() > 1e-4
 
 
+@pytest.mark.long
 def test_a_rollout_in_parts_equals_one_in_a_piece():
     backbone, params = tiny("universal")
     memory = TWO_RETRIEVED

@@ -39,6 +39,7 @@ def test_the_room_is_remembered_and_forgotten_by_the_window(walked):
     assert walked[1][0].index == walked[0].first == 12
 
 
+@pytest.mark.long
 def test_the_same_controls_make_the_same_world(game, walked):
     again = Player(game, Tree(7, MEMORIES))
     assert [sums(again.step(controls)) for controls in PATH] == [sums(chunk) for chunk in walked[1]]
@@ -109,6 +110,7 @@ def test_a_world_goes_on_after_a_defect(game, walked, monkeypatch):
     assert sums(player.step(PATH[2])) == sums(walked[1][2])
 
 
+@pytest.mark.long
 def test_a_full_memory_says_what_to_do(game):
     small = dataclasses.replace(game, rooms={**game.rooms, "full": 13})
     player = Player(small, Tree(1, ("full",)))
@@ -118,6 +120,7 @@ def test_a_full_memory_says_what_to_do(game):
         player.step(hold())
 
 
+@pytest.mark.long
 def test_a_world_comes_back_from_disk(game, walked, tmp_path):
     player, made = walked
     player.tree.switch(0)
@@ -149,6 +152,7 @@ def test_a_world_comes_back_from_disk(game, walked, tmp_path):
     list(walked[0].make_current())
 
 
+@pytest.mark.long
 def test_a_later_point_takes_the_place_of_the_one_before(game, tmp_path):
     player, shelf = Player(game, Tree(3, ("window",))), Shelf(tmp_path, game)
     book = shelf.new("x", player.tree)

@@ -122,6 +122,7 @@ def test_weights_lie_where_one_says():
     assert chunk.latents.devices() == {device} and np.isfinite(chunk.frames).all()
 
 
+@pytest.mark.long
 def test_cameras_that_come_live_are_those_of_a_path(place):
     """Asked for chunk by chunk; LingBot-World is told its fastest motion, which it cannot measure ahead."""
     options = typed(asked("lingbot-world-fast", place))

@@ -80,6 +80,7 @@ def test_the_same_worlds_on_many_devices(name, alone):
         assert (worlds * mesh.shape["data"], heads * split_over) == (WORLDS, BACKBONE.spec.heads)
 
 
+@pytest.mark.long
 def test_without_the_mesh_as_context_it_is_still_the_same_world(alone):
     check_same(roll(*place(memory(), make_mesh(1, 8)))[:2], alone)
 
