@@ -160,7 +160,7 @@ def walk(variant, keys, memory):
     picked, path = [], []
     for chunk in inputs(variant, [keys]):
         _, picks = recall(world, chunk.cameras)
-        picked.append(np.asarray(picks.chunks[0, : int(picks.count)]))
+        picked.append(np.asarray(picks.chunks)[0, : int(picks.count)])
         path.append(np.asarray(chunk.cameras[0]))
         world = remember(world, own, chunk.cameras)
     return picked, np.stack(path)

@@ -162,15 +162,16 @@ def test_kept_tokens(path):
         own, _ = commit(run.params, made.latents, prepared, context)
         for name in stored:
             layer = int(name.removeprefix("out/store_idx_layer"))
-            kept = world.memory.bank.slots.values[index, layer, 0]
-            np.testing.assert_array_equal(places(kept, own.values[layer, 0]), run.tensors[name][index])
+            kept = np.asarray(world.memory.bank.slots.values)[index, layer, 0]
+            np.testing.assert_array_equal(places(kept, np.asarray(own.values)[layer, 0]), run.tensors[name][index])
         for name in run.tensors:
             if not name.endswith(f"_chunk{index}") or "retr_idx_layer" not in name:
                 continue
             layer = int(name.removeprefix("out/retr_idx_layer").removesuffix(f"_chunk{index}"))
-            whole = world.memory.bank.slots.values[picks.slots[0, : int(picks.count)], layer, 0]
+            slots = np.asarray(picks.slots)[0, : int(picks.count)]
+            whole = np.asarray(world.memory.bank.slots.values)[slots, layer, 0]
             want = run.tensors[name]
-            kept = context.span.values[layer, 0, : int(context.length)][-len(want) :]
+            kept = np.asarray(context.span.values)[layer, 0, : int(context.length)][-len(want) :]
             np.testing.assert_array_equal(places(kept, whole.reshape(-1, *whole.shape[2:])), want)
 
 

@@ -156,13 +156,13 @@ def test_window_and_picks_of_a_rollout(rollout_case):
     for chunk, want in enumerate(meta["selected_chunks"]):
         picks, context = walk[chunk]
         if want is not None:
-            np.testing.assert_array_equal(picks.chunks[0, : int(picks.count)], want)
+            np.testing.assert_array_equal(np.asarray(picks.chunks)[0, : int(picks.count)], want)
             assert _values_in(context) >= set(want)
 
 
 def _values_in(context: Context) -> set[int]:
     """Chunk ids in the valid rows of a context whose values are chunk ids."""
-    return set(np.unique(np.asarray(context.span.values[:, :, : int(context.length)])).astype(int).tolist())
+    return set(np.unique(np.asarray(context.span.values)[:, :, : int(context.length)]).astype(int).tolist())
 
 
 def _config(args: dict) -> wm.MemoryConfig:

@@ -104,7 +104,7 @@ def test_a_chunk_reports_what_its_context_held(name):
         if picks is None:
             assert chunk.retrieved.shape == (1, 0)
         else:
-            np.testing.assert_array_equal(chunk.retrieved, picks.chunks[:, : int(picks.count)])
+            np.testing.assert_array_equal(chunk.retrieved, np.asarray(picks.chunks)[:, : int(picks.count)])
         assert chunk.kv_bytes == bytes_by_tier(world.memory.layout, index + 1)
         assert chunk.seconds > 0 and chunk.latents.shape == (1, *BACKBONE.latent_shape)
         _, world = ro.generate_chunk(BACKBONE, PARAMS, world, given, jnp.asarray(noise(index)))
