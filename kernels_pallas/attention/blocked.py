@@ -9,6 +9,7 @@ keys and queries are normalized. Then whatever lies near enough serves as well.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,12 @@ BLOCK = 1024
 LOGITS = 2**21
 """Those of a block, about, at most: more would leave the cache."""
 MASKED = -1e30  # not infinite: the difference of two infinities is no number
-NEAR = 60.0
-"""The exponentials of logits that are no further from a level keep their precision, and so do sums of them."""
+NEAR = 80.0
+"""Powers of two whose exponents are no further from a level keep their precision, and so do sums of them."""
+
+# ``2**x`` on [-1/2, 1/2], highest power first: what is off by the least share of all such that are right at 0.
+_POWER = (0.0013264727, 0.009671513, 0.055507336, 0.24022242, 0.693147, 1.0)
+_MANTISSA_BITS = 23
 
 # A level near the highest logit so far and the sum of weights ``[T, 1]``, and the weighted sum of values ``[T, H]``.
 Running = tuple[jax.Array, jax.Array, jax.Array]
@@ -36,6 +41,21 @@ def block_rows(tokens: int, rows: int) -> int:
     if rows <= target * 5 // 4:
         return rows
     return min(range(target * 3 // 4, target * 5 // 4), key=lambda size: (-rows % size, abs(size - target)))
+
+
+def exp2(x: jax.Array) -> jax.Array:
+    """Return ``2**x``, float32, to 2e-7 of itself, and zero where that is no normal number; ``x`` is at most 127.
+
+    XLA's exponential takes twice the time, which is 3 % of all.
+    """
+    whole = jax.lax.round(x, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
+    rest = x - whole
+    power = jnp.full_like(x, _POWER[0])
+    for coefficient in _POWER[1:]:
+        power = power * rest + coefficient
+    exponent = jax.lax.shift_left(whole.astype(jnp.int32), jnp.int32(_MANTISSA_BITS))
+    bits = jax.lax.bitcast_convert_type(power, jnp.int32) + exponent
+    return jnp.where(x < -126, 0, jax.lax.bitcast_convert_type(bits, jnp.float32))
 
 
 @jax.custom_jvp
@@ -59,7 +79,7 @@ def attention(
 
     def attend_head(index: jax.Array) -> jax.Array:
         world, head = index // heads, index % heads
-        q = cut(query, world, 0, tokens, head) * width**-0.5
+        q = cut(query, world, 0, tokens, head) * (width**-0.5 / math.log(2))  # for powers of two
         longest, valid = _squares(q).max(), length[world]
 
         def add_block(is_last: bool, number: jax.Array, carry: Running) -> Running:
@@ -77,7 +97,7 @@ def attention(
                 is_near_zero, lambda: jnp.zeros_like(level), lambda: logits.max(axis=1, keepdims=True)
             )
             new = jnp.maximum(level, highest)
-            shrink, weights = jnp.exp(level - new), jnp.exp(logits - new)
+            shrink, weights = exp2(level - new), exp2(logits - new)
             return new, total * shrink + weights.sum(axis=1, keepdims=True), mixed * shrink + weights @ v
 
         column = jnp.zeros((tokens, 1), jnp.float32)

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 from kernels_pallas.attention import attention, splash
-from kernels_pallas.attention.blocked import BLOCK, block_rows
+from kernels_pallas.attention.blocked import BLOCK, block_rows, exp2
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
 each_implementation = pytest.mark.parametrize("implementation", ["xla", "blocked"])
@@ -51,6 +51,14 @@ def test_it_equals_numpy(implementation, dtype, groups, rows, length):
     assert got.dtype == dtype
     tolerance = TOLERANCE[dtype]
     np.testing.assert_allclose(np.asarray(got, np.float64), oracle(*arrays, length), atol=tolerance, rtol=tolerance)
+
+
+def test_powers_of_two_are_right_to_rounding():
+    x = np.concatenate([np.linspace(-126, 127, 100_001), np.arange(-126, 128)]).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(exp2(jnp.asarray(x)), np.float64), np.exp2(x.astype(np.float64)), rtol=2.5e-7)
+    np.testing.assert_array_equal(
+        exp2(jnp.array([0.0, 1, -126.01, -1e30, -jnp.inf, jnp.nan])), [1, 2, 0, 0, 0, jnp.nan]
+    )
 
 
 @pytest.mark.parametrize("rows, length", [(90, [90, 1]), (600, [513, 600])])
