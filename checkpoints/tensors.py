@@ -71,6 +71,23 @@ def map_file(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
+def give_back_pages(array: np.ndarray) -> None:
+    """Drop the pages of an array of `map_file` that has been read: until then they count as memory of the process.
+
+    They come again from the file if they are touched again. An array that is not mapped is left alone.
+    """
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapping = getattr(base, "obj", None)
+    if not isinstance(mapping, mmap.mmap) or not array.size or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
+    end = start + sum((size - 1) * stride for size, stride in zip(array.shape, array.strides)) + array.itemsize
+    start -= start % mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
 def copy_as(
     array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
