@@ -35,6 +35,11 @@ def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
     return Codec(*(jnp.asarray(a, jnp.float32) for a in (mean, basis, scale)))
 
 
+def visibility(codec: Codec) -> jax.Array:
+    """Return ``[c]``: how many squared pixels an error of one in each number of a cell makes, together."""
+    return jnp.square(codec.scale)
+
+
 def encode(codec: Codec, frames: jax.Array) -> jax.Array:
     """Encode frames ``[..., h, w, 3]`` in [0, 1] to latents ``[..., h / p, w / p, c]``."""
     patches = _to_patches(frames, _cell(codec))

@@ -56,8 +56,8 @@ class DemoSteering:
     def begin(self, seed: int, picture: np.ndarray | None = None) -> Beginning:
         """Show the world of a seed."""
         family = self._family
-        drawn = family.make(_FIRST_WORLD + seed, 1)
-        (path,) = family.laps(np.random.default_rng(seed), drawn, family.tour_laps, LAP, 360.0)
+        drawn, laps = family.make(_FIRST_WORLD + seed, 1), family.tour_laps
+        (path,) = family.laps(np.random.default_rng(seed), drawn, laps, LAP, 360.0, tour_laps=laps)
         world = jax.tree.map(lambda part: jnp.asarray(part[0]), drawn)
         poses = np.asarray(path, np.float64)
         chunks = len(poses) // CHUNK_FRAMES

@@ -158,6 +158,22 @@ def test_laps_leave_the_room_and_come_back_near_what_was_seen(homes):
     assert gap.max() < 0.15 and gap.min() > 1e-4
 
 
+@pytest.mark.parametrize(("lap", "tour_laps"), [(2, 2), (5, 2), (12, 2), (6, 1)])
+def test_no_lap_walks_faster_than_clips_to_train_on(homes, lap, tour_laps):
+    paths = np.stack(list(apartment_laps(np.random.default_rng(1), homes, 4, lap, 30.0 * lap, tour_laps=tour_laps)))
+    ground = paths[..., :3:2, 3]
+    assert_clear(homes, ground)
+    steps = np.linalg.norm(np.diff(ground, axis=1), axis=-1)
+    assert steps.max() == 0 if tour_laps == 1 else 0.1 < steps.max() < 0.141
+
+
+def test_a_tour_of_one_lap_turns_where_it_is_and_comes_round(homes):
+    path = next(apartment_laps(np.random.default_rng(1), homes, 2, 6, 360.0, tour_laps=1))
+    first, again = path[:18, :3, 2], path[18:, :3, 2]
+    turned = np.rad2deg(np.arccos(np.clip((first * again).sum(axis=1), -1, 1)))
+    np.testing.assert_allclose(turned, 20 / 3, atol=1e-3)  # a third of a frame off
+
+
 def test_a_scenario_shows_two_rooms_and_cuts_where_it_is_told():
     scenario = make_scenario(5, 1, family=APARTMENTS, laps=4, lap=2, arc=60.0, chunks=7)
     assert scenario.phases == (TOUR,) * 4 + (FIRST,) * 2 + (LATE,)

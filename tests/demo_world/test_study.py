@@ -152,7 +152,7 @@ def test_lengths_are_those_of_the_title_in_every_family():
         group = lengths(family)
         for variant in group.variants:
             path = study_runs._path(variant, family)
-            made = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
+            made = make_phases(path["laps"], path["lap"], tour_laps=path["tour_laps"])[: path["chunks"]]
             assert variant.name.endswith(f", {len(made)} chunks") and FIRST in made
             Layout(config=variant.memory, spec=DemoWorld().spec, chunks=len(made))  # raises for what does not fit
         full = [v for v in group.variants if v.memory.mode == "full" and not v.true_past]
@@ -215,7 +215,7 @@ def test_what_moves_is_scored_apart():
 
 
 def test_the_moving_pixels_of_a_path_are_those_of_balls():
-    scenario = make_scenario(5, 2, family=APARTMENTS, laps=3, lap=2, arc=60.0)
+    scenario = make_scenario(5, 2, family=APARTMENTS, laps=3, lap=2, arc=180.0)
     moves = moving_pixels_of(APARTMENTS, 5, scenario.poses)
     assert moves.shape == (2, 18, *APARTMENTS.size) and moves.dtype == bool
     assert 0 < moves.mean() < 0.2

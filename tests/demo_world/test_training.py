@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training import train as training
+from ports.demo_world.training.objective import importance_of
 from ports.demo_world.training.probe import make_probe
 from ports.demo_world.training.train import TrainConfig, train
 from ports.demo_world.training.training_data import side_by_side
@@ -87,6 +88,37 @@ def test_clips_never_jump():
 def test_an_unknown_past_is_refused():
     with pytest.raises(ValueError, match="gaps, clips"):
         TrainConfig(past="holes")
+
+
+@pytest.mark.parametrize("visible", [-0.1, 1.5])
+def test_errors_count_less_than_not_at_all_or_more_than_in_pixels_is_refused(visible):
+    with pytest.raises(ValueError, match="from 0"):
+        TrainConfig(visible=visible)
+
+
+def test_a_latent_error_counts_as_the_pixels_it_makes():
+    weights = codec.Codec(jnp.zeros(48), jnp.eye(48, 20), jnp.linspace(2.0, 0.1, 20))
+    latents, error = jax.random.normal(jax.random.key(0), (2, 8, 12, 20)) * 0.01
+    scale, basis = np.asarray(weights.scale), np.asarray(weights.basis)
+    first, second = ((np.asarray(x) * scale) @ basis.T for x in (latents, latents + error))
+    counted = np.sum(np.asarray(codec.visibility(weights)) * np.square(error))
+    np.testing.assert_allclose(counted, np.sum((second - first) ** 2), rtol=1e-4)
+    np.testing.assert_array_equal(importance_of(weights, 0.0), np.ones(80))
+    np.testing.assert_allclose(importance_of(weights, 1.0).mean(), 1, rtol=1e-6)
+    assert (np.diff(importance_of(weights, 0.5).reshape(4, 20)) < 0).all()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("two_probes")
+def test_training_goes_on_from_given_weights(weights_file, tmp_path):
+    config, weights, params = load_weights(weights_file)
+    begin = TrainConfig(steps=10, batch=2, chunks=3, worlds=4, begin=str(weights_file), learning_rate=0.0)
+    train(begin, config, tmp_path / "more", log=lambda text: None, stop_at=1)
+    jax.tree.map(
+        np.testing.assert_array_equal, load_weights(tmp_path / "more" / "demo_world.safetensors")[1:], (weights, params)
+    )
+    with pytest.raises(ValueError, match=r"dim=24.*dim=48"):
+        train(begin, dataclasses.replace(config, dim=48), tmp_path / "other")
 
 
 @pytest.fixture

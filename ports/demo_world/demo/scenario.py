@@ -45,6 +45,7 @@ def make_scenario(
     lap: int = LAP,
     arc: float = 360.0,
     chunks: int | None = None,
+    tour_laps: int | None = None,
 ) -> Scenario:
     """Build ``worlds`` held-out worlds; how cameras move in them is the family's (`Family.laps`).
 
@@ -56,11 +57,13 @@ def make_scenario(
         lap: chunks of one lap.
         arc: degrees that a lap turns.
         chunks: cut off after so many; all laps unless given.
+        tour_laps: laps of the tour; the family's own unless given.
     """
-    laps = family.tour_laps + 2 if laps is None else laps
-    phases = make_phases(laps, lap, tour_laps=family.tour_laps)[:chunks]
+    tour_laps = family.tour_laps if tour_laps is None else tour_laps
+    laps = tour_laps + 2 if laps is None else laps
+    phases = make_phases(laps, lap, tour_laps=tour_laps)[:chunks]
     drawn = family.make(seed, worlds)
-    paths = family.laps(np.random.default_rng(seed), drawn, laps, lap, arc)
+    paths = family.laps(np.random.default_rng(seed), drawn, laps, lap, arc, tour_laps=tour_laps)
     poses = np.stack([path[: len(phases) * CHUNK_FRAMES] for path in paths])
     truth = along_paths(family.render, drawn, poses)
     return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)

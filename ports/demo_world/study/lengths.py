@@ -9,6 +9,7 @@ from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results
 from ports.demo_world.study.variants import Group, Variant
 from ports.demo_world.worlds.families import Family
+from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from worldkv_jax.evaluation.intervals import mean_interval
 from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, CameraDistance, MemoryConfig, Rule
 from worldkv_jax.memory.config import Positions
@@ -20,20 +21,26 @@ TRAINED = 7
 
 
 class _Length(NamedTuple):
-    """A path of so many chunks, whose camera turns 10 degrees a frame."""
+    """A path of so many chunks."""
 
     chunks: int
     laps: int
     lap: int
+    degrees: float = 10.0
+    """That the camera turns a frame, up to a whole turn a lap."""
+    tour_laps: int | None = None
+    """The family's unless given."""
 
     @property
     def arc(self) -> float:
-        return min(360.0, 30.0 * self.lap)
+        return min(360.0, CHUNK_FRAMES * self.degrees * self.lap)
 
 
 _LENGTHS = {
-    1: (_Length(7, 2, 4), _Length(21, 3, 7), _Length(36, 3, LAP), _Length(84, 7, LAP)),
-    2: (_Length(7, 4, 2), _Length(20, 4, 5), _Length(36, 4, 9), _Length(84, 7, LAP)),
+    1: (_Length(TRAINED, 2, 4), _Length(21, 3, 7), _Length(36, 3, LAP), _Length(84, 7, LAP)),
+    # No camera could show two rooms and come back in a clip's length: there it turns once in one room, as fast as
+    # clips do.
+    2: (_Length(TRAINED, 2, 6, degrees=20.0, tour_laps=1), _Length(20, 4, 5), _Length(36, 4, 9), _Length(84, 7, LAP)),
 }
 """By the laps of a family's tour."""
 
@@ -74,9 +81,10 @@ def lengths(family: Family) -> Group:
     """Return the group of a family of worlds."""
     variants = []
     for length in _LENGTHS[family.tour_laps]:
-        own_laps = length.laps - family.tour_laps + 1  # a variant counts the tour as one lap
+        own_laps = length.laps - (length.tour_laps or family.tour_laps) + 1  # a variant counts the tour as one lap
         cut = None if length.laps * length.lap == length.chunks else length.chunks
         path: dict[str, Any] = {"laps": own_laps, "lap": length.lap, "arc": length.arc, "cut": cut}
+        path |= {"tour_laps": length.tour_laps}
         for name, memory in MEMORIES.items():
             fitting = memory.fitted(length.chunks)
             quick = name in _QUICK and length.chunks in (TRAINED, 84)

@@ -154,8 +154,8 @@ class Runner:
         return {**scores, "behind": behind, "moving": moving, "seconds": time.perf_counter() - since}
 
     def _result(self, variant: Variant, scores: dict) -> Result:
-        path, family = _path(variant, self.setting.family), self.setting.family
-        phases = make_phases(path["laps"], path["lap"], tour_laps=family.tour_laps)[: path["chunks"]]
+        path = _path(variant, self.setting.family)
+        phases = make_phases(path["laps"], path["lap"], tour_laps=path["tour_laps"])[: path["chunks"]]
         layout = Layout(config=variant.memory, spec=self.backbone.spec, chunks=len(phases))
         stored = sum(capacity_by_tier(layout).values())
         return Result(
@@ -228,8 +228,9 @@ def noise_of_worlds(backbone: DemoWorld, seed: int, worlds: range) -> Noise:
 
 def _path(variant: Variant, family: Family) -> dict:
     """Return the options of `make_scenario` for a variant, which counts the tour as one lap."""
-    laps = variant.laps + family.tour_laps - 1
-    return {"laps": laps, "lap": variant.lap, "arc": variant.arc, "chunks": variant.cut}
+    tour = family.tour_laps if variant.tour_laps is None else variant.tour_laps
+    laps = variant.laps + tour - 1
+    return {"laps": laps, "lap": variant.lap, "arc": variant.arc, "chunks": variant.cut, "tour_laps": tour}
 
 
 def _inputs(poses: np.ndarray, spec: KVSpec, noise: tuple[float, float], *, seed: int, worlds: range):
@@ -261,7 +262,8 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     what += [variant.lap] if variant.lap != LAP else []
     # What came later is named where it is not as it was, so that older measurements keep their names.
     since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
-    usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name}
+    since |= {"tour_laps": variant.tour_laps}
+    usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name, "tour_laps": None}
     what += [[name, value] for name, value in since.items() if value != usual[name]]
     what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

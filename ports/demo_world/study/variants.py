@@ -44,6 +44,8 @@ class Variant:
     """Degrees that a lap turns."""
     cut: int | None = None
     """Chunks after which the path is cut off."""
+    tour_laps: int | None = None
+    """Laps of the tour; those of the family unless given."""
     true_past: bool = False
     """Remember the truth after each chunk instead of what was generated: a control without drift."""
     noise: tuple[float, float] = (0.0, 0.0)

@@ -11,11 +11,13 @@ HELP = "train the demo world's model; goes on where it stopped"
 
 @options_class
 class TrainCommand:
-    """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`."""
+    """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`, or in ``begin``."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
     world: Literal["rooms", "apartments"] | None = option(None, "family of worlds (default: rooms)")
     past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: clips)")
+    begin: str | None = option(None, "weights to go on from (default: drawn ones)", metavar="FILE")
+    visible: float | None = option(None, "0: latent errors count alike (default), to 1: as in pixels", metavar="R")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
     batch: int | None = option(None, "worlds of a step", metavar="N")
     chunks: int | None = option(None, "chunks of a walk", metavar="N")
@@ -36,9 +38,11 @@ class TrainCommand:
 
         from ports.demo_world.model import DemoConfig
         from ports.demo_world.training.train import TrainConfig, train
+        from ports.demo_world.weights import read_config
 
-        def given(cls):
-            asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(cls)}
-            return cls(**{name: value for name, value in asked.items() if value is not None})
+        def with_given(usual):
+            asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(usual)}
+            return dataclasses.replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
-        train(given(TrainConfig), given(DemoConfig), self.out, log=lambda text: print(text, flush=True))
+        model = DemoConfig() if self.begin is None else read_config(Path(self.begin))
+        train(with_given(TrainConfig()), with_given(model), self.out, log=lambda text: print(text, flush=True))

@@ -3,12 +3,21 @@
 import jax
 import jax.numpy as jnp
 
+from ports.demo_world import codec
 from ports.demo_world.model import GRID, TOKENS, DemoConfig, DemoDiT
 from ports.demo_world.training.training_data import Batch
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
+from ports.wan.nn.layers import along_last
 from ports.wan.nn.parameters import bind
+from ports.wan.nn.patches import PATCH
 
 CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
+
+
+def importance_of(weights: codec.Codec, visible: float) -> jax.Array:
+    """Return what each number of a token counts in the loss ``[c]``, 1 on average: its visibility to a power."""
+    cell = codec.visibility(weights) ** visible
+    return jnp.tile(cell / cell.mean(), PATCH**2)
 
 
 def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Array) -> jax.Array:
@@ -19,10 +28,11 @@ def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Arr
     return flow
 
 
-def flow_loss(config: DemoConfig, params: dict, batch: Batch, noise: jax.Array) -> jax.Array:
-    """Return the mean squared error of the flow on the noisy chunks."""
+def flow_loss(config: DemoConfig, params: dict, batch: Batch, noise: jax.Array, importance: jax.Array) -> jax.Array:
+    """Return the mean squared error of the flow on the noisy chunks, ``importance [c]`` of a token's numbers apart."""
     sigma = jnp.repeat(batch.t, CHUNK_TOKENS, axis=1)[..., None]
     flow = predict_flow(config, params, batch, (1 - sigma) * batch.latents + sigma * noise)
-    error = jnp.mean(jnp.square(flow - (noise - batch.latents)), axis=-1)
+    error = jnp.square(flow - (noise - batch.latents))
+    error = jnp.mean(along_last(importance, error) * error, axis=-1)
     noisy = (sigma[..., 0] > 0).astype(jnp.float32)
     return jnp.sum(error * noisy) / jnp.sum(noisy)

@@ -17,10 +17,10 @@ import optax
 from checkpoints.pytrees import load_pytree, save_pytree
 from ports.demo_world import codec
 from ports.demo_world.model import DemoConfig, DemoDiT
-from ports.demo_world.training.objective import flow_loss
+from ports.demo_world.training.objective import flow_loss, importance_of
 from ports.demo_world.training.probe import make_probe, revisit_psnr
 from ports.demo_world.training.training_data import TRAIN_SEED, Past, sample_batch
-from ports.demo_world.weights import save_weights
+from ports.demo_world.weights import load_weights, save_weights
 from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params
 from worldkv_jax.sessions.results import write_json
@@ -38,12 +38,18 @@ class TrainConfig:
     learning_rate: float = 0.01
     seed: int = 0
     report_every: int = 250
+    begin: str | None = None
+    """File of weights to go on from; drawn ones unless given."""
+    visible: float = 0.0
+    """How much of a latent number's visibility its error counts: from 0, all the same, to 1, as in pixels."""
     past: Past = "clips"
     """What chunks see of the past, see `sample_batch`."""
 
     def __post_init__(self):
         if self.past not in get_args(Past):
             raise ValueError(f"`past` {self.past!r}: one of {', '.join(get_args(Past))}")
+        if not 0 <= self.visible <= 1:
+            raise ValueError(f"`visible` {self.visible}: from 0, all latent numbers alike, to 1, as in pixels")
 
 
 class TrainState(NamedTuple):
@@ -98,8 +104,8 @@ def advance(
         chunks=config.chunks,
         past=config.past,
     )
-    noise = jax.random.normal(keys[1], batch.latents.shape)
-    loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise))(state.params)
+    noise, importance = jax.random.normal(keys[1], batch.latents.shape), importance_of(weights, config.visible)
+    loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise, importance))(state.params)
     updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     step = state.step.astype(jnp.float32)
@@ -129,8 +135,7 @@ def train(
     _check_folder(out, config, model_config)
     family = model_config.family
     worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
-    weights = _fit_codec(family, worlds)
-    params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
+    weights, params = _beginning(config, model_config, worlds)
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)
@@ -163,13 +168,25 @@ def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> N
     del asked["report_every"]
     path = out / "training.json"
     if path.exists():
-        kept = json.loads(path.read_text())
+        usual = dataclasses.asdict(TrainConfig()) | dataclasses.asdict(DemoConfig())  # of what came later
+        kept = usual | json.loads(path.read_text())
         differ = [
             f"{name}={kept.get(name)!r}, now {value!r}" for name, value in asked.items() if kept.get(name) != value
         ]
         if differ:
             raise ValueError(f"{out} holds another run ({'; '.join(differ)}); ask for the same, or name another folder")
     write_json(path, asked)
+
+
+def _beginning(config: TrainConfig, model_config: DemoConfig, worlds: Any) -> tuple[codec.Codec, Any]:
+    """Return codec and parameters to begin with: of a file, or a codec that fits the worlds and drawn weights."""
+    if config.begin is None:
+        params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
+        return _fit_codec(model_config.family, worlds), params
+    found, weights, params = load_weights(Path(config.begin))
+    if found != model_config:
+        raise ValueError(f"{config.begin} holds {found}, and {model_config} was asked for; ask for the same sizes")
+    return weights, params
 
 
 def _fit_codec(family: Family, worlds: Any) -> codec.Codec:

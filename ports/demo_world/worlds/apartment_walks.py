@@ -8,7 +8,7 @@ import numpy as np
 
 from ports.demo_world.worlds.apartments import INNER_WALLS, SIDE, Apartment, slide
 from ports.demo_world.worlds.pinhole import level_poses
-from ports.demo_world.worlds.room_walks import draw_yaw
+from ports.demo_world.worlds.room_walks import draw_yaw, round_and_round
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 
 _LONGEST_STEP = 0.14  # shorter than what a camera keeps away from walls
@@ -51,12 +51,15 @@ def follow(home: Apartment, wanted: jax.Array) -> jax.Array:
     return jax.lax.scan(step, wanted[0], wanted)[1]
 
 
-def apartment_laps(rng: np.random.Generator, homes: Apartment, laps: int, lap: int, arc: float) -> Iterator[np.ndarray]:
+def apartment_laps(
+    rng: np.random.Generator, homes: Apartment, laps: int, lap: int, arc: float, *, tour_laps: int = 2
+) -> Iterator[np.ndarray]:
     """Yield each apartment's poses ``[laps * lap * 3, 4, 4]``: round a room, to the next one and round it, and back.
 
     The first lap looks round the first room, the second goes through a doorway (half of it) and looks round the next
     room; the third goes that way back, the fourth looks round the first room again, and so on. Later laps are a
-    fraction of a frame off the first ones.
+    fraction of a frame off the first ones. No step is longer than in walks to train on: short laps stay near the
+    doorway.
 
     Args:
         rng: which rooms, places and directions.
@@ -64,25 +67,41 @@ def apartment_laps(rng: np.random.Generator, homes: Apartment, laps: int, lap: i
         laps: of the camera.
         lap: chunks of one lap.
         arc: degrees that a lap turns.
+        tour_laps: 2, or 1 for a camera that stays in the first room and turns as in `room_laps`.
     """
     frames = lap * CHUNK_FRAMES
     step = np.deg2rad(arc) / frames
-    share = np.linspace(0, 1, frames)[:, None]
+    turn, longest = step * np.arange(frames), _LONGEST_STEP * (frames - 1) / 4
     for doors in np.asarray(homes.doors):
         wall = rng.choice(np.flatnonzero(doors > 0))
-        rooms = INNER_WALLS[wall][:: rng.choice([-1, 1])]
-        here, there = (np.array([r // 2, r % 2]) * SIDE + rng.uniform(0.7, 1.3, 2) for r in rooms)
+        ends = INNER_WALLS[wall][:: rng.choice([-1, 1])]
         door = np.array([SIDE, doors[wall]] if wall < 2 else [doors[wall], SIDE])
-        legs = np.clip(4 * share, 0, 1) * (door - here) + np.clip(4 * share - 1, 0, 1) * (there - door)
-        out, stay = here + legs, np.repeat(here[None], frames, axis=0)
-        ground = np.concatenate([(stay, out, out[::-1])[number % 3] for number in range(laps)])
-        turns = rng.choice([-1, 1]) * step * np.arange(frames)
-        start = rng.uniform(0, 2 * np.pi)
-        yaw = start + np.concatenate([_turns_of(turns, number, step) for number in range(laps)])
+        here, there = (np.array([r // 2, r % 2]) * SIDE + rng.uniform(0.7, 1.3, 2) for r in ends)
+        direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+        if tour_laps == 1:
+            ground = np.repeat(here[None], laps * frames, axis=0)
+            progress = round_and_round(turn, laps, step, whole=arc == 360)
+        else:
+            out = door + _through(frames, _within(here - door, longest), _within(there - door, longest))
+            stay = np.repeat(out[:1], frames, axis=0)
+            ground = np.concatenate([(stay, out, out[::-1])[number % 3] for number in range(laps)])
+            progress = np.concatenate([_of_lap(turn, number, step) for number in range(laps)])
+        yaw = start + direction * progress
         yield np.asarray(level_poses(jnp.asarray(yaw, jnp.float32), jnp.asarray(ground, jnp.float32)))
 
 
-def _turns_of(turns: np.ndarray, number: int, step: float) -> np.ndarray:
-    """Return the angles of one lap: backwards on the way back, a fraction of a frame off after the tour."""
+def _within(way: np.ndarray, longest: float) -> np.ndarray:
+    """Shorten a way ``[2]`` to at most ``longest``."""
+    return way * min(1.0, longest / np.linalg.norm(way))
+
+
+def _through(frames: int, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Walk from here to the doorway, which is the origin, and on to there: a quarter of the frames each, then stay."""
+    share = np.linspace(0, 1, frames)[:, None]
+    return np.clip(1 - 4 * share, 0, 1) * here + np.clip(4 * share - 1, 0, 1) * there
+
+
+def _of_lap(turn: np.ndarray, number: int, step: float) -> np.ndarray:
+    """Return how far a lap has turned: backwards on the way back, a fraction of a frame off after the tour."""
     offset = 0.0 if number < 2 else (number * 0.618) % 1
-    return (turns[::-1] if number % 3 == 2 else turns) + step * offset
+    return (turn[::-1] if number % 3 == 2 else turn) + step * offset

@@ -41,7 +41,7 @@ class Family:
     """Draws a random walk to train on from a key, a world and a number of chunks; ``jumps`` lets it look elsewhere
     from one chunk to the next."""
     laps: Callable[..., Iterator[np.ndarray]]
-    """Yields each world's path that comes back to what its tour has shown."""
+    """Yields each world's path that comes back to what a tour has shown; of one lap, it stays in one room."""
     rooms_seen: Callable[[Any, jax.Array], jax.Array] | None = None
     """Tells which share of each frame shows each room, ``[F, R]``; ``None`` where there are no walls between."""
     moving_pixels: Callable[[Any, jax.Array], jax.Array] | None = None
@@ -63,7 +63,7 @@ ROOMS = Family(
     render=rooms.render,
     move=lambda room, place, wanted: jnp.clip(wanted, -rooms.REACH, rooms.REACH),
     walk=lambda key, room, chunks, *, jumps: room_walk(key, chunks, jumps=jumps),
-    laps=lambda rng, rooms, laps, lap, arc: room_laps(rng, len(rooms.walls), laps, lap, arc),
+    laps=lambda rng, rooms, laps, lap, arc, *, tour_laps: room_laps(rng, len(rooms.walls), laps, lap, arc),
 )
 APARTMENTS = Family(
     name="apartments",

@@ -62,7 +62,7 @@ def room_laps(rng: np.random.Generator, worlds: int, laps: int, lap: int, arc: f
     frames = lap * CHUNK_FRAMES
     step = np.deg2rad(arc) / frames
     turn = step * np.arange(frames)
-    progress = np.concatenate([_of_lap(turn, number, step, whole=arc == 360) for number in range(laps)])
+    progress = round_and_round(turn, laps, step, whole=arc == 360)
     for world in range(worlds):
         direction, start = rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
         yaw = start + direction * progress
@@ -72,10 +72,17 @@ def room_laps(rng: np.random.Generator, worlds: int, laps: int, lap: int, arc: f
         yield np.asarray(level_poses(jnp.asarray(yaw, jnp.float32), jnp.asarray(ground, jnp.float32)))
 
 
-def _of_lap(turn: np.ndarray, number: int, step: float, *, whole: bool) -> np.ndarray:
-    """Return the progress of one lap: a third of a frame off for the revisits of the demo, later ones vary."""
-    if number == 0:
-        return turn
-    backwards = number % 2 == (0 if whole else 1)
-    offset = 1 / 3 if number < 3 else (number * 0.618) % 1
-    return (turn[::-1] if backwards else turn) + step * offset
+def round_and_round(turn: np.ndarray, laps: int, step: float, *, whole: bool) -> np.ndarray:
+    """Chain laps of the angles ``turn``: whole turns once more and then to and fro, of less to and fro at once.
+
+    A later lap is a fraction of a ``step`` off: a third for the revisits of the demo, others vary.
+    """
+
+    def progress(number: int) -> np.ndarray:
+        if number == 0:
+            return turn
+        backwards = number % 2 == (0 if whole else 1)
+        offset = 1 / 3 if number < 3 else (number * 0.618) % 1
+        return (turn[::-1] if backwards else turn) + step * offset
+
+    return np.concatenate([progress(number) for number in range(laps)])
