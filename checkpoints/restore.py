@@ -68,10 +68,12 @@ def load_params(
 
     arrays = {}
     if all(map(_is_host, shardings.values())):
-        # What a CPU reads is the parameter: several at once take no more memory. They are placed by this thread, whose
-        # default device it may be.
+        # What a CPU reads is the parameter: several at once take no more memory. The largest come first, whose pages of
+        # the file lie beside them while there is little else. They are placed by this thread, whose default device it
+        # may be.
+        names = sorted(keys, key=lambda name: -leaves[name].size)
         with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as readers:
-            for name, values in zip(keys, readers.map(read, keys), strict=True):
+            for name, values in zip(names, readers.map(read, names), strict=True):
                 arrays[name] = _put(values, shardings[name])
         return weights.config, unflatten(weights.abstract, arrays)
     for name in keys:

@@ -16,8 +16,7 @@ _OTHER = ("float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uin
 DTYPES: Mapping[str, np.dtype] = {dtype.name: dtype for dtype in (np.dtype(kind) for kind in _FLOATING + _OTHER)}
 """What a file may hold, by NumPy's name."""
 
-_STRIP = 32
-_ALIGNMENT = 64
+_LINE = 64  # bytes that a cache fetches at once, and to which JAX aligns its arrays
 _COUNTED = 1 << 20  # numbers that are looked at at once
 _MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
@@ -72,6 +71,23 @@ def map_file(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
+def give_back_pages(array: np.ndarray) -> None:
+    """Drop the pages of an array of `map_file` that has been read: until then they count as memory of the process.
+
+    They come again from the file if they are touched again. An array that is not mapped is left alone.
+    """
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapping = getattr(base, "obj", None)
+    if not isinstance(mapping, mmap.mmap) or not array.size or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = array.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
+    end = start + sum((size - 1) * stride for size, stride in zip(array.shape, array.strides)) + array.itemsize
+    start -= start % mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
 def copy_as(
     array: np.ndarray, dtype: Any = None, *, staging: np.ndarray | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
@@ -94,10 +110,11 @@ def copy_as(
         if array.flags.c_contiguous or not array.size:
             out[...] = array
         else:
-            # In strips of what lies furthest apart: a transposed array read at once fetches cache lines many times.
-            axis = int(np.argmax(np.abs(array.strides)))
-            for start in range(0, array.shape[axis], _STRIP):
-                strip = (slice(None),) * axis + (slice(start, start + _STRIP),)
+            # In strips of what lies furthest apart: a transposed array read at once fetches cache lines many times. A
+            # strip is as wide as a line of the copy: each is written at once, and what is read stays in cache.
+            axis, width = int(np.argmax(np.abs(array.strides))), _LINE // out.itemsize
+            for start in range(0, array.shape[axis], width):
+                strip = (slice(None),) * axis + (slice(start, start + width),)
                 out[strip] = array[strip].astype(out.dtype, copy=False)  # in its own order, which is twice as fast
     if out.dtype == np.float16 and array.dtype != np.float16 and np.isinf(out).sum() > np.isinf(array).sum():
         raise ValueError("it holds numbers above 65504, which float16 cannot; use bfloat16 or float32")
@@ -107,9 +124,9 @@ def copy_as(
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Make an array whose memory JAX takes over on a CPU instead of copying it."""
     dtype = np.dtype(dtype)
-    memory = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + memory.size - _ALIGNMENT].view(dtype).reshape(shape)
+    memory = np.empty(math.prod(shape) * dtype.itemsize + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + memory.size - _LINE].view(dtype).reshape(shape)
 
 
 def is_floating(dtype: np.dtype) -> bool:

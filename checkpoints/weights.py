@@ -16,7 +16,7 @@ from checkpoints.locating import locate
 from checkpoints.manifest import ComponentRecord, is_converted, read_manifest
 from checkpoints.matching import Match, match
 from checkpoints.parameter_paths import flatten
-from checkpoints.tensors import copy_as
+from checkpoints.tensors import copy_as, give_back_pages
 
 
 class Weights(Protocol):
@@ -74,7 +74,10 @@ class TorchWeights:
 
     def read(self, key: str, dtype: np.dtype, *, out: np.ndarray | None = None) -> np.ndarray:
         """Read a tensor as a parameter or as one layer of it."""
-        return copy_as(self.targets[key].transform.apply(self._tensors[key].open()), dtype, out=out)
+        mapped = self._tensors[key].open()
+        values = copy_as(self.targets[key].transform.apply(mapped), dtype, out=out)
+        give_back_pages(mapped)
+        return values
 
 
 class ConvertedWeights:

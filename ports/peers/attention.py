@@ -26,9 +26,10 @@ def compare(place: Place, size: tuple[int, int, int, int] = SIZE) -> Pair:
         return lambda: jax.block_until_ready(attend(*parts))
 
     def theirs() -> Work:
-        heads_first = [torch.from_numpy(part).transpose(1, 2).contiguous() for part in drawn()]
+        # As the models call it, whose heads lie side by side in each row, before and after.
+        parts = [torch.from_numpy(part).transpose(1, 2) for part in drawn()]
         attend = torch.nn.functional.scaled_dot_product_attention
-        return lambda: attend(*heads_first).transpose(1, 2).numpy()
+        return lambda: attend(*parts).transpose(1, 2).contiguous().numpy()
 
     what = f"{queries} queries, {rows} rows, {heads} heads of {width}, float32"
     return Pair(what=what, ours=ours, theirs=theirs, tolerance=1e-4)

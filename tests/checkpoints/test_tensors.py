@@ -1,5 +1,8 @@
 """Copies of tensors: any strides, casts to the nearest number, nothing lost silently."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -8,7 +11,7 @@ import pytest
 
 from checkpoints.listing import fold, fold_by_text
 from checkpoints.parameter_paths import flatten, unflatten
-from checkpoints.tensors import DTYPES, aligned_empty, common_dtype, copy_as, is_floating, map_file
+from checkpoints.tensors import DTYPES, aligned_empty, common_dtype, copy_as, give_back_pages, is_floating, map_file
 
 BF16 = ml_dtypes.bfloat16
 
@@ -62,6 +65,27 @@ def test_dtypes_of_stacks():
 def test_an_empty_file_can_be_mapped(tmp_path):
     (tmp_path / "empty").touch()
     assert map_file(tmp_path / "empty").size == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says which pages a process holds")
+def test_pages_that_were_read_are_given_back(tmp_path):
+    path = tmp_path / "file"
+    np.arange(2**20, dtype=np.float32).tofile(path)
+
+    def resident():
+        maps = Path("/proc/self/smaps").read_text().partition(str(path))[2]
+        return 1024 * int(re.search(r"Rss: +(\d+)", maps)[1])
+
+    data = map_file(path)
+    tensor = data[4096:].view(np.float32).reshape(-1, 1024).T
+    total = tensor.sum(dtype=np.float64)
+    assert resident() > tensor.nbytes / 2
+    give_back_pages(tensor)
+    assert resident() < tensor.nbytes / 8
+    assert tensor.sum(dtype=np.float64) == total
+    for unmapped in (np.ones(3), np.ones((2, 3)).T, data[:0]):
+        give_back_pages(unmapped)
+    assert unmapped.size == 0
 
 
 def test_lists_are_folded():

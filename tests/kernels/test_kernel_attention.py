@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 from kernels_pallas.attention import attention, splash
-from kernels_pallas.attention.blocked import BLOCK, block_rows
+from kernels_pallas.attention.blocked import BLOCK, block_rows, exp2
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
 each_implementation = pytest.mark.parametrize("implementation", ["xla", "blocked"])
@@ -42,7 +42,7 @@ def oracle(query, key, value, length):
         (BLOCK, 1),
         (BLOCK + 1, BLOCK + 1),
         (2 * BLOCK, [BLOCK, 2 * BLOCK]),
-        (2 * BLOCK + 90, [557, 2 * BLOCK + 3]),
+        (2 * BLOCK + 90, [BLOCK + 45, 2 * BLOCK + 3]),
     ],
 )
 def test_it_equals_numpy(implementation, dtype, groups, rows, length):
@@ -53,6 +53,14 @@ def test_it_equals_numpy(implementation, dtype, groups, rows, length):
     np.testing.assert_allclose(np.asarray(got, np.float64), oracle(*arrays, length), atol=tolerance, rtol=tolerance)
 
 
+def test_powers_of_two_are_right_to_rounding():
+    x = np.concatenate([np.linspace(-126, 127, 100_001), np.arange(-126, 128)]).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(exp2(jnp.asarray(x)), np.float64), np.exp2(x.astype(np.float64)), rtol=2.5e-7)
+    np.testing.assert_array_equal(
+        exp2(jnp.array([0.0, 1, -126.01, -1e30, -jnp.inf, jnp.nan])), [1, 2, 0, 0, 0, jnp.nan]
+    )
+
+
 @pytest.mark.parametrize("rows, length", [(90, [90, 1]), (600, [513, 600])])
 def test_splash_attention_fills_its_last_blocks_with_what_is_not_seen(rows, length):
     arrays = draw(130, rows, heads=2, groups=2, width=128)
@@ -61,9 +69,20 @@ def test_splash_attention_fills_its_last_blocks_with_what_is_not_seen(rows, leng
     np.testing.assert_allclose(got, oracle(*arrays, length), atol=2e-6)
 
 
-@pytest.mark.parametrize("rows, block", [(9, 9), (640, 640), (641, 384), (6240, 520), (7920, 528), (18096, 464)])
-def test_blocks_are_filled_to_the_last(rows, block):
-    assert block_rows(rows) == block
+@pytest.mark.parametrize(
+    "tokens, rows, block",
+    [
+        (9, 9, 9),
+        (9, 1280, 1280),
+        (9, 1281, 768),
+        (1560, 6240, 1040),
+        (2640, 7920, 792),
+        (4680, 18720, 468),
+        (2**17, 640, 64),
+    ],
+)
+def test_blocks_are_filled_to_the_last_and_stay_in_cache(tokens, rows, block):
+    assert block_rows(tokens, rows) == block
 
 
 def test_without_a_length_all_rows_are_seen():
@@ -76,6 +95,28 @@ def test_large_logits_do_not_overflow():
     query, key, value = draw(3, 2 * BLOCK + 4)
     got = attention(300 * query, key, value, implementation="blocked")
     np.testing.assert_allclose(got, oracle(300 * query, key, value, 2 * BLOCK + 4), atol=1e-3)
+
+
+@pytest.mark.parametrize("far_block", [0, 1, 2])
+@pytest.mark.parametrize("logit", [-59.0, 59.0, -400.0, 400.0])
+def test_levels_are_found_in_any_order(far_block, logit):
+    """Blocks whose logits are all small need no maximum; those before and after may be of any size."""
+    query, key, value = draw(3, 3 * BLOCK, worlds=1, heads=1, groups=1)
+    toward = query[:, 1:2] * query.shape[-1] ** 0.5 / jnp.square(query[:, 1]).sum()
+    far = jnp.arange(3 * BLOCK)[None, :, None, None] // BLOCK == far_block
+    key = jnp.where(far, logit * toward, 0.1 * key)
+    got = attention(query, key, value, implementation="blocked")
+    np.testing.assert_allclose(got, oracle(query, key, value, 3 * BLOCK), atol=1e-5)
+
+
+def test_what_lies_behind_the_length_changes_no_bit():
+    query, key, value = draw(3, 2 * BLOCK)
+    behind = jnp.arange(2 * BLOCK)[:, None, None] >= BLOCK + 9
+    want, got = (
+        attention(query, jnp.where(behind, stale, key), value, length=BLOCK + 9, implementation="blocked")
+        for stale in (0.0, 1e4)
+    )
+    np.testing.assert_array_equal(got, want)
 
 
 def test_blocks_past_the_length_are_never_met():

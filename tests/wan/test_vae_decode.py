@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from ports.wan.autoencoders import wan_vae
+from ports.wan.autoencoders.layers import CausalConv, TimeConv
+from ports.wan.nn.layers import along_last
 from tests.wan.drawn import draw
 
 SMALL = wan_vae.VAEConfig(dim=4, dim_mult=(1, 2, 2), num_res_blocks=1, temporal_downsample=(True, True))
@@ -157,3 +160,21 @@ def test_a_world_that_latents_do_not_cover():
 def test_configurations_check_themselves(fields, message):
     with pytest.raises(ValueError, match=message):
         wan_vae.VAEConfig(**fields)
+
+
+@pytest.mark.parametrize("layer, stride", [(CausalConv, 1), (TimeConv, 1), (TimeConv, 2)])
+@pytest.mark.parametrize("pixels", [2, 16])
+def test_convolutions_over_time_are_those_of_three_dimensions(layer, stride, pixels):
+    """On a CPU in one of two ways, by what is larger: frames or kernel."""
+    conv = layer(8, 6, rngs=nnx.Rngs(0), **({"stride": stride} if layer is TimeConv else {}))
+    conv.bias[...] = jnp.arange(6.0)
+    x = jax.random.normal(jax.random.key(1), (2, 5, pixels, pixels, 8))
+    window = conv.kernel.shape[0] // 2
+    want = jax.lax.conv_general_dilated(
+        x,
+        jnp.moveaxis(conv.kernel[...], 2, 0),
+        window_strides=(stride, 1, 1),
+        padding=((0, 0), (window, window), (window, window)),
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+    )
+    np.testing.assert_allclose(conv.convolve(x), want + along_last(conv.bias[...], want), atol=1e-5)
