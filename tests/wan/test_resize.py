@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ports.wan.encoders.resize import bicubic
 
 sides = st.integers(1, 40)
-few = settings(max_examples=8, deadline=None)  # each size is a program of its own
+several = settings(max_examples=20, deadline=None)
 
 
 def random_image(height, width, channels=2):
@@ -32,14 +32,14 @@ def test_numbers_of_pytorch(row, resized):
     np.testing.assert_allclose(down[:, 1, 0], resized, atol=1e-6)
 
 
-@few
+@several
 @given(sides, sides)
 def test_the_same_size_changes_nothing(height, width):
     image = random_image(height, width)
     np.testing.assert_array_equal(bicubic(image, height, width), image)
 
 
-@few
+@several
 @given(sides, sides, sides, sides)
 def test_one_colour_stays_that_colour(height, width, new_height, new_width):
     image = jnp.full((height, width, 3), 0.7, jnp.float32)
@@ -48,7 +48,7 @@ def test_one_colour_stays_that_colour(height, width, new_height, new_width):
     np.testing.assert_allclose(resized, 0.7, atol=1e-6)
 
 
-@few
+@several
 @given(sides, sides, sides, sides)
 def test_turned_images_give_turned_results(height, width, new_height, new_width):
     image = random_image(height, width)
