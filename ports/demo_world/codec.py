@@ -36,7 +36,7 @@ def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
 
 
 def visibility(codec: Codec) -> jax.Array:
-    """Return ``[c]``: how many squared pixels an error of one in each number of a cell makes, together."""
+    """Return the squared error that an error of one in each number of a cell makes in its pixels, together: ``[c]``."""
     return jnp.square(codec.scale)
 
 

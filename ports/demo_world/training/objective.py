@@ -29,7 +29,7 @@ def predict_flow(config: DemoConfig, params: dict, batch: Batch, tokens: jax.Arr
 
 
 def flow_loss(config: DemoConfig, params: dict, batch: Batch, noise: jax.Array, importance: jax.Array) -> jax.Array:
-    """Return the mean squared error of the flow on the noisy chunks, ``importance [c]`` of a token's numbers apart."""
+    """Return the mean squared error of the flow on the noisy chunks; a token's numbers count by ``importance [c]``."""
     sigma = jnp.repeat(batch.t, CHUNK_TOKENS, axis=1)[..., None]
     flow = predict_flow(config, params, batch, (1 - sigma) * batch.latents + sigma * noise)
     error = jnp.square(flow - (noise - batch.latents))
