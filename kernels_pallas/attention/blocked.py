@@ -4,8 +4,8 @@ XLA's own writes all logits to memory several times, transposes keys and values,
 block's logits stay in cache, its rows are read where they lie, and blocks past the length are never met: a third to
 a half of the time, a fiftieth of the memory. A product of one head and one block is large enough to keep all cores.
 
-No row's highest logit is looked for where no logit can be large, because their keys are short: nearly always, once
-keys and queries are normalized. Then whatever lies near enough serves as well.
+A row's highest logit, which the softmax is taken relative to, is looked for only where the lengths of queries and keys
+allow large ones: hardly ever, once both are normalized. Elsewhere zero is near enough.
 """
 
 import functools
@@ -27,7 +27,7 @@ MASKED = -1e30  # not infinite: the difference of two infinities is no number
 NEAR = 80.0
 """Powers of two whose exponents are no further from a level keep their precision, and so do sums of them."""
 
-# ``2**x`` on [-1/2, 1/2], highest power first: what is off by the least share of all such that are right at 0.
+# ``2**x`` on [-1/2, 1/2], highest power first: of polynomials that are right at 0 the one of the least relative error.
 _POWER = (0.0013264727, 0.009671513, 0.055507336, 0.24022242, 0.693147, 1.0)
 _MANTISSA_BITS = 23
 

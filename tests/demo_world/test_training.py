@@ -91,7 +91,7 @@ def test_an_unknown_past_is_refused():
 
 
 @pytest.mark.parametrize("visible", [-0.1, 1.5])
-def test_errors_count_less_than_not_at_all_or_more_than_in_pixels_is_refused(visible):
+def test_a_visibility_out_of_range_is_refused(visible):
     with pytest.raises(ValueError, match="from 0"):
         TrainConfig(visible=visible)
 

@@ -140,7 +140,10 @@ def test_worlds_choose_for_themselves(rule):
     rule = RULES[rule]
     stored = poses(6, worlds=3)  # [C, B, F, 4, 4]
     chunks, valid = jnp.arange(6, dtype=jnp.int32), jnp.ones(6, bool)
-    choose_one = lambda views, query: _pick(rule, views, query, chunks, valid, 4)[0]  # noqa: E731
+
+    def choose_one(views, query):
+        return _pick(rule, views, query, chunks, valid, 4)[0]
+
     together = jax.jit(jax.vmap(choose_one, in_axes=(1, 0)))(stored, stored[2])
     for world in range(3):
         np.testing.assert_array_equal(together[world], choose_one(stored[:, world], stored[2, world]))

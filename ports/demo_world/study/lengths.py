@@ -81,10 +81,14 @@ def lengths(family: Family) -> Group:
     """Return the group of a family of worlds."""
     variants = []
     for length in _LENGTHS[family.tour_laps]:
-        own_laps = length.laps - (length.tour_laps or family.tour_laps) + 1  # a variant counts the tour as one lap
-        cut = None if length.laps * length.lap == length.chunks else length.chunks
-        path: dict[str, Any] = {"laps": own_laps, "lap": length.lap, "arc": length.arc, "cut": cut}
-        path |= {"tour_laps": length.tour_laps}
+        tour = family.tour_laps if length.tour_laps is None else length.tour_laps
+        path: dict[str, Any] = {
+            "laps": length.laps - tour + 1,  # a variant counts the tour as one lap
+            "lap": length.lap,
+            "arc": length.arc,
+            "cut": None if length.laps * length.lap == length.chunks else length.chunks,
+            "tour_laps": length.tour_laps,
+        }
         for name, memory in MEMORIES.items():
             fitting = memory.fitted(length.chunks)
             quick = name in _QUICK and length.chunks in (TRAINED, 84)

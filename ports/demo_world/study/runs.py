@@ -261,10 +261,14 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
     what += [variant.lap] if variant.lap != LAP else []
     # What came later is named where it is not as it was, so that older measurements keep their names.
-    since = {"arc": variant.arc, "cut": variant.cut, "true_past": variant.true_past, "family": setting.family.name}
-    since |= {"tour_laps": variant.tour_laps}
-    usual = {"arc": 360.0, "cut": None, "true_past": False, "family": ROOMS.name, "tour_laps": None}
-    what += [[name, value] for name, value in since.items() if value != usual[name]]
+    since = (
+        ("arc", variant.arc, 360.0),
+        ("cut", variant.cut, None),
+        ("true_past", variant.true_past, False),
+        ("family", setting.family.name, ROOMS.name),
+        ("tour_laps", variant.tour_laps, None),
+    )
+    what += [[name, value] for name, value, usual in since if value != usual]
     what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
