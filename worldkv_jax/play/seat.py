@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from worldkv_jax.heap import give_back
 from worldkv_jax.play import frames as pictures
 from worldkv_jax.play import messages, session_file
-from worldkv_jax.play.heap import give_back
 from worldkv_jax.play.inbox import Inbox
 from worldkv_jax.play.keeping import Keeping
 from worldkv_jax.play.metrics import Metrics
