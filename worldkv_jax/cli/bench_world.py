@@ -4,7 +4,7 @@ import argparse
 
 from worldkv_jax.cli.bench_flags import add_benchmark, add_group, given_to
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
-from worldkv_jax.cli.models import add_memory_flags, add_models, open_session, tell
+from worldkv_jax.cli.models import add_memory_flags, add_models, load_session, open_session
 
 
 def add_world(benchmarks) -> None:
@@ -34,9 +34,7 @@ def _bench_world(args: argparse.Namespace) -> None:
     use_cache(args)
     session = open_session(args)
     folder = prepare_output(args.out)
-    told = len(session.notes)
-    session = session.load()
-    tell(session.notes[told:], args)
+    session = load_session(session, args)
     with tempfile.TemporaryDirectory(prefix="worlds-", dir=folder) as scratch:
         result = {"model": args.model, **run_world_benchmark(session, benchmark, Path(scratch))}
     forks, saving = result["forks"], result["saving"]

@@ -94,12 +94,11 @@ def open_game(args: argparse.Namespace) -> "Game":
     from worldkv_jax.play.game import Game
 
     with errors_in_flags(args.model_parser):
-        asked = from_flags(MemoryOptions, args)
-        game = Game.open(from_flags(args.options_class, args), asked if asked.given() else None, longest=args.longest)
+        options = from_flags(args.options_class, args)
+        game = Game.open(options, from_flags(MemoryOptions, args), longest=args.longest)
     tell(game.default.notes, args)
     if game.default.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing", file=sys.stderr)
-    told = len(game.default.notes)
-    game = game.load()
-    tell(game.default.notes[told:], args)
-    return game
+    loaded = game.load()
+    tell(loaded.default.notes[len(game.default.notes) :], args)
+    return loaded

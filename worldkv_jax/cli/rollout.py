@@ -6,7 +6,7 @@ import sys
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
 from worldkv_jax.cli.flags import seed_number
-from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
+from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, load_session, open_session
 from worldkv_jax.cli.tracing import add_trace_flag, traced
 from worldkv_jax.cli.world_flags import (
     add_world_flags,
@@ -70,9 +70,7 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
     from worldkv_jax.sessions.recording import recording
     from worldkv_jax.sessions.seeds import key_of, seed_of
 
-    told = len(session.notes)
-    session = session.load()
-    tell(session.notes[told:], args)
+    session = load_session(session, args)
     world = session.start() if past is None else session.restore(args.from_world, at=args.at)
     first = int(world.position)
     key = key_of(args.seed or 0) if past is None else past.key_of_seed(args.seed)
