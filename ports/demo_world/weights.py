@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from worldkv_jax.entry_points import hidden_by
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 
-with told():
+with optional_imports():
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save
 
