@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.scenario import LAP
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.pinhole import FIELD_OF_VIEW
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ports.demo_world.codec import fit_codec
-from ports.demo_world.demo.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, TOUR, make_scenario
 from ports.demo_world.worlds import apartments as plan
 from ports.demo_world.worlds.apartment_renderer import look
 from ports.demo_world.worlds.apartment_walks import apartment_laps, apartment_walk

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ports.demo_world.demo.scenario import LAP, LATE
+from ports.demo_world.scenario import LAP, LATE
 from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results, late_difference
 from ports.demo_world.study.variants import Group, Variant

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study import attention as study_attention
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import figures as study_figures

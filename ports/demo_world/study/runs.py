@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import (
+from ports.demo_world.scenario import (
     LAP,
     TOUR,
     Scenario,

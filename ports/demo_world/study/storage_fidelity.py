@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, Scenario, make_scenario
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
 from worldkv_jax.memory.device_bank import DeviceBank

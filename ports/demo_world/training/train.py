@@ -17,9 +17,10 @@ import optax
 from checkpoints.pytrees import load_pytree, save_pytree
 from ports.demo_world.codec import Codec, fit_codec
 from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.demo_world.model_choice import Past
 from ports.demo_world.training.objective import flow_loss, importance_of
 from ports.demo_world.training.probe import make_probe, revisit_psnr
-from ports.demo_world.training.training_data import TRAIN_SEED, Past, sample_batch
+from ports.demo_world.training.training_data import TRAIN_SEED, sample_batch
 from ports.demo_world.weights import load_weights, save_weights
 from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params

@@ -1,23 +1,20 @@
 """Random walks through random worlds, and which past each training chunk may see."""
 
 import itertools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ports.demo_world.codec import Codec
 from ports.demo_world.model import ray_features
+from ports.demo_world.model_choice import Past
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.patches import patchify
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the worlds; the demo and the tests draw theirs from other seeds
-
-
-Past = Literal["gaps", "clips"]
-"""What a model sees of the past while it is trained."""
 
 
 class Batch(NamedTuple):
