@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
+from worldkv_jax.rollout.stream import exhaust
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -156,12 +157,7 @@ def replay(
     if not inputs:
         return world
     given_noise, key = (noise, None) if callable(noise) else (None, noise)
-    chunks = session.stream(world, inputs, noise=given_noise, key=key)
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as end:
-            return end.value
+    return exhaust(session.stream(world, inputs, noise=given_noise, key=key))
 
 
 def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput]:
