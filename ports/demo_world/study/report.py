@@ -150,8 +150,8 @@ def _write_figures(plan: Plan, measured: Measured, out: Path) -> list[Path]:
         figures["cameras.png"] = study_figures.noise_figure(study_groups.CAMERAS, found)
     if full is None:
         return [save_figure(out / name, figure) for name, figure in figures.items()]
-    named = {name: name for name in ("PAPER", "OFFICIAL", "DEFAULT", "sliding window", "sink + recent")}
-    figures["cost.png"] = study_figures.cost_figure(plan.measured(), found, named | {"full KV": "full KV"}, full)
+    named = ("PAPER", "OFFICIAL", "DEFAULT", "sliding window", "sink + recent", "full KV")
+    figures["cost.png"] = study_figures.cost_figure(plan.measured(), found, named, full)
     if measured.attention is not None:
         figures["attention.png"] = attention_figure(measured.attention)
     return [save_figure(out / name, figure) for name, figure in figures.items()]

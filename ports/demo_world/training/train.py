@@ -169,8 +169,8 @@ def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> N
     del asked["report_every"]
     path = out / "training.json"
     if path.exists():
-        usual = dataclasses.asdict(TrainConfig()) | dataclasses.asdict(DemoConfig())  # of what came later
-        kept = usual | json.loads(path.read_text())
+        # A run that was begun without some of the options has their defaults.
+        kept = dataclasses.asdict(TrainConfig()) | dataclasses.asdict(DemoConfig()) | json.loads(path.read_text())
         differ = [
             f"{name}={kept.get(name)!r}, now {value!r}" for name, value in asked.items() if kept.get(name) != value
         ]
