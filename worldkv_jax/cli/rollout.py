@@ -2,6 +2,9 @@
 
 import argparse
 import sys
+import typing
+from pathlib import Path
+from typing import Any
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
@@ -16,6 +19,9 @@ from worldkv_jax.cli.world_flags import (
     tell_if_stopped,
     write_session_file,
 )
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions import Session, WorldFolder
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -64,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
     print(*files, sep="\n")
 
 
-def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, list]:
+def _generate(
+    session: "Session", folder: Path, past: "WorldFolder | None", args: argparse.Namespace
+) -> tuple[dict[str, Any], list[Path]]:
     """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
     from worldkv_jax.sessions.array_store import describe_array
     from worldkv_jax.sessions.recording import recording
@@ -100,7 +108,7 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
     return record.report, record.files
 
 
-def _check_fits(session, args: argparse.Namespace) -> None:
+def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
     from worldkv_jax.memory.layout import Layout
     from worldkv_jax.memory.report import format_bytes
@@ -118,7 +126,7 @@ def _check_fits(session, args: argparse.Namespace) -> None:
     )
 
 
-def _advice(session, args: argparse.Namespace) -> str:
+def _advice(session: "Session", args: argparse.Namespace) -> str:
     """Say what would make the rollout fit."""
     from worldkv_jax.sessions.plan import advise
 
@@ -134,7 +142,7 @@ def _device_limit() -> int | None:
     return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
-def _print_summary(report: dict) -> None:
+def _print_summary(report: dict[str, Any]) -> None:
     from worldkv_jax.memory.report import format_bytes
 
     last = report["chunks"][-1]
