@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ports.demo_world.scenario import LAP, LATE
@@ -23,7 +22,6 @@ _ON_LATE = "late-revisit PSNR"
 def new_figure(width: float, height: float, rows: int, columns: int, **options):
     """Make an empty figure and its axes ``[rows, columns]``."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
