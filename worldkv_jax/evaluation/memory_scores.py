@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,6 +63,25 @@ class MetricScores:
     """The same as a share of how much more alike neighbouring frames are: the Normalised Memory Ratio."""
 
 
+class Closure(TypedDict):
+    """The revisit that closes the longest loop."""
+
+    frame: int
+    earlier: int
+    """Frame of the first visit."""
+    rmse: float
+    """Root mean squared error of the colours of the two."""
+
+
+class Drift(TypedDict):
+    """Change of PSNR over 100 frames, in dB; ``None`` where there is too little to tell, or no truth."""
+
+    revisits: float | None
+    """Of revisits against their first visit."""
+    truth: float | None
+    """Of all frames against the truth."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorldScores:
     """All that is measured of one world."""
@@ -69,10 +89,8 @@ class WorldScores:
     frames: int
     revisits: Revisits
     metrics: dict[str, MetricScores]
-    closure: dict
-    """The revisit that closes the longest loop: its frames, and the root mean squared error of its colours."""
-    drift: dict
-    """Change of PSNR over 100 frames, in dB: of revisits against their first visit, and against the truth."""
+    closure: Closure
+    drift: Drift
     notes: tuple[str, ...]
 
 
@@ -224,17 +242,18 @@ def _score(
     )
 
 
-def _closure(frames: np.ndarray, revisits: Revisits) -> dict:
+def _closure(frames: np.ndarray, revisits: Revisits) -> Closure:
     longest = int(np.argmax(revisits.frames - revisits.earlier))
     frame, earlier = int(revisits.frames[longest]), int(revisits.earlier[longest])
     difference = as_float(frames[frame]) - as_float(frames[earlier])
     return {"frame": frame, "earlier": earlier, "rmse": float(np.sqrt(np.mean(np.square(difference))))}
 
 
-def _drift(frames: np.ndarray, truth: np.ndarray | None, revisits: Revisits) -> dict[str, float | None]:
-    drift = {"revisits": _slope(revisits.frames, PSNR(frames[revisits.frames], frames[revisits.earlier]))}
-    drift["truth"] = None if truth is None else _slope(np.arange(len(frames)), PSNR(frames, truth))
-    return drift
+def _drift(frames: np.ndarray, truth: np.ndarray | None, revisits: Revisits) -> Drift:
+    return {
+        "revisits": _slope(revisits.frames, PSNR(frames[revisits.frames], frames[revisits.earlier])),
+        "truth": None if truth is None else _slope(np.arange(len(frames)), PSNR(frames, truth)),
+    }
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> float | None:
