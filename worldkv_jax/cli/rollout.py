@@ -112,10 +112,11 @@ def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
     from worldkv_jax.memory.layout import Layout
     from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.sessions.free_memory import device_limit
 
     # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
     Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=session.chunks)
-    limit = _device_limit()
+    limit = device_limit()
     if limit is None or args.force or (plan := session.plan()).fits(limit):
         return
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
@@ -128,18 +129,13 @@ def _check_fits(session: "Session", args: argparse.Namespace) -> None:
 
 def _advice(session: "Session", args: argparse.Namespace) -> str:
     """Say what would make the rollout fit."""
+    from worldkv_jax.sessions.free_memory import device_limit
     from worldkv_jax.sessions.plan import advise
 
     # Where the device does not say what it has, a little less than is needed.
-    room = _device_limit() or session.plan().total_bytes * 9 // 10
+    room = device_limit() or session.plan().total_bytes * 9 // 10
     sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": room}
     return in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
-
-
-def _device_limit() -> int | None:
-    import jax
-
-    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
 def _print_summary(report: dict[str, Any]) -> None:
