@@ -1,7 +1,7 @@
 """Which trained demo model a command takes: one of the shipped ones, or that of a file."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from worldkv_jax.sessions.options import option, options_class
 
@@ -15,8 +15,8 @@ Past = Literal["gaps", "clips"]
 class ModelChoice:
     """Take a trained model."""
 
-    world: FamilyName = option("rooms", "family of worlds", choices=get_args(FamilyName))
-    past: Past = option("clips", "what the model saw of the past while it was trained", choices=get_args(Past))
+    world: FamilyName = option("rooms", "family of worlds")
+    past: Past = option("clips", "what the model saw of the past while it was trained")
     checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def weights_file(self) -> Path:

@@ -1,6 +1,6 @@
 """What the demo world is asked for."""
 
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.model_options import ModelOptions
@@ -21,10 +21,8 @@ class DemoOptions(ModelOptions):
     trajectory: str = option("R120_L120", "camera moves (default: R120_L120)", metavar="SCRIPT")
     degrees_per_frame: float = option(10.0, "speed of turns", metavar="D")
     worlds: int = option(1, "worlds generated at once", metavar="N")
-    family: FamilyName = option(
-        "rooms", "family of worlds that the shipped weights are of", choices=get_args(FamilyName)
-    )
-    past: Past = option("clips", "what the shipped model saw of the past while it was trained", choices=get_args(Past))
+    family: FamilyName = option("rooms", "family of worlds that the shipped weights are of")
+    past: Past = option("clips", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
     steps: int | None = steps_option()
     commit: str = commit_option()

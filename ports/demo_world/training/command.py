@@ -1,7 +1,7 @@
 """The command `worldkv train`: trains the demo world's model, and goes on where it stopped."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.options import option, options_class
@@ -14,8 +14,8 @@ class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`, or in ``begin``."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
-    world: FamilyName | None = option(None, "family of worlds (default: rooms)", choices=get_args(FamilyName))
-    past: Past | None = option(None, "what chunks see of the past (default: clips)", choices=get_args(Past))
+    world: FamilyName | None = option(None, "family of worlds (default: rooms)")
+    past: Past | None = option(None, "what chunks see of the past (default: clips)")
     begin: str | None = option(None, "weights to go on from (default: drawn ones)", metavar="FILE")
     visible: float | None = option(None, "0: latent errors count alike (default), to 1: as in pixels", metavar="R")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
