@@ -5,7 +5,7 @@ from typing import ClassVar
 from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import Commit, EightBits, commit_option, steps_option, weights_option
 
 
 @options_class
@@ -25,5 +25,5 @@ class DemoOptions(ModelOptions):
     past: Past = option("clips", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
     steps: int | None = steps_option()
-    commit: str = commit_option()
-    weights: str | None = weights_option()
+    commit: Commit = commit_option()
+    weights: EightBits | None = weights_option()
