@@ -177,7 +177,7 @@ def closest_approach(
     return best
 
 
-def other_places(poses: ArrayLike, others: ArrayLike, *, max_angle_degrees: float, max_distance: float) -> np.ndarray:
+def other_places(poses: np.ndarray, others: np.ndarray, *, max_angle_degrees: float, max_distance: float) -> np.ndarray:
     """Tell which cameras ``[..., 4, 4]`` see another place than others: turned by more, or farther away."""
     distance, angle = pose_distance(poses, others)
     return (np.rad2deg(angle) > max_angle_degrees) | (distance > max_distance)

@@ -28,8 +28,10 @@ if typing.TYPE_CHECKING:
 class Keeper(Protocol):
     """Keeps moments of a rollout: a `TimeLine` in memory, or a `WorldSaver` on disk."""
 
-    key: jax.Array | None
-    """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+    @property
+    def key(self) -> jax.Array | None:
+        """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+        ...
 
     def begin(self, world: World, noise: jax.Array | Noise) -> World:
         """Take the world that goes on, and what its noise is drawn from; return the one to go on with."""
