@@ -9,7 +9,15 @@ import pytest
 
 from worldkv_jax.cli.flags import add_flags, add_released_flags, errors_in_flags, from_flags, ignored_flags
 from worldkv_jax.memory import DEFAULT, PAPER, RULES, MemoryConfig
-from worldkv_jax.sessions import MemoryOptions, ReleasedCommand, choose_memory, model_names, option, options_class
+from worldkv_jax.sessions import (
+    MemoryOptions,
+    ModelOptions,
+    ReleasedCommand,
+    choose_memory,
+    model_names,
+    option,
+    options_class,
+)
 from worldkv_jax.sessions.registry import model_options
 
 RELEASED = ReleasedCommand(program="run.py", same={"--old_seed": "seed"}, ignored={"--gpus": 1, "--fast": 0})
@@ -30,7 +38,8 @@ class Outer:
     name: str | None = option(None, "at 100 %", metavar="NAME", also="--called")
     many: tuple[str, ...] | str | None = option(None, "several", metavar="WORD")
     share: float = option(0.5, "a number")
-    kind: Literal["a", "b"] = option("a", "one of two", choices=("a", "b"), group="kinds")
+    kind: Literal["a", "b"] = option("a", "one of two", group="kinds")
+    size: str = option("s", "one of two as well", choices=("s", "m"))
     undecided: bool | None = option(None, "either way")
     out: Path = option(Path("x"), "a folder")
     inner: Inner | None = option(None, "the released ones", group=RELEASED.heading)
@@ -121,6 +130,24 @@ def test_memory_options_change_what_the_model_has():
     # A model whose own memory has no bank gets one when it is asked for.
     assert choose_memory(MemoryOptions(retrieve=2), native).retrieval.chunks == 2
     assert choose_memory(MemoryOptions(memory="sink-recent"), own).mode == "sink_recent"
+
+
+@options_class
+class Echoing(ModelOptions):
+    """Opens what it is asked for."""
+
+    OPENED_BY = "tests.sessions.test_options:echo"
+
+
+def echo(options, memory, *, weights, decode):
+    return memory
+
+
+def test_no_changes_to_a_memory_are_none():
+    """A port whose other flags choose the memory took them for a second choice."""
+    assert Echoing().check(MemoryOptions()) is None
+    assert Echoing().check(MemoryOptions(retrieve=2)) == MemoryOptions(retrieve=2)
+    assert Echoing().check(PAPER) is PAPER
 
 
 @pytest.mark.parametrize("asked", [{"retrieve": 3}, {"profile": "paper"}, {"tier": "host"}])

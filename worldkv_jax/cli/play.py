@@ -25,13 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_models(parser, _add_common)
 
 
-def add_longest(parser) -> None:
-    """Add the option that says how long worlds may become."""
-    parser.add_argument(
-        "--longest", type=int, default=4000, metavar="N", help="chunks that a world may have (default: 4000)"
-    )
-
-
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
     group = parser.add_argument_group("server")
@@ -41,7 +34,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--no-browser", action="store_true", help="do not open the page")
     add("--token-file", metavar="FILE", help="what clients have to know (default elsewhere than here: drawn, printed)")
     add("--allow-host", action="append", default=[], metavar="NAME", help="other name that the server is reached by")
-    add_longest(group)
+    add("--longest", type=int, default=4000, metavar="N", help="chunks that a world may have (default: 4000)")
     group = parser.add_argument_group("sessions")
     add = group.add_argument
     add("--state", metavar="DIR", help="keep sessions there (default: ~/.local/state/worldkv-jax/play/MODEL)")
@@ -94,12 +87,11 @@ def open_game(args: argparse.Namespace) -> "Game":
     from worldkv_jax.play.game import Game
 
     with errors_in_flags(args.model_parser):
-        asked = from_flags(MemoryOptions, args)
-        game = Game.open(from_flags(args.options_class, args), asked if asked.given() else None, longest=args.longest)
+        options = from_flags(args.options_class, args)
+        game = Game.open(options, from_flags(MemoryOptions, args), longest=args.longest)
     tell(game.default.notes, args)
     if game.default.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing", file=sys.stderr)
-    told = len(game.default.notes)
-    game = game.load()
-    tell(game.default.notes[told:], args)
-    return game
+    loaded = game.load()
+    tell(loaded.default.notes[len(game.default.notes) :], args)
+    return loaded

@@ -28,8 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
     use_cache(args)
     file = read_session(args.session)
-    memory = MemoryOptions(**file.memory)
-    session = file.asked().check(memory if memory.given() else None, decode=not args.no_decode)
+    session = file.asked().check(MemoryOptions(**file.memory), decode=not args.no_decode)
     folder = prepare_output(args.out, writes=WRITES, force=args.force)
     session = session.load()
     for note in session.notes:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 
-with told():
+with optional_imports():
     from gymnasium import spaces
 
 Steer = Callable[[Any], Any]

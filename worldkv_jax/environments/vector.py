@@ -11,14 +11,14 @@ from jax.sharding import Mesh
 
 from worldkv_jax.environments.control import CameraControl, Control
 from worldkv_jax.environments.frames import as_pixels, frame_space
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.memory import reset as reset_memory
 from worldkv_jax.rollout import Backbone, ChunkInput, World, generate_chunk
 from worldkv_jax.rollout.stream import draw_noise, place_like
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.session import Session
 
-with told():
+with optional_imports():
     from gymnasium.error import ResetNeeded
     from gymnasium.vector import AutoresetMode, VectorEnv
     from gymnasium.vector.utils import batch_space

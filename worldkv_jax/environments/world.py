@@ -7,11 +7,11 @@ import numpy as np
 
 from worldkv_jax.environments.control import CameraControl, Control
 from worldkv_jax.environments.frames import as_pixels, frame_space
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.rollout import Chunk
 from worldkv_jax.sessions.session import Session
 
-with told():
+with optional_imports():
     import gymnasium as gym
     from gymnasium.error import ResetNeeded
 

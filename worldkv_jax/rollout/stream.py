@@ -209,12 +209,19 @@ def rollout(
 ) -> tuple[list[Chunk], World]:
     """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
     made: list[Chunk] = []
-    generation = stream(backbone, params, world, chunks, **options)
+    world = exhaust(stream(backbone, params, world, chunks, **options), made.append)
+    return made, world
+
+
+def exhaust(generation: Generator[Chunk, None, World], take: Callable[[Chunk], object] | None = None) -> World:
+    """Run what `stream` returned to its end, giving ``take`` each chunk; return the world after the last one."""
     while True:
         try:
-            made.append(next(generation))
+            chunk = next(generation)
         except StopIteration as end:
-            return made, end.value
+            return end.value
+        if take is not None:
+            take(chunk)
 
 
 def place_like(params: Any, state: Any) -> Any:

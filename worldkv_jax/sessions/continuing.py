@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
+from worldkv_jax.rollout.stream import exhaust
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -27,8 +28,10 @@ if typing.TYPE_CHECKING:
 class Keeper(Protocol):
     """Keeps moments of a rollout: a `TimeLine` in memory, or a `WorldSaver` on disk."""
 
-    key: jax.Array | None
-    """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+    @property
+    def key(self) -> jax.Array | None:
+        """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+        ...
 
     def begin(self, world: World, noise: jax.Array | Noise) -> World:
         """Take the world that goes on, and what its noise is drawn from; return the one to go on with."""
@@ -156,12 +159,7 @@ def replay(
     if not inputs:
         return world
     given_noise, key = (noise, None) if callable(noise) else (None, noise)
-    chunks = session.stream(world, inputs, noise=given_noise, key=key)
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as end:
-            return end.value
+    return exhaust(session.stream(world, inputs, noise=given_noise, key=key))
 
 
 def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput]:

@@ -16,6 +16,7 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
+from worldkv_jax.rollout.stream import exhaust
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.loaded import Loaded, Placement
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
@@ -186,6 +187,14 @@ class Session:
             watch=keeper,
         )
         return (yield from continuing.keep(chunks, keeper, self._on_mesh))
+
+    def rollout(
+        self, world: World, inputs: Iterable[ChunkInput] | None = None, **options: Any
+    ) -> tuple[list[Chunk], World]:
+        """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
+        made: list[Chunk] = []
+        world = exhaust(self.stream(world, inputs, **options), made.append)
+        return made, world
 
     def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
         """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""

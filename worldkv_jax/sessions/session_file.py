@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldkv_jax.sessions.file_formats import check_format
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
-from worldkv_jax.sessions.versions import check_format
 
 _FORMAT = "worldkv-jax session"
 _VERSION = 1

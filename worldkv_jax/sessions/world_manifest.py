@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worldkv_jax.sessions.array_store import ArrayRef
-from worldkv_jax.sessions.versions import check_format
+from worldkv_jax.sessions.file_formats import check_format
 from worldkv_jax.sessions.world_files import Files
 
 FILE_NAME = "world.json"

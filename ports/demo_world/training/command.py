@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.options import option, options_class
 
-# Only what is light: the command line reads this module to list its commands.
 HELP = "train the demo world's model; goes on where it stopped"
 
 
@@ -14,8 +14,8 @@ class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`, or in ``begin``."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
-    world: Literal["rooms", "apartments"] | None = option(None, "family of worlds (default: rooms)")
-    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: clips)")
+    world: FamilyName | None = option(None, "family of worlds (default: rooms)")
+    past: Past | None = option(None, "what chunks see of the past (default: clips)")
     begin: str | None = option(None, "weights to go on from (default: drawn ones)", metavar="FILE")
     visible: float | None = option(None, "0: latent errors count alike (default), to 1: as in pixels", metavar="R")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
