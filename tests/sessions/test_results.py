@@ -23,6 +23,16 @@ def test_prepare_output_refuses_a_file_in_the_place_of_a_folder(tmp_path):
     assert (tmp_path / "taken").read_text() == "x"
 
 
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_without_a_name_of_its_own_gets_no_number(tmp_path, monkeypatch, place):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path if place == "." else tmp_path / "below")
+    assert str(prepare_output(place, writes=["*.mp4"])) == place
+    (tmp_path / "video.mp4").touch()
+    with pytest.raises(ValueError, match="holds an earlier result; name another folder"):
+        prepare_output(place, writes=["*.mp4"])
+
+
 def test_prepare_output_says_why_a_folder_cannot_be_written(tmp_path, monkeypatch):
     def refuse(self, **_):
         raise PermissionError(13, "Permission denied", str(self))

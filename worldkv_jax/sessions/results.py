@@ -44,6 +44,8 @@ def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), 
 
 def _numbered(folder: Path) -> Iterator[Path]:
     yield folder
+    if folder.name in ("", ".."):
+        raise ValueError(f"{folder} holds an earlier result; name another folder, or one in it")
     for number in itertools.count(2):
         yield folder.with_name(f"{folder.name}-{number}")
 
