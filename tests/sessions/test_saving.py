@@ -318,11 +318,31 @@ def test_another_branch_is_refused(tmp_path):
 def test_drafts_of_a_writer_that_was_killed_go(tmp_path):
     session = tiny_session(CONFIGS["device"], LENGTH)
     grow(session, tmp_path, 3)
-    drafts = [tmp_path / "world.draft-0123.json", tmp_path / "arrays" / "a.draft-0123.npy"]
+    drafts = [tmp_path / "world.draft-0123.json", tmp_path / "arrays" / f"{'0' * 64}.draft.npy"]
     for draft in drafts:
         draft.write_bytes(b"half")
     with writing(tmp_path):
         assert not any(draft.exists() for draft in drafts)
+
+
+def test_other_files_in_a_worlds_folder_are_left_alone(tmp_path):
+    (tmp_path / "letters.draft").mkdir()
+    (tmp_path / "arrays").mkdir()
+    mine = [tmp_path / name for name in ("thesis.draft.tex", "letters.draft/a.draft", "arrays/mine.npy")]
+    for file in mine:
+        file.write_text("mine")
+    session = tiny_session(CONFIGS["device"], LENGTH)
+    grow(session, tmp_path, 3)
+    prune(tmp_path)
+    assert all(file.read_text() == "mine" for file in mine)
+    assert WorldFolder(tmp_path).manifest.end == 3
+
+
+def test_a_lock_of_something_else_is_not_taken(tmp_path):
+    (tmp_path / "lock").write_text("of another program")
+    with pytest.raises(ValueError, match="lock is a file of something else; name another folder"):
+        grow(tiny_session(CONFIGS["device"], LENGTH), tmp_path, 1)
+    assert (tmp_path / "lock").read_text() == "of another program"
 
 
 def test_without_room_the_rollout_goes_on_and_the_saving_stops(tmp_path, monkeypatch):
