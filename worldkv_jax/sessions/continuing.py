@@ -17,6 +17,7 @@ from worldkv_jax.sessions.world_folder import WorldFolder, writing
 from worldkv_jax.sessions.world_manifest import WorldManifest
 from worldkv_jax.sessions.world_state import input_of
 from worldkv_jax.sessions.world_state import restore as restore_state
+from worldkv_jax.whole_numbers import whole
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.session import Session
@@ -108,11 +109,11 @@ def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None,
     """Put a world together again, see `Session.restore`."""
     folder = WorldFolder(path)
     manifest = folder.manifest
-    at = manifest.end if at is None else at
+    at = manifest.end if at is None else whole("at", at)
     if not 0 <= at <= manifest.end:
         raise ValueError(f"{path} holds a world of {manifest.end} chunks; chunk {at} is not there")
     worlds = manifest.identity["worlds"]
-    world = session.start(worlds=worlds, chunks=max(chunks or session.chunks, manifest.room or 0))
+    world = session.start(worlds=worlds, chunks=max(session.chunks if chunks is None else chunks, manifest.room or 0))
     check_identity(manifest.identity, identify(session, world), what=str(path))
     made = folder.point_before(at)
     if made is not None:

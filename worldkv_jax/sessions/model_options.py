@@ -36,6 +36,14 @@ class ModelOptions:
             ValueError: something is not as it has to be; the text says what to give, and names options as `name`
                 in backticks.
         """
+        from worldkv_jax.memory import MemoryConfig
+        from worldkv_jax.sessions.memory_options import MemoryOptions
+
+        if memory is not None and not isinstance(memory, MemoryConfig | MemoryOptions):
+            raise ValueError(
+                f"the memory is {memory!r}, expected MemoryOptions(...), such as MemoryOptions(profile='paper'), or a "
+                "MemoryConfig"
+            )
         open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)
         return open_session(self, memory, weights=weights, decode=decode)
 

@@ -6,12 +6,14 @@ is quick, and nothing here knows a command line.
 
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from worldkv_jax.names import check_name
+from worldkv_jax.whole_numbers import whole
 
 _KEY = "option"
 
@@ -78,12 +80,17 @@ def options_class(cls: type[T]) -> type[T]:
     checked = getattr(cls, "__post_init__", lambda self: None)
 
     def __post_init__(self: Any) -> None:
+        types = field_types(type(self))
         for field, described in described_fields(type(self)):
             value = getattr(self, field.name)
             if described.choices and value is not None:
                 check_name(f"`{field.name}`", value, described.choices)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"`{field.name}` {value} is not a finite number")
+            if value is not None and types[field.name] == FieldType(int):
+                object.__setattr__(self, field.name, whole(f"`{field.name}`", value))
+            elif value is not None and types[field.name] == FieldType(float) and not isinstance(value, numbers.Real):
+                raise ValueError(f"`{field.name}` {value!r} is not a number")
         checked(self)
 
     setattr(cls, "__post_init__", __post_init__)  # noqa: B010 (no attribute that every class has)

@@ -110,7 +110,7 @@ class Session:
         Raises:
             ValueError: what does not fit the model; or the session is not loaded.
         """
-        made = self._loaded().inputs(*sources, worlds=worlds or self.worlds, **options)
+        made = self._loaded().inputs(*sources, worlds=self.worlds if worlds is None else worlds, **options)
         return [self._placed(chunk) for chunk in made] if isinstance(made, list) else map(self._placed, made)
 
     @property
@@ -129,7 +129,10 @@ class Session:
             worlds: worlds in the batch; by default as many as the options ask for.
             chunks: length that the memory has room for; by default what the options ask for.
         """
-        sizes = {"chunks": chunks or self.chunks, "worlds": worlds or self.worlds}
+        sizes = {
+            "chunks": self.chunks if chunks is None else chunks,
+            "worlds": self.worlds if worlds is None else worlds,
+        }
         mesh = self.placement.sharding
         if isinstance(mesh, Mesh):
             with self._on_mesh():
