@@ -54,6 +54,7 @@ def test_the_same_world_is_made_again(shared, tmp_path, capsys):
         ({"format": "another"}, "is a 'another'"),
         ({"model": "demo-wrld"}, "did you mean 'demo-world'"),
         ({"options": {"speed": 1}}, "has no option 'speed'"),
+        ({"memory": {"speed": 1}}, "the memory has no option 'speed'"),
         ({"surprise": 1}, "is damaged"),
     ],
 )

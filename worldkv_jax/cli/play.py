@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
     from worldkv_jax.play.guard import LOOPBACK, Guard, make_token
     from worldkv_jax.play.program import Program
     from worldkv_jax.play.store import default_folder
+    from worldkv_jax.readers import read_text
 
     limits = Limits(
         sessions=args.sessions,
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     )
     token = None
     if args.token_file is not None:
-        token = Path(args.token_file).read_text(encoding="utf-8").strip()
+        token = read_text(args.token_file).strip()
     elif args.host not in LOOPBACK:
         token = make_token()
         print("others can reach this server, so it asks for a token: the address has it", file=sys.stderr)
