@@ -1,6 +1,7 @@
 """The ``worldkv`` command line: chooses a command, runs it, and turns its errors into messages."""
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -35,10 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     # Taken out here, so that it may stand anywhere, also behind the sub-commands of a command.
     argv = [word for word in argv if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names of files may have what a terminal cannot show
     try:
         with signals_as_exceptions():
             code = _run(argv)
-            sys.stdout.flush()  # here, where a closed pipe is still an error of ours
+            if sys.stdout is not None:  # as `>&-` leaves it
+                sys.stdout.flush()  # here, where a closed pipe is still an error of ours
             return code
     except BrokenPipeError:
         # What is still buffered would fail again when Python ends.
