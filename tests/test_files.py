@@ -7,8 +7,9 @@ import pytest
 from worldkv_jax.files import make_folder, replacing
 
 
-@pytest.mark.parametrize("below", ["", "deeper", "deeper/still"])
-@pytest.mark.parametrize("target", ["nowhere", "link"])
+@pytest.mark.parametrize(
+    ("target", "below"), [("nowhere", ""), ("nowhere", "deeper"), ("nowhere", "deeper/still"), ("link", "")]
+)
 def test_a_link_that_leads_nowhere_is_named(tmp_path, target, below):
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(NotADirectoryError, match=rf"link is a link to {target}, which is not there"):

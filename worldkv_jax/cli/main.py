@@ -36,14 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     # Taken out here, so that it may stand anywhere, also behind the sub-commands of a command.
     argv = [word for word in argv if word != "--debug"]
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # names of files may have what a terminal cannot show
+    for name in ("stdout", "stderr"):
+        _prepare(name)
     try:
         with signals_as_exceptions():
             code = _run(argv)
-            if sys.stdout is not None:  # as `>&-` leaves it
-                sys.stdout.flush()  # here, where a closed pipe is still an error of ours
+            sys.stdout.flush()  # here, where a closed pipe is still an error of ours
             return code
     except BrokenPipeError:
         # What is still buffered would fail again when Python ends.
@@ -63,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"error: {said}", file=sys.stderr)
         return _USER_ERROR
+
+
+def _prepare(name: str) -> None:
+    """Let anything be printed: names of files may have what a terminal cannot show, and `2>&-` leaves no stream."""
+    stream = getattr(sys, name)
+    if stream is None:
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as the program runs)
+    elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str]) -> int:
