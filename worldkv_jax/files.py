@@ -65,6 +65,20 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def make_writable_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder if it is missing, and check that files can be made in it, by making one and removing it.
+
+    Raises:
+        OSError: it cannot be made or written to; the text says which.
+    """
+    folder = make_folder(folder)
+    trial = folder / f"writable-{secrets.token_hex(4)}"
+    with replacing(trial):
+        pass
+    trial.unlink()
+    return folder
+
+
 def free_name(path: str | os.PathLike[str]) -> Path:
     """Return a path where nothing is: the one that is given, or with the first free number, ``NAME_2.mp4``."""
     path = Path(path)

@@ -11,8 +11,8 @@ from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
 def test_prepare_output_makes_a_folder_and_keeps_what_is_there(tmp_path):
     folder = prepare_output(tmp_path / "a" / "b")
-    (folder / "kept").write_text("x")
-    assert [entry.name for entry in prepare_output(folder).iterdir()] == ["kept"]
+    (folder / "writable").write_text("x")
+    assert [entry.read_text() for entry in prepare_output(folder).iterdir()] == ["x"]
 
 
 def test_prepare_output_refuses_a_file_in_the_place_of_a_folder(tmp_path):

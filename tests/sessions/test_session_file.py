@@ -65,6 +65,15 @@ def test_what_cannot_be_replayed_is_said(change, says, shared, tmp_path, capsys)
     assert says in capsys.readouterr().err
 
 
+def test_a_session_file_is_written_over_when_that_is_asked_alone(tmp_path, capsys):
+    path = tmp_path / "s.json"
+    path.write_text("of another world")
+    out = ["--session", str(path), "--out", str(tmp_path / "out")]
+    assert main([*ROLLOUT, *out]) == 2
+    assert "s.json is there already; name another file, or write over it with --force" in capsys.readouterr().err
+    assert path.read_text() == "of another world" and not (tmp_path / "out").exists()
+
+
 def test_a_file_that_is_none_and_a_path_that_goes_on(tmp_path, capsys):
     (tmp_path / "text.json").write_text("[]")
     assert main(["replay", str(tmp_path / "text.json")]) == 2

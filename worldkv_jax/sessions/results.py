@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldkv_jax.files import make_folder, replacing
+from worldkv_jax.files import make_writable_folder, replacing
 
 
 def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), force: bool = False) -> Path:
@@ -35,11 +35,7 @@ def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), 
         folder = next(itertools.islice(_numbered(folder), sum(1 for _ in taken), None))
     if folder != Path(path):
         print(f"{path} holds an earlier result; writing to {folder}", file=sys.stderr)
-    folder = make_folder(folder)
-    with replacing(folder / "writable"):
-        pass
-    (folder / "writable").unlink()
-    return folder
+    return make_writable_folder(folder)
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
