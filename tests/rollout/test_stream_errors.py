@@ -77,6 +77,8 @@ def test_one_chunk_instead_of_a_list_is_refused():
     world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
     with pytest.raises(ValueError, match="got one ChunkInput; give a list"):
         ro.rollout(BACKBONE, PARAMS, world, views(1)[0], noise=noise)
+    with pytest.raises(ValueError, match=r"chunk 0 is a .*, expected a ChunkInput: chunk_inputs"):
+        ro.rollout(BACKBONE, PARAMS, world, [views(1)[0].cameras], noise=noise)
 
 
 @pytest.mark.parametrize("config", [worldkv(capacity=3), wm.MemoryConfig(mode="full")])

@@ -76,8 +76,8 @@ def check_chunks(layout: Layout, chunks: list[ChunkInput], first: int) -> None:
     for index, chunk in enumerate(chunks, first):
         if not hasattr(chunk, "cameras"):
             raise ValueError(
-                f"chunk {index} is a {type(chunk).__name__}, expected a ChunkInput; chunk_inputs(poses, spec) makes them, "
-                "or the inputs of a session"
+                f"chunk {index} is a {type(chunk).__name__}, expected a ChunkInput: chunk_inputs(poses, spec) makes "
+                "them, and the inputs(poses) of a session"
             )
         check_room(layout, index)
         cameras = np.asarray(chunk.cameras)
