@@ -79,6 +79,12 @@ def make_writable_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def check_named(path: str | os.PathLike[str], what: str) -> None:
+    """Raise ValueError for an empty path: pathlib takes what a shell makes of ``"$UNSET"`` for the current folder."""
+    if not os.fspath(path):
+        raise ValueError(f"the path of {what} is empty; give a name")
+
+
 def free_name(path: str | os.PathLike[str]) -> Path:
     """Return a path where nothing is: the one that is given, or with the first free number, ``NAME_2.mp4``."""
     path = Path(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldkv_jax.files import make_writable_folder, replacing
+from worldkv_jax.files import check_named, make_writable_folder, replacing
 
 
 def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), force: bool = False) -> Path:
@@ -28,7 +28,9 @@ def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), 
 
     Raises:
         OSError: it cannot be made or written to; the text says why.
+        ValueError: an empty path, or a folder without a name of its own that holds an earlier result.
     """
+    check_named(path, "the folder for results")
     folder = Path(path)
     if not force:
         taken = itertools.takewhile(lambda place: _holds(place, writes), _numbered(folder))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from worldkv_jax.files import make_folder, replacing
+from worldkv_jax.files import check_named, make_folder, replacing
 
 _FLUSHED_AT_ONCE = 16
 _LOCK = "lock"
@@ -91,8 +91,9 @@ def open_files(path: str | os.PathLike[str]) -> Files:
     """Open a place: a path, or a URL such as ``gs://bucket/room`` of a key-value store of TensorStore.
 
     Raises:
-        ValueError: a URL that is none.
+        ValueError: a URL that is none, or an empty path.
     """
+    check_named(path, "the world's folder")
     if isinstance(path, str) and "://" in path:
         from worldkv_jax.sessions.remote_files import RemoteFiles
 
