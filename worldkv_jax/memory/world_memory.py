@@ -8,6 +8,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
 from worldkv_jax.memory import report
@@ -263,9 +264,9 @@ def reset(memory: WorldMemory, done: Bool[Array, "..."]) -> WorldMemory:
     Raises:
         ValueError: flags of another shape, or a bank outside of jit's reach.
     """
-    if jnp.shape(done) != memory.chunk.shape:
+    if np.shape(done) != memory.chunk.shape:
         raise ValueError(
-            f"done has shape {jnp.shape(done)}, expected {memory.chunk.shape}, one flag for each memory: worlds that "
+            f"done has shape {np.shape(done)}, expected {memory.chunk.shape}, one flag for each memory: worlds that "
             "are reset one by one are memories of one world each, stacked and called under jax.vmap"
         )
     if not memory.jittable:
@@ -282,9 +283,9 @@ def _check_ids(ids: jax.Array, layout: Layout) -> None:
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so it takes no picks")
     expected = layout.worlds, layout.bank.retrieval.chunks
     dtype = getattr(ids, "dtype", type(ids).__name__)
-    if jnp.shape(ids) != expected or dtype != jnp.int32:
+    if np.shape(ids) != expected or dtype != jnp.int32:
         raise ValueError(
-            f"picks are {dtype}{list(jnp.shape(ids))}, expected chunk ids int32{list(expected)}, -1 for none"
+            f"picks are {dtype}{list(np.shape(ids))}, expected chunk ids int32{list(expected)}, -1 for none"
         )
 
 

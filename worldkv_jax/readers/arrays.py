@@ -32,6 +32,8 @@ def read_array(
             raise
         found = what_it_is(path)
         reason = f"it is {found}" if found and "NumPy" not in found else _short(error)
+        if "Python objects" in reason:  # NumPy says that they cannot be mapped, as if there were another way
+            reason = "it holds Python objects, a pickle, which is a program that nobody here runs"
         raise ValueError(
             f"{path} cannot be read as a .npy array of {what}: {reason}; save it anew with numpy.save"
         ) from None
