@@ -215,8 +215,9 @@ def test_other_seeds_and_other_ends_are_refused(saved):
         roll(session, session.restore(saved, at=2), seed=3, keeper=saver)
     with pytest.raises(ValueError, match="holds a world of 5 chunks; chunk 6 is not there"):
         session.restore(saved, at=6)
-    with pytest.raises(FileNotFoundError, match="holds no world"):
-        session.restore(saved.parent / "nowhere")
+    for place in (saved.parent / "nowhere", saved / "world.json"):
+        with pytest.raises(FileNotFoundError, match="holds no world"):
+            session.restore(place)
 
 
 def test_two_writers_at_once_are_refused(saved):

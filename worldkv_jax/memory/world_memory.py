@@ -282,11 +282,9 @@ def _check_ids(ids: jax.Array, layout: Layout) -> None:
     if layout.bank is None:
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so it takes no picks")
     expected = layout.worlds, layout.bank.retrieval.chunks
-    dtype = getattr(ids, "dtype", type(ids).__name__)
-    if np.shape(ids) != expected or dtype != jnp.int32:
-        raise ValueError(
-            f"picks are {dtype}{list(np.shape(ids))}, expected chunk ids int32{list(expected)}, -1 for none"
-        )
+    shape, dtype = np.shape(ids), getattr(ids, "dtype", type(ids).__name__)
+    if shape != expected or dtype != jnp.int32:
+        raise ValueError(f"picks are {dtype}{list(shape)}, expected chunk ids int32{list(expected)}, -1 for none")
 
 
 def _rules(

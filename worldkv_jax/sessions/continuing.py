@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
+from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
@@ -100,6 +101,7 @@ def saving(
 
 def save(session: "Session", world: World, path: str | os.PathLike[str], key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
+    check_unconsumed(world)
     with writing(path, _empty()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
         folder.add_world(world)

@@ -16,6 +16,7 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
+from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.loaded import Loaded, Placement
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
@@ -169,6 +170,7 @@ class Session:
         """
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
+        check_unconsumed(world)
         drawn_from = key if noise is None else noise
         if drawn_from is None:
             kept = None if keeper is None or seed is not None else keeper.key

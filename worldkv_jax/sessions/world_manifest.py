@@ -103,7 +103,7 @@ def read_manifest(files: Files) -> WorldManifest:
     what = f"{FILE_NAME} of {files}"
     try:
         text = files.read(FILE_NAME).tobytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{files} holds no world: it has no {FILE_NAME}; `worldkv rollout --world` makes one"
         ) from None
