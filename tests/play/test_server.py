@@ -316,6 +316,12 @@ def answered(port, *lines):
         return int(connection.recv(100).split()[1])
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost:8000/", "", "file:///etc/passwd"])
+def test_what_is_no_address_is_named(address):
+    with pytest.raises(PlayError, match="is no address; give what the server printed"), connect(address):
+        pass
+
+
 def test_guards_are_made_right():
     with pytest.raises(ValueError, match="token is needed"):
         Guard("0.0.0.0", token=None)

@@ -171,6 +171,8 @@ class _Socket:
     @classmethod
     async def open(cls, url: str, token: str | None, init: dict[str, Any]) -> "_Socket":
         parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise PlayError(f"{url!r} is no address; give what the server printed, such as http://127.0.0.1:8000/")
         token = token or urllib.parse.parse_qs(parts.query).get("token", [None])[0]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         http = aiohttp.ClientSession(headers=headers)
