@@ -32,7 +32,7 @@ def _bench_play(args: argparse.Namespace) -> None:
     from worldkv_jax.play.local_server import local_server
 
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["play.json", "play_soak.json"])
     most = max(given.get("sessions", (8,)))
     with tempfile.TemporaryDirectory(prefix="play-", dir=folder) as state:
         server = ["demo-world", "--state", state, "--leave-seconds", "5", "--sessions", str(2 * most)]

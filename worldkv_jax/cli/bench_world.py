@@ -40,7 +40,7 @@ def _bench_world(args: argparse.Namespace) -> None:
     benchmark = WorldBenchmark(**{name: vars(args)[name] for name in fields if name in args})
     use_cache(args)
     session = open_session(args)
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["world.json"])
     told = len(session.notes)
     session = session.load()
     tell(session.notes[told:], args)
