@@ -177,7 +177,10 @@ def saved(tmp_path_factory):
 
 OTHERS = {
     "weights": (dict(params=BACKBONE.init_params(1)), r"weights: \w+ there, \w+ here"),
-    "profile": (dict(memory=worldkv(compression=PRUNED, chunks=3)), r"memory\.retrieval\.chunks: 2 there, 3 here"),
+    "profile": (
+        dict(memory=worldkv(compression=PRUNED, chunks=3)),
+        r"memory\.retrieval\.chunks: 2 there, 3 here; give `retrieve` 2",
+    ),
     "precision": (dict(memory=worldkv(compression=PRUNED, storage="int8")), "memory.bank.storage: model there, int8"),
     "mode": (dict(memory=CONFIGS["sliding"]), "memory.mode: worldkv there, sliding here"),
     "schedule": (
@@ -242,6 +245,12 @@ def changed(manifest: dict, name: str) -> None:
     else:
         if name == "no points":
             del manifest["points"]
+        elif name == "nobody's":
+            del manifest["identity"]["worlds"]
+        elif name == "not stored":
+            next(iter(manifest["points"].values()))["slots"][0] = 99
+        elif name == "no number":
+            manifest["room"] = float("nan")
         else:
             manifest["inputs"]["0"]["cameras"][0] = "../" * 20 + "etc"
         signed = {name: value for name, value in manifest.items() if name not in ("format", "version", "sha256")}
@@ -255,6 +264,9 @@ def changed(manifest: dict, name: str) -> None:
         ("format", "is a 'something'"),
         ("edited", r"world\.json of .* was changed: its checksum is another"),
         ("no points", "is damaged"),
+        ("nobody's", "is damaged"),
+        ("not stored", "is damaged"),
+        ("no number", "is damaged"),
         ("path", "is no checksum"),
         ("truncated", "is damaged"),
         ("missing array", "is missing: the world is not whole"),

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-from worldkv_jax.cli.flags import from_flags
+from worldkv_jax.cli.flags import errors_in_flags, from_flags
 from worldkv_jax.files import make_writable_folder
 from worldkv_jax.sessions.memory_options import MemoryOptions
 
@@ -67,7 +67,8 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
     if args.from_world is None:
         return None
     folder = WorldFolder(args.from_world)
-    check_before_loading(session, folder.manifest, args.from_world)
+    with errors_in_flags(args.model_parser):
+        check_before_loading(session, folder.manifest, args.from_world)
     end = folder.manifest.end
     at = end if args.at is None else args.at
     if not 0 <= at <= end:
