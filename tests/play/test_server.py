@@ -290,12 +290,12 @@ def test_whatever_stands_in_a_head_is_answered(token):
     """Refused, and not taken for an error of the server, which would be logged with all that is inside."""
     guard = Guard("127.0.0.1", token=token)
 
-    def app():
-        app = web.Application(middlewares=[guard.check])
-        app.router.add_get("/{rest:.*}", lambda request: web.Response())
-        return app
+    async def answer(request):
+        return web.Response()
 
-    with running(app()) as address:
+    app = web.Application(middlewares=[guard.check])
+    app.router.add_get("/{rest:.*}", answer)
+    with running(app) as address:
         port = urllib.parse.urlsplit(address).port
         host = f"Host: 127.0.0.1:{port}".encode()
         for lines, status in (
