@@ -46,7 +46,7 @@ def check_identity(saved: Mapping[str, Any], here: Mapping[str, Any], *, what: s
     if names:
         lines = [
             f"  {name}: {saved.get(name)} there, {here.get(name)} here"
-            + f"; give `{_FITTED[name]}` {saved.get(name)}" * (name in _FITTED and name in saved)
+            + (f"; give `{_FITTED[name]}` {saved[name]}" if name in _FITTED and name in saved else "")
             for name in names
         ]
         raise ValueError(f"{what} is a world of something else; give what it was made with:\n" + "\n".join(lines))
