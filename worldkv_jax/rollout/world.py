@@ -94,5 +94,6 @@ def _check_there(leaf: Any) -> None:
     if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
         raise ValueError(
             "the buffers of this world are gone: a step consumed them. A step consumes the world that it is given: go "
-            "on with what the rollout returned, and after a fork with what `fork` returned"
+            "on with what the rollout returned; and what goes on after a fork is what `fork` returned, not what it was "
+            "given"
         )
