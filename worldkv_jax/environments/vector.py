@@ -1,7 +1,6 @@
 """A batch of worlds as one environment of gymnasium: made in one program, begun and ended one by one."""
 
 import functools
-import numbers
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -73,7 +72,7 @@ class WorldVectorEnv(VectorEnv):
         Raises:
             ValueError: a mask or seeds of another number of worlds, or a mask that names none.
         """
-        if isinstance(seed, numbers.Integral):
+        if isinstance(seed, int | np.integer):
             seed = int(seed)
             super().reset(seed=seed)
             seeds: Sequence[int | None] = range(seed, seed + self.num_envs)

@@ -39,9 +39,10 @@ class ModelOptions:
         from worldkv_jax.memory import MemoryConfig
         from worldkv_jax.sessions.memory_options import MemoryOptions
 
-        if memory is not None and not isinstance(memory, MemoryConfig | MemoryOptions):
+        given: Any = memory  # anybody's
+        if given is not None and not isinstance(given, MemoryConfig | MemoryOptions):
             raise ValueError(
-                f"the memory is {memory!r}, expected MemoryOptions(...), such as MemoryOptions(profile='paper'), or a "
+                f"the memory is {given!r}, expected MemoryOptions(...), such as MemoryOptions(profile='paper'), or a "
                 "MemoryConfig"
             )
         open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)
