@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training import train as training
+from ports.demo_world.training.command import TrainCommand
 from ports.demo_world.training.objective import importance_of
 from ports.demo_world.training.probe import make_probe
 from ports.demo_world.training.train import TrainConfig, train
@@ -162,3 +163,11 @@ def test_foreign_weights_name_every_problem(weights_file, tmp_path):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError):
         load_weights(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "worlds", "report_every", "heads"])
+def test_counts_that_train_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` 0: give at least 1"):
+        TrainCommand(**{name: 0})
+    with pytest.raises(ValueError, match="`learning_rate` 0: give a positive number"):
+        TrainCommand(learning_rate=0.0)

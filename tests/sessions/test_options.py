@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from worldkv_jax.cli.flags import add_flags, add_released_flags, errors_in_flags, from_flags, ignored_flags
@@ -19,6 +20,7 @@ from worldkv_jax.sessions import (
     options_class,
 )
 from worldkv_jax.sessions.registry import model_options
+from worldkv_jax.sessions.seeds import check_seed
 
 RELEASED = ReleasedCommand(program="run.py", same={"--old_seed": "seed"}, ignored={"--gpus": 1, "--fast": 0})
 
@@ -65,6 +67,24 @@ def parse(*words):
 def test_numbers_are_finite(share):
     with pytest.raises(ValueError, match=r"`share` (nan|inf) is not a finite number"):
         Outer(share=share)
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "says"),
+    [
+        (Inner, {"count": 1.5}, "`count`=1.5 is no whole number"),
+        (Inner, {"count": "6"}, "`count`='6' is no whole number"),
+        (Outer, {"share": "0.5"}, "`share` '0.5' is not a number"),
+    ],
+)
+def test_numbers_are_of_their_kind(cls, given, says):
+    with pytest.raises(ValueError, match=says):
+        cls(**given)
+
+
+def test_numbers_of_numpy_are_taken():
+    assert type(Inner(count=np.int64(3)).count) is int
+    assert check_seed(np.uint64(2**64 - 1)) == 2**64 - 1
 
 
 def test_what_is_not_given_is_the_default():

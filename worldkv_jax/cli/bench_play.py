@@ -27,7 +27,7 @@ def _bench_play(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.play_soak import PlaySoak, run_play_soak
     from worldkv_jax.play.local_server import local_server
 
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["play.json", "play_soak.json"])
     most = max(args.sessions) if "sessions" in args else 8
     with tempfile.TemporaryDirectory(prefix="play-", dir=folder) as state:
         server = ["demo-world", "--state", state, "--leave-seconds", "5", "--sessions", str(2 * most)]

@@ -33,7 +33,7 @@ def _bench_world(args: argparse.Namespace) -> None:
     benchmark = WorldBenchmark(**given_to(WorldBenchmark, args))
     use_cache(args)
     session = open_session(args)
-    folder = prepare_output(args.out)
+    folder = prepare_output(args.out, writes=["world.json"])
     session = load_session(session, args)
     with tempfile.TemporaryDirectory(prefix="worlds-", dir=folder) as scratch:
         result = {"model": args.model, **run_world_benchmark(session, benchmark, Path(scratch))}

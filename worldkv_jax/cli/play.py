@@ -50,11 +50,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load and compile the model, then print the address and serve until interrupted."""
     check_extra()
+    from worldkv_jax.files import make_writable_folder
     from worldkv_jax.play.admission import Limits
     from worldkv_jax.play.guard import LOOPBACK, Guard, make_token
     from worldkv_jax.play.program import Program
     from worldkv_jax.play.store import default_folder
 
+    if args.worlds_gb is not None and not 0 < args.worlds_gb < 1e9:
+        raise ValueError(f"--worlds-gb {args.worlds_gb}: give a positive number")
     limits = Limits(
         sessions=args.sessions,
         per_client=args.sessions_per_client,
@@ -64,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
     )
     token = None
     if args.token_file is not None:
-        token = Path(args.token_file).read_text(encoding="utf-8").strip()
+        # May be a pipe of a shell, as `<(pass show token)` is; with a byte order mark from some editors.
+        token = Path(args.token_file).read_text(encoding="utf-8-sig").strip()
     elif args.host not in LOOPBACK:
         token = make_token()
         print("others can reach this server, so it asks for a token: the address has it", file=sys.stderr)
@@ -73,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     browser = not args.no_browser
     use_cache(args)
     program = Program.listen(args.host, args.port, guard=guard, limits=limits, state=state, browser=browser)
+    if state is not None:
+        make_writable_folder(state)  # said now, and not when all is compiled
     program.run(open_game(args))
 
 

@@ -127,7 +127,8 @@ class Seat:
                 return
             busy = self.fresh or goes_on or not self.inbox.idle
             if busy and (full := self.player.full) is not None:
-                self.inbox.release()
+                for number in self.inbox.refuse():  # whoever pressed a key waits for what comes of it
+                    await view.receipt(number, "refused", content=full)
                 await view.status(full)
                 busy = False
             if busy:

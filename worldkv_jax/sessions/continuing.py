@@ -12,12 +12,14 @@ from jax.sharding import Mesh
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
 from worldkv_jax.rollout.stream import exhaust
+from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
 from worldkv_jax.sessions.world_manifest import WorldManifest
 from worldkv_jax.sessions.world_state import input_of
 from worldkv_jax.sessions.world_state import restore as restore_state
+from worldkv_jax.whole_numbers import whole
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.session import Session
@@ -102,6 +104,7 @@ def saving(
 
 def save(session: "Session", world: World, path: str | os.PathLike[str], key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
+    check_unconsumed(world)
     with writing(path, _empty()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
         folder.add_world(world)
@@ -111,11 +114,11 @@ def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None,
     """Put a world together again, see `Session.restore`."""
     folder = WorldFolder(path)
     manifest = folder.manifest
-    at = manifest.end if at is None else at
+    at = manifest.end if at is None else whole("at", at)
     if not 0 <= at <= manifest.end:
         raise ValueError(f"{path} holds a world of {manifest.end} chunks; chunk {at} is not there")
     worlds = manifest.identity["worlds"]
-    world = session.start(worlds=worlds, chunks=max(chunks or session.chunks, manifest.room or 0))
+    world = session.start(worlds=worlds, chunks=max(session.chunks if chunks is None else chunks, manifest.room or 0))
     check_identity(manifest.identity, identify(session, world), what=str(path))
     made = folder.point_before(at)
     if made is not None:

@@ -37,6 +37,14 @@ class ModelOptions:
             ValueError: something is not as it has to be; the text says what to give, and names options as `name`
                 in backticks.
         """
+        from worldkv_jax.memory import MemoryConfig
+
+        given: Any = memory  # anybody's
+        if given is not None and not isinstance(given, MemoryConfig | MemoryOptions):
+            raise ValueError(
+                f"the memory is {given!r}, expected MemoryOptions(...), such as MemoryOptions(profile='paper'), or a "
+                "MemoryConfig"
+            )
         if memory == MemoryOptions():
             memory = None  # so that ports need not tell the two apart
         open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)

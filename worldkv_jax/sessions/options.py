@@ -7,12 +7,14 @@ is quick, and nothing here knows a command line.
 import dataclasses
 import functools
 import math
+import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from worldkv_jax.names import check_name
+from worldkv_jax.whole_numbers import whole
 
 _KEY = "option"
 
@@ -86,6 +88,10 @@ def options_class(cls: type[T]) -> type[T]:
                 check_name(f"`{field.name}`", value, choices)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"`{field.name}` {value} is not a finite number")
+            if value is not None and types[field.name] == FieldType(int):
+                object.__setattr__(self, field.name, whole(f"`{field.name}`", value))
+            elif value is not None and types[field.name] == FieldType(float) and not isinstance(value, numbers.Real):
+                raise ValueError(f"`{field.name}` {value!r} is not a number")
         checked(self)
 
     setattr(cls, "__post_init__", __post_init__)  # noqa: B010 (no attribute that every class has)

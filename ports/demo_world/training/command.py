@@ -9,6 +9,9 @@ from worldkv_jax.sessions.options import option, options_class
 HELP = "train the demo world's model; goes on where it stopped"
 
 
+_COUNTS = ("steps", "batch", "chunks", "worlds", "report_every", "dim", "heads", "layers", "ffn_dim", "frequency_dim")
+
+
 @options_class
 class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`, or in ``begin``."""
@@ -31,6 +34,14 @@ class TrainCommand:
     ffn_dim: int | None = option(None, "hidden width of a block's MLP", metavar="N")
     predicts: Literal["flow", "residual"] | None = option(None, "what the model's head gives (default: flow)")
     frequency_dim: int | None = option(None, "width of the diffusion time's embedding", metavar="N")
+
+    def __post_init__(self):
+        for name in _COUNTS:
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"`{name}` {count}: give at least 1")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ValueError(f"`learning_rate` {self.learning_rate:g}: give a positive number")
 
     def run(self) -> None:
         """Train, and write the weights whenever the curve gets a point."""
