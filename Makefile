@@ -18,7 +18,7 @@ TEST_ENV := .venv-test
 DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
 # A file stays in one process, which then makes its fixtures and compiles its programs once.
-PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope
 
 .PHONY: help demo lint types test test-long test-browser test-all docs versions gpu clean check-python
 .DEFAULT_GOAL := help

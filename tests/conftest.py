@@ -21,7 +21,9 @@ gc.disable()
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # What a process may hold between two files; a file takes up to a gigabyte more.
-MOST_BYTES, MOST_MAPPINGS = 1_500_000_000, 30_000
+MOST_BYTES, MOST_MAPPINGS = 2_000_000_000, 30_000
+# Tracing makes many small objects that live on: looked through every 700 of them, they cost a fifteenth of the tests.
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
 # Most of a run is compilation. What is computed stays the same; LLVM polishes it less. Newer XLA has no other emitters.
 QUICK = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 QUICK += ["--xla_cpu_parallel_codegen_split_count=1"]  # programs are too small to be worth compiling in parts
@@ -39,8 +41,21 @@ def pytest_collection():
     """Leave what is there after collection out of all that the collector looks through during the tests."""
     collected = yield
     gc.freeze()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     gc.enable()
     return collected
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give the files of a folder to one process: they share programs and fixtures, whose making is most of a run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return Path(nodeid.partition("::")[0]).parent.as_posix()
+
+    return ByFolder(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_addoption(parser):
@@ -86,4 +101,5 @@ def release_programs():
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if resident > MOST_BYTES or Path("/proc/self/maps").read_text().count("\n") > MOST_MAPPINGS:
         jax.clear_caches()
+        gc.collect()
         give_back()

@@ -72,7 +72,7 @@ def test_channels_with_actions_replace_the_origins(poses):
 def test_jit_and_vmap_agree_with_the_host(poses):
     host = cameras.camera_channels(poses, INTRINSICS, SIZE)
     on_device = jnp.asarray(poses, jnp.float32)
-    jitted = jax.jit(cameras.camera_channels, static_argnums=2)(on_device, jnp.asarray(INTRINSICS), SIZE)
+    jitted = jax.jit(cameras.camera_channels, static_argnums=2)(on_device, jax.device_put(INTRINSICS), SIZE)
     assert isinstance(host, np.ndarray) and jitted.dtype == jnp.float32
     np.testing.assert_allclose(jitted, host, atol=1e-6)
     mapped = jax.vmap(lambda pose: cameras.rays(pose, INTRINSICS, SIZE))(on_device)

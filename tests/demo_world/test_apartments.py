@@ -20,13 +20,14 @@ STEP = 1e-3
 
 @pytest.fixture(scope="module")
 def homes():
-    return jax.tree.map(jnp.asarray, plan.make_apartments(11, 6))
+    return jax.tree.map(np.asarray, jax.device_put(plan.make_apartments(11, 6)))
 
 
 def home_number(homes, i):
     return jax.tree.map(lambda a: a[i], homes)
 
 
+ball_centres = jax.jit(plan.ball_centres)
 see = jax.jit(lambda home, poses, time: look(home, poses, size=SIZE, time=time))
 
 
@@ -34,7 +35,7 @@ def views(home):
     """Cameras all around each room, at different times."""
     yaw = jnp.linspace(0, 2 * jnp.pi, 12)
     ground = jnp.array([[x, z] for x in (0.8, 3.2) for z in (0.9, 3.1)] * 3) + 0.05 * jnp.sin(yaw)[:, None]
-    return level_poses(yaw, ground), jnp.arange(0.0, 60.0, 5.0)
+    return np.asarray(level_poses(yaw, ground)), np.arange(0.0, 60.0, 5.0, dtype=np.float32)
 
 
 def march(home, pose, time, ray):
@@ -51,7 +52,7 @@ def march(home, pose, time, ray):
     for px, pz, radius, top in np.asarray(home.pillars, np.float64):
         solid |= (np.hypot(x - px, z - pz) < radius) & (y > top)
     moving = np.zeros_like(solid)
-    for centre, ball in zip(np.asarray(plan.ball_centres(home, time[None])[0], np.float64), np.asarray(home.balls)):
+    for centre, ball in zip(np.asarray(ball_centres(home, time[None]), np.float64)[0], np.asarray(home.balls)):
         moving |= np.linalg.norm(points - centre, axis=-1) < ball[5]
     first = int(np.argmax(solid | moving))
     before = max(first - 1, 0)
@@ -109,7 +110,7 @@ def assert_clear(homes, ground):
         for x, z, radius, _ in home.pillars:
             assert np.hypot(*(places - [x, z]).T).min() > radius + plan.MARGIN - 1e-5
         for time in range(24):
-            for centre, ball in zip(np.asarray(plan.ball_centres(home, np.array([float(time)]))[0]), home.balls):
+            for centre, ball in zip(np.asarray(ball_centres(home, np.array([time], np.float32)))[0], home.balls):
                 assert np.hypot(*(places - centre[[0, 2]]).T).min() > ball[5] + plan.MARGIN - 1e-5
 
 
@@ -196,12 +197,12 @@ def test_apartments_are_drawn_from_their_seed(homes):
 @pytest.mark.long
 def test_the_codec_keeps_33_db_of_apartments_it_has_not_seen():
     def frames(seed, count):
-        made = jax.tree.map(jnp.asarray, plan.make_apartments(seed, count))
+        made = jax.device_put(plan.make_apartments(seed, count))
         keys = jax.random.split(jax.random.key(seed), count)
         walk = jax.vmap(lambda key, home: APARTMENTS.render(home, apartment_walk(key, home, 2, jumps=True)))
         return np.asarray(jax.jit(walk)(keys, made)).reshape(-1, *APARTMENTS.size, 3)
 
     codec = fit_codec(frames(1, 48), cell=APARTMENTS.cell, channels=APARTMENTS.channels)
     truth = frames(2, 16)
-    error = np.mean((codec.decode(codec.encode(jnp.asarray(truth))) - truth) ** 2)
+    error = np.mean((codec.decode(codec.encode(jax.device_put(truth))) - truth) ** 2)
     assert -10 * np.log10(error) >= 33

@@ -32,9 +32,9 @@ CONFIG = DemoConfig(dim=32, heads=2, layers=2, ffn_dim=48, frequency_dim=16)
 
 @pytest.fixture(scope="module")
 def world():
-    rooms = jax.tree.map(jnp.asarray, ROOMS.make(3, 2))
+    rooms = jax.device_put(ROOMS.make(3, 2))
     noise = np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32)
-    codec = fit_codec(noise, cell=4, channels=20)
+    codec = jax.device_put(fit_codec(noise, cell=4, channels=20))
     params = init_params(DemoDiT, CONFIG, 0)
     return DemoWorld(CONFIG), DemoParams(params, codec), rooms
 
@@ -108,7 +108,7 @@ def test_the_flow_of_a_residual_is_guessed_with_the_least_error(world):
         for predicts in ("residual", "flow"):
             model = bind(DemoDiT, dataclasses.replace(CONFIG, predicts=predicts), params.model)
             rope = CONFIG.rope.grid(jnp.arange(3), *GRID)
-            flows.append(model(jnp.asarray(noisy), jnp.full((1, 1), time), model.prepare_camera(rays), rope)[0])
+            flows.append(model(jax.device_put(noisy), jnp.full((1, 1), time), model.prepare_camera(rays), rope)[0])
         slope, _ = np.polyfit(noisy.ravel(), (noise - clean).ravel(), 1)
         np.testing.assert_allclose(flows[0] - flows[1], slope * noisy, atol=0.1)
     with pytest.raises(ValueError, match="prediction"):
@@ -120,7 +120,7 @@ def test_one_model_fits_every_family(family):
     backbone = DemoWorld(dataclasses.replace(CONFIG, world=family.name))
     noise = np.random.default_rng(0).uniform(size=(2, *family.size, 3)).astype(np.float32)
     params = DemoParams({}, fit_codec(noise, cell=family.cell, channels=family.channels))
-    latents = backbone.encode(params, jnp.asarray(noise)[None, :1].repeat(3, axis=1))
+    latents = backbone.encode(params, jax.device_put(noise)[None, :1].repeat(3, axis=1))
     assert latents.shape == (1, *backbone.latent_shape)
     assert backbone.decode(params, latents, None)[0].shape == (1, 3, *family.size, 3)
     assert patchify(latents).shape == (1, 3 * TOKENS, backbone.config.token_channels)

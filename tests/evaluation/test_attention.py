@@ -91,7 +91,7 @@ def test_a_hidden_chunk_does_not_look_at_itself():
     past = jnp.asarray(rng.normal(size=(1, 1, 4, 2, 8)), jnp.float32)
     rows = jnp.asarray([[0, 0, 1, -1]])
     for hides, total in ((True, 1.0), (False, None)):
-        context = wm.Context((wm.KVSpan(past, past),), jnp.int32(3), jnp.asarray(hides))
+        context = wm.Context((wm.KVSpan(past, past),), jnp.int32(3), jax.device_put(hides))
         mass = np.asarray(attention_mass(queries, context, rows, chunks=2)).sum(-1)
         assert (mass < 0.95).all() if total is None else np.allclose(mass, 1, atol=1e-6)
 
@@ -127,7 +127,7 @@ def test_rules_choose_as_they_do_in_a_memory():
     for rule in ("camera", "coverage", "recent"):
         config = worldkv(rule=rule, chunks=3, recent_frames=3)
         *_, last = walk(config, 8, worlds=2, cameras=cameras)
-        past = jnp.asarray(np.moveaxis(cameras[:7], 0, 1))
+        past = jax.device_put(np.moveaxis(cameras[:7], 0, 1))
         query = jnp.zeros((1, 2, 1, 8))
-        got = rule_picks(config.retrieval.rule, past, keys, jnp.asarray(cameras[7]), query, valid, k=3)
+        got = rule_picks(config.retrieval.rule, past, keys, jax.device_put(cameras[7]), query, valid, k=3)
         np.testing.assert_array_equal(got, last.picks.chunks)

@@ -28,7 +28,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def room():
-    return jax.tree.map(lambda a: jnp.asarray(a[0]), rooms.make_rooms(SEED, 1))
+    return jax.tree.map(lambda a: jax.device_put(a[0]), rooms.make_rooms(SEED, 1))
 
 
 def all_frames(scene, path=OUT_AND_BACK, **options):

@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ports.inspatio_world.backbone import InSpatioWorld, Source
@@ -26,7 +25,7 @@ def backbone(**options) -> InSpatioWorld:
 def params() -> WanParams:
     """Draw its weights, large enough that everything it sees matters."""
     drawn = init_params(WanDiT, TINY, 0)
-    return WanParams(jax.tree.map(lambda a: 2 * a, drawn), None)
+    return WanParams(jax.tree.map(lambda a: 2 * np.asarray(a), drawn), None)
 
 
 def out_and_back(chunks: int) -> np.ndarray:
@@ -37,20 +36,15 @@ def out_and_back(chunks: int) -> np.ndarray:
 
 def sources(chunks: int, *, worlds: int = 1, known: float = 1.0, seed: int = 0) -> list[Source]:
     """Draw sources that show a share of what the new cameras see."""
-    keys = jax.random.split(jax.random.key(seed), 3 * chunks + 1)
-    shape = (worlds, 3, ROWS, COLUMNS)
-    text = jax.random.normal(keys[-1], (worlds, TINY.text_rows, TINY.text_dim))
+    rng, shape = np.random.default_rng(seed), (worlds, 3, ROWS, COLUMNS)
+    text = rng.standard_normal((worlds, TINY.text_rows, TINY.text_dim), np.float32)
+    mask = np.where(np.arange(COLUMNS)[:, None] < known * COLUMNS, 1.0, -1.0).astype(np.float32)
 
-    def draw(i):
-        mask = jnp.where(jnp.arange(COLUMNS, dtype=jnp.float32)[:, None] < known * COLUMNS, 1.0, -1.0)
-        return Source(
-            reference=jax.random.normal(keys[3 * i], (*shape, 16)),
-            mask=jnp.broadcast_to(mask, (*shape, 4)),
-            render=jax.random.normal(keys[3 * i + 1], (*shape, 16)),
-            text=text,
-        )
+    def draw():
+        reference, render = rng.standard_normal((2, *shape, 16), np.float32)
+        return Source(reference=reference, mask=np.broadcast_to(mask, (*shape, 4)), render=render, text=text)
 
-    return [draw(i) for i in range(chunks)]
+    return [jax.device_put(draw()) for _ in range(chunks)]
 
 
 def inputs(chunks: int, **options) -> list[ChunkInput]:

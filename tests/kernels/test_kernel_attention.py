@@ -10,13 +10,14 @@ from kernels_pallas.attention import attention, splash
 from kernels_pallas.attention.blocked import BLOCK, block_rows, exp2
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
+attend = jax.jit(attention, static_argnames="implementation")
 each_implementation = pytest.mark.parametrize("implementation", ["xla", "blocked"])
 
 
 def draw(tokens, rows, *, worlds=2, heads=4, groups=4, width=16, dtype="float32"):
     rng = np.random.default_rng(tokens + rows)
     shapes = ((worlds, tokens, heads, width), *2 * ((worlds, rows, groups, width),))
-    return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+    return tuple(jax.device_put(rng.normal(size=shape).astype(jnp.dtype(dtype))) for shape in shapes)
 
 
 def oracle(query, key, value, length):
@@ -47,7 +48,7 @@ def oracle(query, key, value, length):
 )
 def test_it_equals_numpy(implementation, dtype, groups, rows, length):
     arrays = draw(5, rows, groups=groups, dtype=dtype)
-    got = attention(*arrays, length=jnp.asarray(length, jnp.int32), implementation=implementation)
+    got = attend(*arrays, length=jnp.asarray(length, jnp.int32), implementation=implementation)
     assert got.dtype == dtype
     tolerance = TOLERANCE[dtype]
     np.testing.assert_allclose(np.asarray(got, np.float64), oracle(*arrays, length), atol=tolerance, rtol=tolerance)
@@ -55,7 +56,9 @@ def test_it_equals_numpy(implementation, dtype, groups, rows, length):
 
 def test_powers_of_two_are_right_to_rounding():
     x = np.concatenate([np.linspace(-126, 127, 100_001), np.arange(-126, 128)]).astype(np.float32)
-    np.testing.assert_allclose(np.asarray(exp2(jnp.asarray(x)), np.float64), np.exp2(x.astype(np.float64)), rtol=2.5e-7)
+    np.testing.assert_allclose(
+        np.asarray(exp2(jax.device_put(x)), np.float64), np.exp2(x.astype(np.float64)), rtol=2.5e-7
+    )
     np.testing.assert_array_equal(
         exp2(jnp.array([0.0, 1, -126.01, -1e30, -jnp.inf, jnp.nan])), [1, 2, 0, 0, 0, jnp.nan]
     )
@@ -87,13 +90,13 @@ def test_blocks_are_filled_to_the_last_and_stay_in_cache(tokens, rows, block):
 
 def test_without_a_length_all_rows_are_seen():
     arrays = draw(3, 2 * BLOCK + 4)
-    got = attention(*arrays, implementation="blocked")
+    got = attend(*arrays, implementation="blocked")
     np.testing.assert_allclose(got, oracle(*arrays, 2 * BLOCK + 4), atol=2e-6)
 
 
 def test_large_logits_do_not_overflow():
     query, key, value = draw(3, 2 * BLOCK + 4)
-    got = attention(300 * query, key, value, implementation="blocked")
+    got = attend(300 * query, key, value, implementation="blocked")
     np.testing.assert_allclose(got, oracle(300 * query, key, value, 2 * BLOCK + 4), atol=1e-3)
 
 
@@ -105,7 +108,7 @@ def test_levels_are_found_in_any_order(far_block, logit):
     toward = query[:, 1:2] * query.shape[-1] ** 0.5 / jnp.square(query[:, 1]).sum()
     far = jnp.arange(3 * BLOCK)[None, :, None, None] // BLOCK == far_block
     key = jnp.where(far, logit * toward, 0.1 * key)
-    got = attention(query, key, value, implementation="blocked")
+    got = attend(query, key, value, implementation="blocked")
     np.testing.assert_allclose(got, oracle(query, key, value, 3 * BLOCK), atol=1e-5)
 
 
@@ -113,7 +116,7 @@ def test_what_lies_behind_the_length_changes_no_bit():
     query, key, value = draw(3, 2 * BLOCK)
     behind = jnp.arange(2 * BLOCK)[:, None, None] >= BLOCK + 9
     want, got = (
-        attention(query, jnp.where(behind, stale, key), value, length=BLOCK + 9, implementation="blocked")
+        attend(query, jnp.where(behind, stale, key), value, length=BLOCK + 9, implementation="blocked")
         for stale in (0.0, 1e4)
     )
     np.testing.assert_array_equal(got, want)
@@ -122,14 +125,14 @@ def test_what_lies_behind_the_length_changes_no_bit():
 def test_blocks_past_the_length_are_never_met():
     query, key, value = draw(3, 2 * BLOCK)
     past = jnp.arange(2 * BLOCK)[:, None, None] >= BLOCK
-    got = attention(query, *(jnp.where(past, jnp.nan, a) for a in (key, value)), length=BLOCK, implementation="blocked")
+    got = attend(query, *(jnp.where(past, jnp.nan, a) for a in (key, value)), length=BLOCK, implementation="blocked")
     np.testing.assert_allclose(got, oracle(query, key, value, BLOCK), atol=2e-6)
 
 
 def test_worlds_mapped_over_equal_worlds_of_a_batch():
     arrays, lengths = draw(3, 2 * BLOCK + 20), jnp.array([9, BLOCK + 70], jnp.int32)
-    alone = jax.vmap(lambda *a: attention(*(x[None] for x in a[:3]), length=a[3], implementation="blocked")[0])
-    want = attention(*arrays, length=lengths, implementation="blocked")
+    alone = jax.vmap(lambda *a: attend(*(x[None] for x in a[:3]), length=a[3], implementation="blocked")[0])
+    want = attend(*arrays, length=lengths, implementation="blocked")
     np.testing.assert_allclose(alone(*arrays, lengths), want, atol=1e-6)
 
 
@@ -161,8 +164,8 @@ def test_a_cpu_loops_unless_logits_are_few():
 @pytest.mark.parametrize("tokens, rows", [(5, 70), (40, 1024)])
 def test_a_world_is_the_same_in_any_batch(tokens, rows):
     arrays = draw(tokens, rows, worlds=3)
-    together = attention(*arrays, length=jnp.int32(rows - 3))
-    alone = attention(*(a[1:2] for a in arrays), length=jnp.int32(rows - 3))
+    together = attend(*arrays, length=jnp.int32(rows - 3))
+    alone = attend(*(a[1:2] for a in arrays), length=jnp.int32(rows - 3))
     np.testing.assert_allclose(together[1:2], alone, atol=1e-7)
 
 

@@ -1,5 +1,6 @@
 """Cameras chunk by chunk give what the released code computes from the whole path."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def chunk_by_chunk(poses, lens, actions=None):
     """Camera cells of one chunk after another, each knowing the latest pose alone."""
     cells, previous = [], poses[:1]
     for first in range(0, len(poses), 3):
-        chunk = jnp.asarray(poses[None, first : first + 3])
-        own = None if actions is None else jnp.asarray(actions[None, first : first + 3])
+        chunk = jax.device_put(poses[None, first : first + 3])
+        own = None if actions is None else jax.device_put(actions[None, first : first + 3])
         cells.append(camera_cells(previous, chunk, lens._replace(actions=own), SIZE)[0])
         previous = chunk[:, -1]
     return np.concatenate(cells)
@@ -55,15 +56,17 @@ def test_far_from_the_origin_steps_stay_exact(poses):
     far[:, :3, 3] += 4096  # float32 keeps a quarter of a thousandth there
     near = poses.copy()
     near[:, :3, 3] = far[:, :3, 3] - 4096
-    got = steps(jnp.asarray(far[0]), jnp.asarray(far[1:4]), jnp.float32(1))
-    np.testing.assert_allclose(got, steps(jnp.asarray(near[0]), jnp.asarray(near[1:4]), jnp.float32(1)), atol=1e-6)
+    got = steps(jax.device_put(far[0]), jax.device_put(far[1:4]), jnp.float32(1))
+    np.testing.assert_allclose(
+        got, steps(jax.device_put(near[0]), jax.device_put(near[1:4]), jnp.float32(1)), atol=1e-6
+    )
 
 
 def test_scale_is_the_longest_step():
     walk = trajectory("W", distance=1.0)
     assert motion_scale(walk) == pytest.approx(1 / 24, rel=1e-4)
     assert motion_scale(trajectory("R90")) == 1.0  # it turns on the spot
-    moves = steps(jnp.asarray(walk[0]), jnp.asarray(walk[1:]), jnp.float32(motion_scale(walk)))
+    moves = steps(jax.device_put(walk[0]), jax.device_put(walk[1:]), jnp.float32(motion_scale(walk)))
     np.testing.assert_allclose(np.linalg.norm(moves[:, :3, 3], axis=-1), 1, atol=1e-4)
 
 

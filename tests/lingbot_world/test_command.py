@@ -9,11 +9,14 @@ import pytest
 from PIL import Image
 
 from ports.lingbot_world.config import TINY
+from ports.lingbot_world.released_options import ReleasedMemory
 from ports.wan.program import weights
 from tests.lingbot_world.released_folder import CODER, write_folder, write_transformer
 from tests.lingbot_world.test_camera_folder import write as write_cameras
+from worldkv_jax import open_model
 from worldkv_jax.cli.main import main
 from worldkv_jax.media import read_video
+from worldkv_jax.sessions import MemoryOptions
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,15 @@ def test_random_weights_need_no_file_and_say_so(tmp_path, capsys):
     report = json.loads((tmp_path / "random_weights_report.json").read_text())
     assert report["weights"] == "random" and report["request"]["model"]["ffn_dim"] == 345
     assert np.load(tmp_path / "random_weights_latents.npy").shape == (1, 6, 4, 4, 16)
+
+
+def test_random_weights_and_a_bank_elsewhere_are_checked_without_a_file():
+    flags = ReleasedMemory(use_retrieval=True, retrieval_frames=6, kv_bank_on_gpu=True)
+    small = {"random_weights": True, "dim": 128, "layers": 1, "frames": 57, "resolution": (32, 32)}
+    session = open_model("lingbot-world-fast", **small, released=flags).check(MemoryOptions(tier="pinned_host"))
+    assert session.random_weights and "with RANDOM WEIGHTS" in repr(session)
+    assert session.backbone.config.ffn_dim == 345
+    assert session.memory.bank.tier == "pinned_host" and session.memory.released_window
 
 
 def test_a_plan_of_the_real_size_needs_no_file(tmp_path, capsys):

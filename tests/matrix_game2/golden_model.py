@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from checkpoints.key_tables import expected_tensors
@@ -48,7 +47,7 @@ def fill(template: dict, given: dict[str, np.ndarray], *, prefix: str = "", rows
         assert given[key].shape == target.shape, key
         part = ... if target.layer is None else target.layer
         filled[target.path][part] = target.transform.apply(given[key])
-    return jax.tree.map_with_path(lambda path, _: jnp.asarray(filled[prefix + _name(path)]), template)
+    return jax.tree.map_with_path(lambda path, _: jax.device_put(filled[prefix + _name(path)]), template)
 
 
 def given_chunk(tensors: dict[str, np.ndarray], chunk: int) -> Given:
@@ -58,19 +57,19 @@ def given_chunk(tensors: dict[str, np.ndarray], chunk: int) -> Given:
     def windows(name):
         if f"in/{name}_cond" not in tensors:
             return None
-        return jnp.asarray(np.stack([action_windows(track, frames) for track in tensors[f"in/{name}_cond"]]))
+        return jax.device_put(np.stack([action_windows(track, frames) for track in tensors[f"in/{name}_cond"]]))
 
     return Given(
         keyboard=windows("keyboard"),
         mouse=windows("mouse"),
         image=channels_last(tensors["in/cond_concat"][:, :, frames.start : frames.stop]),
-        tokens=jnp.asarray(tensors["in/visual_context"]),
+        tokens=jax.device_put(tensors["in/visual_context"]),
     )
 
 
 def channels_last(x: np.ndarray) -> jax.Array:
     """Move the channels of ``[B, C, F, h, w]`` to the end."""
-    return jnp.asarray(np.moveaxis(x, 1, -1))
+    return jax.device_put(np.moveaxis(x, 1, -1))
 
 
 def _name(path) -> str:

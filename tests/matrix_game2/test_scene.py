@@ -1,6 +1,6 @@
 """The first image: cut, resized, encoded."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,7 +78,7 @@ def test_a_scene_is_encoded():
         clip=CLIP,
         clip_params=draw(clip.COMPONENT.abstract(CLIP), seed=4),
     )
-    pictures = jnp.asarray(np.stack([fit_picture(gradient(50, 60), 16, 32), fit_picture(gradient(9, 70), 16, 32)]))
+    pictures = jax.device_put(np.stack([fit_picture(gradient(50, 60), 16, 32), fit_picture(gradient(9, 70), 16, 32)]))
     scene = encoder(pictures, chunks=2)
     assert scene.cells.shape == (2, 6, 2, 4, 20)
     assert scene.tokens.shape == (2, 5, 24)

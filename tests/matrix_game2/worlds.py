@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ports.matrix_game2.actions import Rows, rows_of_keys
@@ -50,9 +49,9 @@ def draw(template: dict, seed: int) -> dict:
             values *= np.prod(shape.shape[-2:-1]) ** -0.5
         else:
             values *= 0.2
-        return jnp.asarray(values + (name in ("weight", "gamma")), jnp.float32)
+        return (values + (name in ("weight", "gamma"))).astype(np.float32)
 
-    return jax.tree.map_with_path(leaf, template)
+    return jax.device_put(jax.tree.map_with_path(leaf, template))
 
 
 def scene(worlds: int = 1, seed: int = 0) -> Scene:
@@ -61,7 +60,7 @@ def scene(worlds: int = 1, seed: int = 0) -> Scene:
     cells = rng.normal(size=(worlds, 30, ROWS, COLUMNS, 20))
     cells[..., :4] = np.arange(30)[:, None, None, None] == 0
     tokens = rng.normal(size=(worlds, TOKENS, TINY.image_dim))
-    return Scene(jnp.asarray(cells, jnp.float32), jnp.asarray(tokens, jnp.float32))
+    return jax.device_put(Scene(cells.astype(np.float32), tokens.astype(np.float32)))
 
 
 def inputs(variant: Variant, keys: list[list[str]], seed: int = 0) -> list[ro.ChunkInput]:
@@ -70,8 +69,7 @@ def inputs(variant: Variant, keys: list[list[str]], seed: int = 0) -> list[ro.Ch
     return list(follow(scene(len(keys), seed), variant, cut_rows(rows)))
 
 
-def noise(index: int, backbone: MatrixGame2, worlds: int = 1) -> jax.Array:
+def noise(index: int, backbone: MatrixGame2, worlds: int = 1) -> np.ndarray:
     """Draw the noise of a chunk; every world of a batch has the noise it would have alone."""
-    key = jax.random.fold_in(jax.random.key(3), index)
     shape = (worlds, backbone.schedule.steps, *backbone.latent_shape)
-    return jnp.swapaxes(jax.random.normal(key, shape), 0, 1)
+    return np.random.default_rng(index).standard_normal(shape, np.float32).swapaxes(0, 1)

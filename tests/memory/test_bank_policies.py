@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_full_mode_raises_before_it_would_forget():
 
 
 def test_under_jit_a_refused_chunk_shows_in_the_repr():
-    memory = fill(worldkv(capacity=3), [jnp.asarray(view) for view in poses(6)])
+    memory = fill(worldkv(capacity=3), [jax.device_put(view) for view in poses(6)])
     assert held(memory) == [1, 2, 3]
     assert lost_chunks(memory.layout, 6) == 2
     assert "LOST: 2 chunks" in repr(memory)
@@ -57,7 +58,7 @@ def test_under_jit_a_full_memory_that_forgets_shows_in_the_repr():
 
 
 def test_drop_oldest_holds_the_latest():
-    memory = fill(worldkv(capacity=3, when_full="drop_oldest", chunks=1), [jnp.asarray(v) for v in poses(9)])
+    memory = fill(worldkv(capacity=3, when_full="drop_oldest", chunks=1), [jax.device_put(v) for v in poses(9)])
     assert held(memory) == [6, 7, 8]
     assert "(5 dropped)" in repr(memory) and "LOST" not in repr(memory)
 
@@ -92,11 +93,11 @@ def test_pairs_are_compared_on_one_scale():
 def test_the_closest_pair_is_the_one_a_double_loop_finds():
     views = poses(6, seed=3)
     config = redundant(rule=wm.CameraDistance(rotation_weight=0.0))
-    memory = fill(config, [jnp.asarray(view) for view in views[:5]])
+    memory = fill(config, [jax.device_put(view) for view in views[:5]])
     centres = views[:, 0, :, :3, 3].mean(axis=1)
     pairs = {(i, j): np.linalg.norm(centres[i] - centres[j]) for j in range(1, 6) for i in range(1, j)}
     younger = min(pairs, key=pairs.get)[1]
-    memory = remember(memory, span(5), jnp.asarray(views[5]))
+    memory = remember(memory, span(5), jax.device_put(views[5]))
     assert held(memory) == [chunk for chunk in range(1, 6) if chunk != younger]
 
 

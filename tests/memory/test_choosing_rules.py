@@ -49,7 +49,7 @@ def test_coverage_is_greedy_over_the_points_of_the_view(tolerance):
     """Against a plain loop, on random walks."""
     rng = np.random.default_rng(0)
     for seed in range(4):
-        walk = jnp.asarray(poses(9, seed=seed)[:, 0])
+        walk = jax.device_put(poses(9, seed=seed)[:, 0])
         valid = rng.random(8) < 0.8
         rule = wm.ViewCoverage(repeat=0.25, tolerance=tolerance)
         ids, scores = pick(rule, walk[1:], walk[0], 8, valid=valid)
@@ -76,7 +76,7 @@ def test_of_views_that_serve_coverage_takes_the_oldest():
 
 @pytest.mark.parametrize("rule", [wm.ViewCoverage, wm.ViewOverlap])
 def test_depths_in_travels_do_not_depend_on_the_unit_of_a_scene(rule):
-    walk = jnp.asarray(poses(9, seed=4)[:, 0])
+    walk = jax.device_put(poses(9, seed=4)[:, 0])
     by_travel = rule(unit="travel", near=0.5, far=20.0)
     wanted = pick(by_travel, walk[1:], walk[0], 5)
     for factor in (1e-3, 1e3):
@@ -99,7 +99,7 @@ def test_a_camera_that_only_turns_has_no_travel_to_measure_by():
 
 
 def test_coverage_that_repeats_freely_is_overlap():
-    walk = jnp.asarray(poses(9, seed=3)[:, 0])
+    walk = jax.device_put(poses(9, seed=3)[:, 0])
     ids, scores = pick(wm.ViewCoverage(repeat=1.0), walk[1:], walk[0], 5)
     expected = pick("overlap", walk[1:], walk[0], 5)
     assert ids == expected[0]
@@ -108,7 +108,7 @@ def test_coverage_that_repeats_freely_is_overlap():
 
 @pytest.mark.parametrize("rule", BY_CAMERAS)
 def test_the_order_of_slots_does_not_matter(rule):
-    stored, order = jnp.asarray(poses(8, seed=1)[:, 0]), np.random.default_rng(1).permutation(8)
+    stored, order = jax.device_put(poses(8, seed=1)[:, 0]), np.random.default_rng(1).permutation(8)
     straight = pick(rule, stored, stored[3], 5)
     shuffled = pick(rule, stored[order], stored[3], 5, chunks=order)
     assert straight[0] == shuffled[0]

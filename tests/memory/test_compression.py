@@ -50,7 +50,7 @@ def choose(chunk, kind, anchor, kept, pooled, keep) -> list[int]:
 def test_kept_tokens_are_those_of_a_plain_loop(keys, kind, pooled, anchor):
     for keep in ("novel", "redundant"):
         options = {"anchor": anchor, "kept": 10, "pooled": pooled, "keep": keep}
-        got = np.asarray(kept_tokens(jnp.asarray(keys), frames=FRAMES, similarity=kind, **options))
+        got = np.asarray(kept_tokens(jax.device_put(keys), frames=FRAMES, similarity=kind, **options))
         assert got.dtype == np.int32
         for layer in range(2):
             for world in range(2):
@@ -61,7 +61,7 @@ def test_kept_tokens_are_those_of_a_plain_loop(keys, kind, pooled, anchor):
 def test_redundant_keeps_what_novel_drops(keys):
     kept = (FRAMES - 1) * SIZE // 2
     novel, redundant = (
-        np.asarray(kept_tokens(jnp.asarray(keys), frames=FRAMES, kept=kept, keep=keep))[..., SIZE:]
+        np.asarray(kept_tokens(jax.device_put(keys), frames=FRAMES, kept=kept, keep=keep))[..., SIZE:]
         for keep in ("novel", "redundant")
     )
     both = np.sort(np.concatenate([novel, redundant], axis=-1))
@@ -71,9 +71,9 @@ def test_redundant_keeps_what_novel_drops(keys):
 def test_random_keeps_any_tokens_alike_every_time(keys):
     """A control: repeatable, its own in every layer and world, and no world's choice depends on another."""
     options = {"frames": FRAMES, "kept": 10, "keep": "random"}
-    kept = np.asarray(kept_tokens(jnp.asarray(keys), **options))
-    np.testing.assert_array_equal(kept, kept_tokens(jnp.asarray(keys), **options))
-    np.testing.assert_array_equal(kept[:, 1:], kept_tokens(jnp.asarray(keys[:, 1:]), **options))
+    kept = np.asarray(kept_tokens(jax.device_put(keys), **options))
+    np.testing.assert_array_equal(kept, kept_tokens(jax.device_put(keys), **options))
+    np.testing.assert_array_equal(kept[:, 1:], kept_tokens(jax.device_put(keys[:, 1:]), **options))
     np.testing.assert_array_equal(kept[..., :SIZE], np.broadcast_to(np.arange(SIZE), kept[..., :SIZE].shape))
     assert len({tuple(row) for row in kept.reshape(-1, SIZE + 10)}) == kept.size // (SIZE + 10)
     assert kept.max() < FRAMES * SIZE and (np.diff(np.sort(kept, axis=-1)) > 0).all()
@@ -82,22 +82,22 @@ def test_random_keeps_any_tokens_alike_every_time(keys):
 @pytest.mark.parametrize("shift", [1, 37, 100_000])
 @pytest.mark.parametrize("kind", ["per_key", "centroid"])
 def test_a_uniform_shift_in_time_changes_no_choice(keys, shift, kind):
-    shifted = SPEC.rope.shift_time(jnp.asarray(keys), jnp.int32(shift))
-    want, got = (kept_tokens(k, frames=FRAMES, kept=9, similarity=kind) for k in (jnp.asarray(keys), shifted))
+    shifted = SPEC.rope.shift_time(jax.device_put(keys), jnp.int32(shift))
+    want, got = (kept_tokens(k, frames=FRAMES, kept=9, similarity=kind) for k in (jax.device_put(keys), shifted))
     np.testing.assert_array_equal(got, want)
 
 
 def test_keys_and_values_of_a_token_stay_together(keys):
     values = np.broadcast_to(np.arange(FRAMES * SIZE, dtype=np.float32)[:, None, None], keys.shape)
     config = wm.CompressionConfig(keep_ratio=0.4)
-    out = compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(values)), config, frames=FRAMES)
+    out = compress(wm.KVSpan(jax.device_put(keys), jax.device_put(values)), config, frames=FRAMES)
     index = np.asarray(out.values)[..., 0, 0].astype(int)
     np.testing.assert_array_equal(out.keys, np.take_along_axis(keys, index[..., None, None], axis=2))
     assert out.keys.shape[2] == SIZE + 2 * keep_per_frame(0.4, SIZE)
 
 
 def test_keeping_everything_changes_nothing(keys):
-    own = wm.KVSpan(jnp.asarray(keys), jnp.asarray(keys))
+    own = wm.KVSpan(jax.device_put(keys), jax.device_put(keys))
     assert compress(own, wm.CompressionConfig(keep_ratio=1.0), frames=FRAMES) is own
 
 
@@ -109,7 +109,7 @@ def test_ratios_round_up_in_double_precision(ratio, size, kept):
 @pytest.mark.parametrize("budget", [SIZE, SIZE + 1, 20, FRAMES * SIZE])
 def test_a_token_budget_is_kept_exactly(keys, budget):
     config = wm.CompressionConfig(keep_tokens=budget)
-    out = compress(wm.KVSpan(jnp.asarray(keys), jnp.asarray(keys)), config, frames=FRAMES)
+    out = compress(wm.KVSpan(jax.device_put(keys), jax.device_put(keys)), config, frames=FRAMES)
     assert out.keys.shape[2] == budget
 
 
@@ -119,8 +119,8 @@ def test_pruning_at_store_is_pruning_at_retrieval_frame_by_frame():
         config = worldkv(chunks=3, compression=wm.CompressionConfig(keep_ratio=0.5, pooled=False, at=at))
         memory = wm.WorldMemory.create(config, SPEC, chunks=8)
         for chunk in range(7):
-            memory = remember(memory, span(chunk), jnp.asarray(cameras[chunk]))
-        got.append(recall(memory, jnp.asarray(cameras[7]))[0])
+            memory = remember(memory, span(chunk), jax.device_put(cameras[chunk]))
+        got.append(recall(memory, jax.device_put(cameras[7]))[0])
     assert memory.bank.layout.stored_tokens == SPEC.chunk_tokens
     jax.tree.map(np.testing.assert_array_equal, *got)
 
@@ -130,8 +130,8 @@ def test_a_rotating_anchor_is_the_rank_of_the_chunk():
     memory = wm.WorldMemory.create(worldkv(chunks=4, compression=compression, recent_frames=0), SPEC, chunks=6)
     cameras = poses(6)
     for chunk in range(5):
-        memory = remember(memory, span(chunk), jnp.asarray(cameras[chunk]))
-    context, picks = recall(memory, jnp.asarray(cameras[5]))
+        memory = remember(memory, span(chunk), jax.device_put(cameras[chunk]))
+    context, picks = recall(memory, jax.device_put(cameras[5]))
     values = np.asarray(context.span.values)[0, 0, : int(context.length), 0, 0].astype(int)
     for rank, chunk in enumerate(np.asarray(picks.chunks)[0]):
         frames = [(v - chunk * SPEC.chunk_tokens) // TOKENS for v in values if v // SPEC.chunk_tokens == chunk]

@@ -113,13 +113,13 @@ def test_keys_of_another_model_are_refused():
     memory = wm.WorldMemory.create(worldkv(), SPEC, chunks=5)
     own = jax.tree.map(lambda a: a[:, :, 1:], span(0))
     with pytest.raises(ValueError, match=r"own keys \(2, 1, 11, 2, 8\) .* expected \(2, 1, 12, 2, 8\)"):
-        wm.remember(memory, own, jnp.asarray(poses(1)[0]))
+        wm.remember(memory, own, jax.device_put(poses(1)[0]))
 
 
 @pytest.mark.parametrize("config", [worldkv(), MEMORY(mode="sliding")])
 def test_cameras_of_another_shape_are_refused(config):
     memory = wm.WorldMemory.create(config, SPEC, chunks=5)
-    cameras = jnp.asarray(poses(1)[0])
+    cameras = jax.device_put(poses(1)[0])
     says = r"cameras have shape \(1, 2, 4, 4\), expected \(1, 3, 4, 4\): \[worlds, frames of a chunk, 4, 4\]"
     with pytest.raises(ValueError, match=says):
         wm.recall(memory, cameras[:, :2])
@@ -149,7 +149,7 @@ def test_picks_and_flags_of_another_type_are_named():
 @pytest.mark.parametrize("tier", ["pinned_host", "host"])
 def test_a_host_tier_inside_jit_is_refused(tier):
     memory = wm.WorldMemory.create(worldkv(tier=tier), SPEC, chunks=5)
-    cameras = jnp.asarray(poses(1)[0])
+    cameras = jax.device_put(poses(1)[0])
     says = rf"bank\.tier='{tier}' .* call recall and remember outside of them, or use tier='device'"
     with pytest.raises(ValueError, match=says):
         jax.jit(wm.recall)(memory, cameras)

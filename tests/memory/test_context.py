@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -132,16 +131,17 @@ def _rows(context: wm.Context) -> np.ndarray:
 
 
 def test_the_order_of_bank_slots_does_not_matter():
-    *_, step = walk(worldkv(chunks=3), 8)
-    memory, view = step.memory, jnp.asarray(poses(9, seed=1)[8])
+    *_, step = walk(worldkv(chunks=3), 8, length=9)
+    memory, view = step.memory, jax.device_put(poses(9, seed=1)[8])
     # Ties included: two pairs of slots have equal descriptions.
     index = memory.bank.index
-    descriptions = index.descriptions.at[3].set(index.descriptions[1]).at[4].set(index.descriptions[2])
+    descriptions = np.array(index.descriptions)
+    descriptions[3:5] = descriptions[1:3]
     memory = memory.replace(bank=memory.bank.replace(index=index._replace(descriptions=descriptions)))
     want_context, want = recall(memory, view)
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(memory.bank.layout.capacity)
-        shuffled = memory.replace(bank=jax.tree.map(lambda a: a[order], memory.bank))  # noqa: B023
+        shuffled = memory.replace(bank=jax.tree.map(lambda a: np.asarray(a)[order], memory.bank))  # noqa: B023
         context, picks = recall(shuffled, view)
         np.testing.assert_array_equal(picks.chunks, want.chunks)
         np.testing.assert_array_equal(picks.scores, want.scores)
@@ -150,7 +150,7 @@ def test_the_order_of_bank_slots_does_not_matter():
 
 def test_equal_distances_go_to_the_lowest_chunk():
     everywhere_the_same = np.broadcast_to(poses(1)[0], (8, 1, FRAMES, 4, 4))
-    for step in walk(worldkv(chunks=2), 8, cameras=everywhere_the_same):
+    for step in walk(worldkv(), 8, length=9, cameras=everywhere_the_same):
         assert picked(step.picks) == list(range(1, step.chunk - 1))[:2]
 
 
@@ -167,7 +167,7 @@ def test_picks_beyond_the_count_are_marked():
 def test_prefetched_chunks_give_the_same_context(policy):
     length = 8
     config = worldkv(capacity=5 if policy == "drop_oldest" else None, when_full=policy)
-    cameras = [jnp.asarray(view) for view in poses(length)]
+    cameras = [jax.device_put(view) for view in poses(length)]
     memory = wm.WorldMemory.create(config, SPEC, chunks=length)
     jitted, fetched = jax.jit(prefetch), None
     for chunk, view in enumerate(cameras):
@@ -190,7 +190,7 @@ def test_prefetch_waits_where_the_next_chunk_decides():
     ):
         memory = wm.WorldMemory.create(config, SPEC, chunks=8)
         assert not can_prefetch(memory.bank.layout)
-        assert prefetch(memory, jnp.asarray(poses(1)[0])) is None
+        assert prefetch(memory, jax.device_put(poses(1)[0])) is None
 
 
 def test_a_released_window_hides_the_chunk_itself_in_a_short_video():

@@ -21,7 +21,7 @@ def frames_and_resets(model=MODEL):
     x = jax.random.normal(jax.random.key(1), (STEPS, WORLDS, 1, model.tokens, model.width)).astype(model.dtype)
     done = np.zeros((STEPS, WORLDS), bool)
     done[20, 2] = done[33, 2] = done[40, 5] = True
-    return x, jnp.asarray(done)
+    return x, jax.device_put(done)
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 0.05), ("float32", 1e-5)])
@@ -59,7 +59,7 @@ def test_picks_are_the_nearest_views_of_each_world_since_its_reset():
 
 
 def test_own_picks_replace_the_rule():
-    *_, step = walk(worldkv(chunks=3, tier="device"), 8)
+    *_, step = walk(worldkv(chunks=3), 8, length=9)
     view = still(0)
     context, picks = recall(step.memory, view, picks=jnp.asarray([[-1, 5, 2]], jnp.int32))
     assert picked(picks) == [5, 2] and tokens_in(context) == tokens_of([0, 1, 2, 21, 22, 23, 15, 16, 17, 6, 7, 8])
@@ -80,7 +80,7 @@ def test_a_reset_needs_a_flag_for_each_memory():
 def test_programs_of_a_memory_are_exported():
     pytest.importorskip("flatbuffers", reason="jax.export writes with it")
     memory = wm.WorldMemory.create(worldkv(storage="int8"), SPEC, chunks=8)
-    view = jnp.asarray(poses(1)[0])
+    view = jax.device_put(poses(1)[0])
     program = export.deserialize(bytearray(export.export(jax.jit(wm.remember))(memory, span(0), view).serialize()))
     expected = remember(wm.WorldMemory.create(worldkv(storage="int8"), SPEC, chunks=8), span(0), view)
     given = program.call(memory, span(0), view)
@@ -90,8 +90,8 @@ def test_programs_of_a_memory_are_exported():
 
 
 def test_a_context_is_short_to_print_and_scopes_name_both_verbs():
-    *_, step = walk(worldkv(), 2, length=8)
-    assert repr(step.context) == "Context(12 rows valid of keys and values float32[2, 1, 48, 2, 8])"
-    view = jnp.asarray(poses(1)[0])
+    *_, step = walk(worldkv(), 2, length=9)
+    view = jax.device_put(poses(1)[0])
+    assert repr(recall(step.memory, view)[0]) == "Context(24 rows valid of keys and values float32[2, 1, 48, 2, 8])"
     for verb, given in ((wm.recall, (view,)), (wm.remember, (span(0), view))):
         assert f"/{verb.__name__}/" in jax.jit(verb).lower(step.memory, *given).as_text(debug_info=True)

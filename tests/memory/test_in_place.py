@@ -33,10 +33,10 @@ def buffers(memory: wm.WorldMemory) -> dict[str, int]:
 def test_buffers_stay_where_they_are(name):
     memory = wm.WorldMemory.create(CONFIGS[name], SPEC, chunks=8)
     memory = jax.device_put(memory, jax.devices()[0])
-    memory = remember(memory, span(0), jnp.asarray(poses(1)[0]))
+    memory = remember(memory, span(0), jax.device_put(poses(1)[0]))
     before = buffers(memory)
     for chunk in range(1, 7):
-        memory = remember(memory, span(chunk), jnp.asarray(poses(1, seed=chunk)[0]))
+        memory = remember(memory, span(chunk), jax.device_put(poses(1, seed=chunk)[0]))
         assert buffers(memory) == before
 
 
@@ -46,7 +46,7 @@ def test_the_window_of_a_host_tier_stays_where_it_is(tier):
     memory = jax.device_put(memory, jax.devices()[0])
     before = buffers(memory.replace(bank=None))
     for chunk in range(4):
-        memory = wm.remember(memory, span(chunk), jnp.asarray(poses(1, seed=chunk)[0]))
+        memory = wm.remember(memory, span(chunk), jax.device_put(poses(1, seed=chunk)[0]))
         assert buffers(memory.replace(bank=None)) == before
 
 
@@ -67,7 +67,7 @@ def test_the_compiled_program_needs_no_second_bank(name):
         if config.mode == "worldkv":
             config = dataclasses.replace(config, bank=dataclasses.replace(config.bank, capacity=chunks))
         memory = wm.WorldMemory.create(config, spec, chunks=chunks)
-        plan = remember.lower(memory, own, jnp.asarray(poses(1)[0])).compile().memory_analysis()
+        plan = remember.lower(memory, own, jax.device_put(poses(1)[0])).compile().memory_analysis()
         assert plan.alias_size_in_bytes >= sum(capacity_by_tier(memory.layout).values())
         compiled[chunks] = plan.temp_size_in_bytes
     grown = capacity_by_tier(memory.layout)["device"]

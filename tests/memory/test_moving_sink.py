@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -19,7 +19,7 @@ def contexts(config: wm.MemoryConfig, length: int):
     memory = wm.WorldMemory.create(config, SPEC, chunks=length)
     cameras = poses(length)
     for chunk in range(length):
-        view = jnp.asarray(cameras[chunk])
+        view = jax.device_put(cameras[chunk])
         context, _ = recall(memory, view)
         yield chunk, context
         keys = encode(content(chunk), chunk * FRAMES)

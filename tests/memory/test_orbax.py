@@ -1,7 +1,6 @@
 """Orbax restores what it saved, in every tier, also while the world goes on."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -26,7 +25,7 @@ def recalled(memory, view):
 @pytest.mark.parametrize("kind", [ocp.Checkpointer, ocp.AsyncCheckpointer])
 def test_orbax_restores_every_tier(tmp_path, tier, kind):
     *_, step = walk(worldkv(tier=tier, storage="int8"), 5, length=CHUNKS)
-    memory, views = step.memory, [jnp.asarray(view) for view in poses(CHUNKS)]
+    memory, views = step.memory, [jax.device_put(view) for view in poses(CHUNKS)]
     with kind(ocp.StandardCheckpointHandler()) as checkpointer:
         checkpointer.save(tmp_path / "memory", args=ocp.args.StandardSave(memory.to_saved()))
         before = recalled(memory, views[5])

@@ -11,7 +11,7 @@ import pytest
 from tests.memory.walks import FRAMES, SPEC, TOKENS, picked, poses, recall, remember, span, still, walk, worldkv
 from worldkv_jax import memory as wm
 
-VIEW = jnp.asarray(poses(1)[0])
+VIEW = jax.device_put(poses(1)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def pruned(rule, *, keep_tokens=5, **others):
 @pytest.mark.parametrize("worlds", [1, 2])
 def test_tokens_of_the_largest_values_stay(worlds):
     own = wm.KVSpan(*(jax.random.normal(jax.random.key(i), SPEC.shape(worlds, SPEC.chunk_tokens)) for i in range(2)))
-    view = jnp.asarray(poses(1, worlds=worlds)[0])
+    view = jax.device_put(poses(1, worlds=worlds)[0])
     memory = wm.WorldMemory.create(pruned(ValueNorm()), SPEC, worlds=worlds, chunks=4)
     assert memory.layout.bank.kept_tokens == 5
     memory = remember(memory, own, view)

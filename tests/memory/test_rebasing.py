@@ -35,8 +35,8 @@ def rebased(order: str, *, max_shift=None, chunks=3, length=9, compression=None,
         x = content(chunk)
         number = chunk * SPEC.chunk_tokens + jnp.arange(SPEC.chunk_tokens)
         values = jnp.broadcast_to(number.astype(jnp.float32)[:, None, None], x.shape)
-        memory = remember(memory, wm.KVSpan(encode(x, chunk * FRAMES), values), jnp.asarray(cameras[chunk]))
-    context, picks = recall(memory, jnp.asarray(cameras[length - 1]))
+        memory = remember(memory, wm.KVSpan(encode(x, chunk * FRAMES), values), jax.device_put(cameras[chunk]))
+    context, picks = recall(memory, jax.device_put(cameras[length - 1]))
     keys, values = (np.asarray(a)[:, :, : int(context.length)] for a in context.span)
     owner = values[0, 0, :, 0, 0] // SPEC.chunk_tokens
     return picked(picks), {chunk: (keys[:, :, owner == chunk], values[:, :, owner == chunk]) for chunk in set(owner)}

@@ -1,7 +1,7 @@
 """What a memory says of itself: for people, with the right numbers, and never by raising."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, walk, worldkv
@@ -15,14 +15,15 @@ PRUNED = wm.CompressionConfig(keep_tokens=6)
 def held_bytes(memory: wm.WorldMemory) -> int:
     """Bytes of the rows that were written, counted in the buffers themselves."""
     leaves = [*jax.tree.leaves(memory.window), *jax.tree.leaves(memory.bank.slots if memory.bank else ())]
-    return sum(int((leaf != 0).any(axis=(-2, -1)).sum()) * SPEC.heads * SPEC.head_dim * 4 for leaf in leaves)
+    rows = sum(int((np.asarray(leaf) != 0).any(axis=(-2, -1)).sum()) for leaf in leaves)
+    return rows * SPEC.heads * SPEC.head_dim * 4
 
 
 def filled(config: wm.MemoryConfig, chunks: int) -> wm.WorldMemory:
     memory = wm.WorldMemory.create(config, SPEC, chunks=9)
-    own = jax.tree.map(jnp.ones_like, span(0))
+    own = jax.device_put(jax.tree.map(np.ones_like, span(0)))
     for chunk in range(chunks):
-        memory = (remember if memory.jittable else wm.remember)(memory, own, jnp.asarray(poses(chunk + 1)[chunk]))
+        memory = (remember if memory.jittable else wm.remember)(memory, own, jax.device_put(poses(chunk + 1)[chunk]))
     return memory
 
 
@@ -84,10 +85,10 @@ def test_repr_works_while_tracing():
 
 def test_repr_works_on_vmapped_and_odd_memories():
     memories = [filled(CONFIGS["worldkv"], 2), filled(CONFIGS["worldkv"], 2)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *memories)
+    stacked = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *memories)
     assert "2 chunks seen, 2 memories x 1 world" in repr(stacked)
     assert repr(stacked).endswith(f"bytes: {format_bytes(2 * (6 * 4 + 6) * TOKEN)} in device")
-    later = jax.tree.map(lambda *leaves: jnp.stack(leaves), memories[0], filled(CONFIGS["worldkv"], 4))
+    later = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), memories[0], filled(CONFIGS["worldkv"], 4))
     assert "[2, 4] chunks seen" in repr(later)
     assert "no values" in repr(jax.tree.map(lambda _: None, memories[0]))
     abstract = jax.eval_shape(lambda: memories[0])
@@ -96,7 +97,7 @@ def test_repr_works_on_vmapped_and_odd_memories():
 
 def test_repr_works_on_a_memory_that_was_consumed():
     memory = filled(CONFIGS["worldkv"], 2)
-    remember(memory, span(2), jnp.asarray(poses(1)[0]))
+    remember(memory, span(2), jax.device_put(poses(1)[0]))
     assert memory.chunk.is_deleted() and "no values" in repr(memory)
 
 

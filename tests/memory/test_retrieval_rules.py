@@ -32,6 +32,7 @@ def turning(first: float, step: float, position=(0.0, 0.0, 0.0)) -> jnp.ndarray:
     return jnp.asarray(pose_from_angles(yaw, np.zeros(FRAMES), np.asarray([position] * FRAMES)), jnp.float32)[None]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def scores(rule, query, stored):
     """Scores of one world's chunks ``[C, F, 4, 4]`` against one, every one a candidate."""
     rule = RULES[rule] if isinstance(rule, str) else rule
@@ -51,11 +52,10 @@ def test_identical_views_have_distance_zero_even_while_turning():
 @pytest.mark.parametrize("far", [0.0, 1000.0, 1e5])
 def test_rounding_noise_of_equal_poses_decides_nothing(rule, far):
     rng = np.random.default_rng(0)
-    score = jax.jit(functools.partial(scores, rule))
     for yaw in np.arange(0, 360, 23.7):
         pose = np.asarray(pose_from_angles(yaw, yaw / 5, (far, -far / 3, far / 7)), np.float32)
         noisy = pose * (1 + rng.uniform(-1e-7, 1e-7, (7, FRAMES, 4, 4))).astype(np.float32)
-        got = score(jnp.asarray(noisy[0]), jnp.asarray(noisy[1:]))
+        got = scores(rule, noisy[0], noisy[1:])
         np.testing.assert_array_equal(got, np.zeros(6))
 
 
@@ -224,7 +224,7 @@ def test_nearest_orders_by_score_then_chunk():
 
 def test_camera_distance_agrees_with_a_plain_loop():
     views = poses(7, seed=5)[:, 0]
-    got = scores("camera", jnp.asarray(views[0]), jnp.asarray(views[1:]))
+    got = scores("camera", jax.device_put(views[0]), jax.device_put(views[1:]))
 
     def mean(view):
         u, _, vt = np.linalg.svd(view[:, :3, :3].astype(np.float64).mean(axis=0))

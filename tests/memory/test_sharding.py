@@ -4,7 +4,6 @@ import dataclasses
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
@@ -38,7 +37,7 @@ def walk_both(config, mesh, inside=True):
     alone = wm.WorldMemory.create(config, WIDE)
     spread = split(wm.WorldMemory.create(config, WIDE), mesh)
     look, take = (recall, remember) if inside else (wm.recall, wm.remember)
-    for chunk, view in enumerate(jnp.asarray(poses(LENGTH))):
+    for chunk, view in enumerate(jax.device_put(poses(LENGTH))):
         own = span(chunk, 1, WIDE)
         yield look(alone, view), look(spread, view), spread
         if chunk + 1 < LENGTH:  # the last context is looked at when the walk is over, and lies in the window
@@ -64,7 +63,7 @@ def test_split_heads_pick_the_same_tokens_and_chunks(mesh, similarity, storage):
 def test_no_keys_or_values_travel_between_devices(mesh):
     config = worldkv(**PRUNED, rule="camera")
     memory = split(wm.WorldMemory.create(config, WIDE), mesh)
-    view, own = jnp.asarray(poses(1)[0]), split(span(0, 1, WIDE), mesh)
+    view, own = jax.device_put(poses(1)[0]), split(span(0, 1, WIDE), mesh)
     for program in (recall.lower(memory, view), remember.lower(memory, own, view)):
         text = program.compile().as_text()
         assert "all-to-all" not in text and "collective-permute" not in text

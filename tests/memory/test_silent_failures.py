@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from tests.memory.walks import SPEC, poses, recall, remember, span, still, walk, worldkv
+from tests.memory.walks import SPEC, poses, remember, span, still, walk, worldkv
 from worldkv_jax import memory as wm
 from worldkv_jax.cameras import nearest_rotation
 from worldkv_jax.memory.report import capacity_by_tier
@@ -56,8 +56,9 @@ def test_whole_numbers_refuse_a_gradient(storage):
         jax.grad(loss)(keys, False)
     with pytest.raises(ValueError, match="storage='model'"):
         jax.jit(jax.grad(loss), static_argnums=1)(keys, False)
-    assert not jax.grad(loss)(keys, True).any()
-    np.testing.assert_allclose(jax.grad(loss)(keys, False, "model"), keys)
+    gradient_of = jax.jit(jax.grad(loss), static_argnums=(1, 2))
+    assert not np.any(gradient_of(keys, True, storage))
+    np.testing.assert_allclose(gradient_of(keys, False, "model"), keys)
 
 
 def test_queries_of_more_heads_than_keys_have_are_refused():
@@ -78,13 +79,11 @@ def test_gradients_of_camera_scores_are_finite(rule, frames):
     spec = dataclasses.replace(SPEC, chunk_frames=frames)
     memory = wm.WorldMemory.create(worldkv(rule=rule, sink_frames=frames, recent_frames=frames), spec, chunks=6)
     for chunk in range(5):
-        memory = remember(memory, span(chunk, 1, spec), still(30 * chunk, (chunk, 0, 0))[:, :frames])
+        memory = remember(memory, span(chunk, 1, spec), np.asarray(still(30 * chunk, (chunk, 0, 0)))[:, :frames])
 
-    def scores(cameras):
-        return recall(memory, cameras)[1].scores.sum()
-
+    gradient_of = jax.jit(jax.grad(lambda cameras: wm.recall(memory, cameras)[1].scores.sum()))
     for view in (still(30, (1, 0, 0)), still(40, (1, 0.5, 0))):
-        gradient = jax.grad(scores)(view[:, :frames])
+        gradient = np.asarray(gradient_of(np.asarray(view)[:, :frames]))
         assert np.isfinite(gradient).all()
     assert gradient.any()
 
@@ -123,7 +122,7 @@ def test_heads_split_in_shard_map_keep_the_same_tokens(similarity):
     )
     split = jax.tree.map(lambda x: jnp.concatenate([x] * 4, axis=-2) if x.ndim >= 5 else x, local)
     for chunk in range(4):
-        view, own = jnp.asarray(poses(4)[chunk]), span(chunk, 1, wide)
+        view, own = jax.device_put(poses(4)[chunk]), span(chunk, 1, wide)
         expected, split = remember(expected, own, view), take(split, own, view)
     np.testing.assert_array_equal(split.bank.slots.values, expected.bank.slots.values)
     np.testing.assert_array_equal(split.bank.slots.keys, expected.bank.slots.keys)
@@ -150,6 +149,6 @@ def test_a_copy_of_a_memory_stays_in_its_tier(tier, duplicate):
     for old, new in zip(before, after):
         assert new.sharding.memory_kind == old.sharding.memory_kind and new is not old
         np.testing.assert_array_equal(new, old)
-    view = jnp.asarray(poses(5)[4])
+    view = jax.device_put(poses(5)[4])
     for old, new in zip(jax.tree.leaves(wm.recall(step.memory, view)), jax.tree.leaves(wm.recall(kept, view))):
         np.testing.assert_array_equal(new, old)

@@ -24,11 +24,13 @@ CONFIGS = {
     "full": wm.MemoryConfig(mode="full"),
 }
 MODES = {
-    "x64 and strict dtypes": {"enable_x64": True, "numpy_dtype_promotion": "strict"},
-    "ranks": {"numpy_rank_promotion": "raise"},
-    "NaN": {"debug_nans": True},
-    "infinity": {"debug_infs": True},
-    "transfers": {"transfer_guard": "disallow"},
+    "x64, dtypes, ranks and transfers": {
+        "enable_x64": True,
+        "numpy_dtype_promotion": "strict",
+        "numpy_rank_promotion": "raise",
+        "transfer_guard": "disallow",
+    },
+    "NaN and infinity": {"debug_nans": True, "debug_infs": True},
 }
 
 

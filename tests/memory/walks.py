@@ -5,7 +5,6 @@ import functools
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax import memory as wm
@@ -18,6 +17,7 @@ EVERYTHING = wm.CompressionConfig(keep_ratio=1.0)
 
 recall = jax.jit(wm.recall)
 remember = jax.jit(wm.remember, donate_argnums=0)
+join = jax.jit(lambda context: context.span)
 
 
 class Step(NamedTuple):
@@ -54,33 +54,33 @@ def poses(chunks: int, *, worlds: int = 1, seed: int = 0) -> np.ndarray:
     return np.moveaxis(stacked.reshape(worlds, chunks, FRAMES, 4, 4), 1, 0)
 
 
-def still(yaw: float, position=(0.0, 0.0, 0.0)) -> jnp.ndarray:
+def still(yaw: float, position=(0.0, 0.0, 0.0)) -> jax.Array:
     """A chunk of one world whose camera stands still: ``[1, F, 4, 4]``."""
     pose = pose_from_angles(yaw, 0.0, position)
-    return jnp.asarray(np.broadcast_to(pose, (1, FRAMES, 4, 4)), jnp.float32)
+    return jax.device_put(np.broadcast_to(pose, (1, FRAMES, 4, 4)).astype(np.float32))
 
 
 @functools.lru_cache(maxsize=64)
 def span(chunk: int, worlds: int = 1, spec: wm.KVSpec = SPEC) -> wm.KVSpan:
     """Random keys, and values that hold the number of their token since the beginning of the world."""
     shape = spec.shape(1, spec.chunk_tokens)
-    world = [jax.random.normal(jax.random.key(1000 * b + chunk), shape) for b in range(worlds)]
-    number = chunk * spec.chunk_tokens + jnp.arange(spec.chunk_tokens)
-    values = jnp.broadcast_to(number.astype(jnp.float32)[:, None, None], spec.shape(worlds, spec.chunk_tokens))
-    return wm.KVSpan(jnp.concatenate(world, axis=1), values)
+    world = [np.random.default_rng((b, chunk)).standard_normal(shape, np.float32) for b in range(worlds)]
+    number = np.arange(chunk * spec.chunk_tokens, (chunk + 1) * spec.chunk_tokens, dtype=np.float32)
+    values = np.broadcast_to(number[:, None, None], spec.shape(worlds, spec.chunk_tokens))
+    return jax.device_put(wm.KVSpan(np.concatenate(world, axis=1), values))
 
 
 def walk(config: wm.MemoryConfig, chunks: int, *, worlds=1, spec=SPEC, cameras=None, length=None):
-    """Recall and remember chunk by chunk; yields a `Step` each."""
+    """Recall and remember chunk by chunk; yields a `Step` each, whose context is joined and lies on the host."""
     memory = wm.WorldMemory.create(config, spec, worlds=worlds, chunks=chunks if length is None else length)
     inside = memory.jittable
     cameras = poses(chunks, worlds=worlds) if cameras is None else cameras
     for chunk in range(chunks):
-        view = jnp.asarray(cameras[chunk])
-        query = span(chunk, worlds, spec).keys.mean(axis=2)
+        view, own = jax.device_put(cameras[chunk]), span(chunk, worlds, spec)
+        query = jax.device_put(np.asarray(own.keys).mean(axis=2))
         context, picks = (recall if inside else wm.recall)(memory, view, query=query)
-        context = context._replace(parts=(context.span,))  # for longer than until the memory is consumed
-        memory = (remember if inside else wm.remember)(memory, span(chunk, worlds, spec), view)
+        context = context._replace(parts=(jax.tree.map(np.asarray, join(context)),))
+        memory = (remember if inside else wm.remember)(memory, own, view)
         yield Step(chunk, context, picks, memory)
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ports.inspatio_world.backbone import InSpatioWorld, Source
@@ -33,9 +32,9 @@ def parametrize(metafunc, *kinds: str) -> None:
             metafunc.parametrize(f"{kind}_case", paths, ids=[f"{path.parent.name}-{path.stem}" for path in paths])
 
 
-def channels_last(latents) -> jnp.ndarray:
+def channels_last(latents: np.ndarray) -> np.ndarray:
     """Turn ``[..., c, h, w]`` into ``[..., h, w, c]``."""
-    return jax.device_put(np.ascontiguousarray(np.moveaxis(latents, -3, -1)))
+    return np.ascontiguousarray(np.moveaxis(latents, -3, -1))
 
 
 class Case:
@@ -52,18 +51,18 @@ class Case:
         self.params = WanParams(dit, None)
         self.prepare, self.flow = jax.jit(self.backbone.prepare_chunk), jax.jit(self.backbone.flow)
 
-    def __getitem__(self, name: str) -> jnp.ndarray:
-        return jax.device_put(self.tensors[name])
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.tensors[name]
 
-    def latents(self, name: str) -> jnp.ndarray:
+    def latents(self, name: str) -> np.ndarray:
         """Return latents, channels last."""
         return channels_last(self.tensors[name])
 
     @property
-    def text(self) -> jnp.ndarray:
+    def text(self) -> np.ndarray:
         """Prompt embedding, padded with zeros to the rows that the network attends to."""
         text = self["in/prompt_embeds"]
-        return jnp.pad(text, ((0, 0), (0, self.meta["config"]["text_len"] - text.shape[1]), (0, 0)))
+        return np.pad(text, ((0, 0), (0, self.meta["config"]["text_len"] - text.shape[1]), (0, 0)))
 
     def source(self, reference, guide) -> Source:
         """Make the source of a chunk from reference latents and ``[mask | render]``."""

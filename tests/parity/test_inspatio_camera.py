@@ -98,7 +98,7 @@ def targets(case, trajectory, poses, *, follow=False, rotation_only=False):
 def render(case, poses, target, intrinsics, numbers):
     _, tensors = case
     lens = jnp.asarray(intrinsics, jnp.float32)
-    frames, depth = (jnp.asarray(tensors[f"in/{name}"][numbers]) for name in ("frames_u8", "depth"))
+    frames, depth = (jax.device_put(tensors[f"in/{name}"][numbers]) for name in ("frames_u8", "depth"))
     views = Views(frames, depth, jnp.broadcast_to(lens, (len(numbers), 4)))
     return render_video(views, jnp.asarray(relative(target, poses[numbers]), jnp.float32), lens)
 
@@ -150,12 +150,12 @@ def test_warp_of_a_frozen_frame(case, trajectory):
 def test_splat_alone(case):
     """From the released code's own projections, only the sums are left to differ."""
     _, tensors = case
-    projected = jnp.asarray(tensors["out/warp/relative/projected_xyz"])
+    projected = jax.device_put(tensors["out/warp/relative/projected_xyz"])
     depth = projected[..., 2]
     seen = Projection(projected[..., :2] / depth[..., None], depth)
     scale = jnp.max(nearness(depth))
-    images = jnp.asarray(tensors["in/frames_u8"]).astype(jnp.float32) / 127.5 - 1
-    colours, known = jax.vmap(splat, in_axes=(0, 0, 0, None))(images, seen, depth >= 0, scale)
+    images = jax.device_put(tensors["in/frames_u8"]).astype(jnp.float32) / 127.5 - 1
+    colours, known = jax.jit(jax.vmap(splat, in_axes=(0, 0, 0, None)))(images, seen, depth >= 0, scale)
     mask = tensors["out/warp/relative/mask"][:, 0] > 0
     np.testing.assert_array_equal(known, mask)
     want = np.moveaxis(tensors["out/warp/relative/render"], 1, -1)
@@ -164,7 +164,7 @@ def test_splat_alone(case):
 
 def test_masks(case):
     _, tensors = case
-    mask = jnp.asarray(tensors["in/mask_video"][:, 0])
+    mask = jax.device_put(tensors["in/mask_video"][:, 0])
     names = [name for name in tensors if name.startswith("out/mask_latent_T")]
     assert names
     for name in names:
@@ -212,8 +212,8 @@ def test_merged_views(warp_v15_case):
     meta, tensors = load_case(warp_v15_case)
     source, target = (inverse(tensors[f"in/{name}_w2c"]) for name in ("source", "target"))
     matrix = tensors["in/source_K"]
-    lens = jnp.asarray(np.stack([matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 2], matrix[:, 1, 2]], axis=-1))
-    views = Views(jnp.asarray(tensors["in/frames_u8"]), jnp.asarray(tensors["in/depth"]), lens)
+    lens = jax.device_put(np.stack([matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 2], matrix[:, 1, 2]], axis=-1))
+    views = Views(jax.device_put(tensors["in/frames_u8"]), jax.device_put(tensors["in/depth"]), lens)
     motion = jnp.asarray(relative(target[:, None], source[None]), jnp.float32)
     seen, pixels = render_views(views, motion, lens[0])
     at = meta["frames_in_out_render"]

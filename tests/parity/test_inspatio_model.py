@@ -41,7 +41,7 @@ def loaded():
 
 def cameras(worlds: int):
     """Return cameras for a chunk in which nothing depends on them."""
-    return jnp.broadcast_to(jnp.eye(4), (worlds, 3, 4, 4))
+    return np.broadcast_to(np.eye(4, dtype=np.float32), (worlds, 3, 4, 4))
 
 
 def nothing(case: Case, worlds: int) -> Context:
@@ -63,10 +63,10 @@ def test_context_pass(chunk_step_case, loaded, name, first):
     agree(prepared.live.values, values[:, :, :tokens])
     assert not keys[:, :, tokens:].any()
     clean = case.latents("in/ref")
-    clean = clean if first else jnp.concatenate([clean, case.latents("in/last_pred")], axis=1)
-    cells = jnp.pad(clean, ((0, 0),) * 4 + ((0, 20),))
+    clean = clean if first else np.concatenate([clean, case.latents("in/last_pred")], axis=1)
+    cells = np.pad(clean, ((0, 0),) * 4 + ((0, 20),))
     model, rope = case.backbone.bind(case.params), case.backbone.rotation(0, clean.shape[1])
-    flow, _ = jax.jit(model)(cells, jnp.zeros((len(clean), 1)), rope, prepared.conditions)
+    flow, _ = jax.jit(model)(cells, np.zeros((len(clean), 1), np.float32), rope, prepared.conditions)
     agree(flow, case.latents(f"out/{name}/flow"))
 
 
@@ -92,14 +92,14 @@ def times(case):
 
 
 def clean(noisy, flow, t):
-    return noisy - noise_levels(5.0)[nearest_step(np.asarray(t), 5.0)].reshape(-1, 1, 1, 1, 1) * flow
+    return noisy - noise_levels(5.0)[nearest_step(np.asarray(t), 5.0)].reshape(-1, 1, 1, 1, 1) * np.asarray(flow)
 
 
 def test_denoising_without_a_context(chunk_step_case, loaded):
     case = loaded(chunk_step_case)
     noisy, t = case.latents("in/noisy"), times(case)
     prepared = prepare(case, first=True)
-    alone = prepared._replace(live=jax.tree.map(lambda a: a[:, :, :0], prepared.live))
+    alone = prepared._replace(live=jax.tree.map(lambda a: np.asarray(a)[:, :, :0], prepared.live))
     flow = case.flow(case.params, noisy, t, alone, nothing(case, len(noisy)))
     agree(flow, case.latents("out/nocache/flow"))
     agree(clean(noisy, flow, t), case.latents("out/nocache/x0"))
@@ -109,8 +109,8 @@ def test_denoising_without_a_render(chunk_step_case, loaded):
     case = loaded(chunk_step_case)
     noisy, t = case.latents("in/noisy"), times(case)
     prepared = prepare(case, first=True)
-    live = KVSpan(*map(jnp.asarray, case.stored("out/ctx3/", slice(None))))  # its empty half takes part
-    prepared = prepared._replace(guide=jnp.zeros_like(prepared.guide), live=live)
+    live = KVSpan(*case.stored("out/ctx3/", slice(None)))  # its empty half takes part
+    prepared = prepared._replace(guide=np.zeros_like(prepared.guide), live=live)
     flow = case.flow(case.params, noisy, t, prepared, nothing(case, len(noisy)))
     agree(flow, case.latents("out/norender/flow"))
 
@@ -121,24 +121,34 @@ def test_intermediates_of_a_denoising_pass(chunk_step_case, loaded):
     backbone, noisy = case.backbone, case.latents("in/noisy")
     prepared = prepare(case, first=False)
     model = bind(WanDiT, backbone.config, case.params.dit)
-    embedding, rows = model.time_embedding(case["in/timestep"][:, :1])
-    agree(embedding[:, 0], want["time_e"])
-    agree(rows.reshape(len(noisy), -1), want["time_e0_flat"])
-    agree(model.context_embedding(case.text), want["text"])
-    x = model.patch_embedding(patchify(jnp.concatenate([noisy, prepared.guide], axis=-1)))
-    agree(x, want["patch_tokens"])
-    rope = backbone.config.rope.grid(6 + jnp.arange(3), *backbone.grid)
     structure, weights = nnx.split(model.blocks)
-    for layer in range(backbone.config.layers):
-        one = lambda tree: jax.tree.map(lambda a: a[layer], tree)  # noqa: B023, E731
-        block, live, cross = nnx.merge(structure, one(weights)), one(prepared.live), one(prepared.conditions.cross)
-        past = Past((live,))
-        h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
-        agree(h, want[f"block.{layer}.self_attn"])
-        after_self = x + h * (block.modulation[...][None, None] + rows)[..., 2, :]
-        agree(block.cross_attn(block.norm3(after_self), *cross), want[f"block.{layer}.cross_attn"])
-        x, *_ = block(x, rows, rope, past, Conditions(cross=cross))
-        agree(x, want[f"block.{layer}"])
+
+    @jax.jit
+    def run(cells, time, text, live, cross):
+        embedding, rows = model.time_embedding(time)
+        x = model.patch_embedding(patchify(cells))
+        made = {
+            "time_e": embedding[:, 0],
+            "time_e0_flat": rows.reshape(len(cells), -1),
+            "text": model.context_embedding(text),
+            "patch_tokens": x,
+        }
+        rope = backbone.config.rope.grid(6 + jnp.arange(3), *backbone.grid)
+        for layer in range(backbone.config.layers):
+            weights_of_one, past, crossed = jax.tree.map(lambda a: a[layer], (weights, live, cross))  # noqa: B023
+            block, past = nnx.merge(structure, weights_of_one), Past((past,))
+            h, *_ = block.self_attn(modulated(block, x, rows), rope, past)
+            after_self = x + h * (block.modulation[...][None, None] + rows)[..., 2, :]
+            made[f"block.{layer}.self_attn"] = h
+            made[f"block.{layer}.cross_attn"] = block.cross_attn(block.norm3(after_self), *crossed)
+            x, *_ = block(x, rows, rope, past, Conditions(cross=crossed))
+            made[f"block.{layer}"] = x
+        return made
+
+    cells = np.concatenate([noisy, prepared.guide], axis=-1)
+    made = run(cells, case["in/timestep"][:, :1], case.text, prepared.live, prepared.conditions.cross)
+    for name, got in made.items():
+        agree(got, want[name], name)
 
 
 def modulated(block, x, rows):
@@ -152,12 +162,12 @@ def test_positions(chunk_step_case, loaded):
     rope = Rope(head_dim=raw.shape[-1])
     rows, columns = (side // 2 for side in case.meta["latent_hw"])
     frames = raw.shape[1] // (rows * columns)
-    rotated = {}
+    turn, rotated = jax.jit(lambda x, at: rotate(x, *rope.grid(at, rows, columns))), {}
     for name in (n for n in case.tensors if n.startswith("out/rope/k_at")):
         offset = int(name.removeprefix("out/rope/k_at"))
-        rotated[offset] = rotate(raw, *rope.grid(offset + jnp.arange(frames), rows, columns))
+        rotated[offset] = turn(raw, offset + np.arange(frames, dtype=np.int32))
         agree(rotated[offset], case.tensors[name], name, atol=2e-6)
-    moved = rope.shift_time(rotated[3], jnp.full((1,), 6, jnp.int32))
+    moved = jax.jit(rope.shift_time)(rotated[3], np.full((1,), 6, np.int32))
     agree(moved, case.tensors["out/rope/k_at9"], atol=2e-6)
     # The released table: `real[p]` holds the cosines of position p on all axes.
     real, imaginary = case.tensors["out/rope/real"], case.tensors["out/rope/imag"]
@@ -199,7 +209,7 @@ def test_steps_and_context_of_a_rollout(rollout_case, loaded):
         x = given[0]
         for step, (t, sigma) in enumerate(zip(schedule.times, schedule.clean_sigmas)):
             agree(x, channels_last(case.tensors["out/xt"][index, step]), f"chunk {index} before step {step}")
-            x0 = x - sigma * case.flow(case.params, x, jnp.float32(t), prepared, nothing(case, len(x)))
+            x0 = x - sigma * np.asarray(case.flow(case.params, x, np.float32(t), prepared, nothing(case, len(x))))
             agree(x0, channels_last(case.tensors["out/x0"][index, step]), f"chunk {index} after step {step}")
             if step + 1 < schedule.steps:
                 again = schedule.noise_sigmas[step]
@@ -214,14 +224,14 @@ def split(latents, index: int):
 
 def inputs(case: Case) -> list[ChunkInput]:
     reference, render, mask = (case.latents(f"in/{name}_latent") for name in ("ref", "render", "mask"))
-    guide = jnp.concatenate([mask, render], axis=-1)
+    guide = np.concatenate([mask, render], axis=-1)
     sources = [case.source(split(reference, i), split(guide, i)) for i in range(case.meta["chunks"])]
     return [ChunkInput(cameras(len(reference)), source) for source in sources]
 
 
 def noise(case: Case):
     first, again = case.latents("in/noise"), case.latents("in/renoise")
-    return lambda index: jnp.concatenate([split(first, index)[None], again[index].reshape(-1, *split(first, 0).shape)])
+    return lambda index: np.concatenate([split(first, index)[None], again[index].reshape(-1, *split(first, 0).shape)])
 
 
 # ---- retrieved chunks ----
@@ -239,11 +249,11 @@ def test_retrieved_chunks(memory_inject_case, loaded, name):
     spans = [case.stored(f"in/mem{i}/", slice(None)) for i in case.meta["retrieved_chunks"]]
     keys, values = (np.concatenate([a[:, :, keep] for a in part], axis=2) for part in zip(*spans))
     # Rows behind the valid ones must not matter.
-    rubbish = jnp.full((*keys.shape[:2], 7, *keys.shape[3:]), 9.0)
-    span = KVSpan(*(jnp.concatenate([jnp.asarray(a), rubbish], axis=2) for a in (keys, values)))
+    rubbish = np.full((*keys.shape[:2], 7, *keys.shape[3:]), 9.0, np.float32)
+    span = KVSpan(*(np.concatenate([a, rubbish], axis=2) for a in (keys, values)))
     context = Context((span,), jnp.int32(keys.shape[2]))
     again = case.latents("in/renoise").reshape(-1, *carry.latents.shape)
-    given = jnp.concatenate([case.latents("in/noise")[None], again])
+    given = np.concatenate([case.latents("in/noise")[None], again])
     x0 = denoise(lambda x, t: case.flow(case.params, x, t, prepared, context), given, case.backbone.schedule)
     agree(x0, case.latents(f"out/{name}/x0"))
 

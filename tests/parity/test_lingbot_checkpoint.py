@@ -30,14 +30,14 @@ def test_load_and_run(path):
     assert sizes == tuple(said[name] for name in names)
 
     model = bind(LingBotDiT, config, params)
-    x, y = (jnp.asarray(np.moveaxis(tensors[f"in/{name}"], 0, -1)) for name in "xy")
+    x, y = (jax.device_put(np.moveaxis(tensors[f"in/{name}"], 0, -1)) for name in "xy")
     frames = jnp.arange(x.shape[0], dtype=jnp.int32)
     rows, columns = (size // PATCH for size in meta["lat_hw"])
     text = np.pad(tensors["in/context"], ((0, config.text_rows - len(tensors["in/context"])), (0, 0)))
     with jax.default_matmul_precision("highest"):
         conditions = Conditions(
-            film=model.prepare_camera(jnp.asarray(np.moveaxis(tensors["in/plucker"], 1, -1))),
-            cross=model.project_context(jnp.asarray(text)[None]),
+            film=model.prepare_camera(jax.device_put(np.moveaxis(tensors["in/plucker"], 1, -1))),
+            cross=model.project_context(jax.device_put(text)[None]),
         )
         times = jnp.full((1, 1), float(meta["t"]), jnp.float32)
         flow, _ = model(

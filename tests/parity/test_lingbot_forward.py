@@ -40,17 +40,15 @@ class Case:
         self.config, params = model_of(self.meta["config"], self.tensors)
         self.model = bind(LingBotDiT, self.config, params)
         channels_last = functools.partial(np.moveaxis, source=0, destination=-1)
-        self.cells = jnp.asarray(
-            np.concatenate([channels_last(self.tensors["in/x"]), channels_last(self.tensors["in/y"])], axis=-1)[None]
-        )
-        self.camera = jnp.asarray(np.moveaxis(self.tensors["in/plucker"], 1, -1))
+        self.cells = np.concatenate([channels_last(self.tensors[f"in/{name}"]) for name in "xy"], axis=-1)[None]
+        self.camera = np.moveaxis(self.tensors["in/plucker"], 1, -1)
         text = self.tensors["in/context"]
-        self.text = jnp.asarray(np.pad(text, ((0, self.config.text_rows - len(text)), (0, 0)))[None])
-        self.t = jnp.full((1, 1), float(self.tensors["in/t"][0]), jnp.float32)
+        self.text = np.pad(text, ((0, self.config.text_rows - len(text)), (0, 0)))[None]
+        self.t = np.full((1, 1), self.tensors["in/t"][0], np.float32)
         rows, columns = self.meta["lat_hw"]
         first = self.meta["current_start"] // self.meta["tokens_per_frame"]
-        frames = first + jnp.arange(self.meta["frames"], dtype=jnp.int32)
-        self.rope = self.config.rope.grid(frames, rows // PATCH, columns // PATCH)
+        frames = first + np.arange(self.meta["frames"], dtype=np.int32)
+        self.rope = jax.jit(lambda frames: self.config.rope.grid(frames, rows // PATCH, columns // PATCH))(frames)
 
     @functools.cached_property
     def conditions(self) -> Conditions:
@@ -62,7 +60,8 @@ class Case:
     def expect(self, name, got):
         """Compare a result with the golden of that name."""
         want = self.tensors[f"out/{name}"]
-        np.testing.assert_allclose(np.reshape(got, want.shape), want, atol=ATOL * max(1.0, np.abs(want).max()))
+        got = np.asarray(got).reshape(want.shape)
+        np.testing.assert_allclose(got, want, atol=ATOL * max(1.0, np.abs(want).max()))
 
 
 @pytest.fixture(scope="module")
@@ -74,44 +73,62 @@ def case(path):
 def test_flow_and_keys(case):
     run = jax.jit(functools.partial(case.model, collect=keys_and_values))
     flow, own = run(case.cells, case.t, case.rope, case.conditions)
-    case.expect("flow", np.moveaxis(flow[0], -1, 0))
-    case.expect("cache_k_layer0", own.keys[0])
-    case.expect("cache_v_layer0", own.values[0])
+    case.expect("flow", np.moveaxis(np.asarray(flow)[0], -1, 0))
+    case.expect("cache_k_layer0", np.asarray(own.keys)[0])
+    case.expect("cache_v_layer0", np.asarray(own.values)[0])
 
 
 def test_embeddings(case):
-    embedding, rows = case.model.time_embedding(case.t)
-    case.expect("mid_time_embedding", embedding)
-    case.expect("mid_time_projection", rows)
-    case.expect("mid_text_embedding", case.model.context_embedding(case.text))
-    tokens = case.model.patch_embedding(patchify(case.cells))
-    case.expect("mid_patch_embedding", tokens[0].T)
-    key, value = case.conditions.cross
-    case.expect("cross_k_layer0", key[0])
-    case.expect("cross_v_layer0", value[0])
+    model = case.model
+
+    @jax.jit
+    def embed(cells, t, text):
+        tokens = model.patch_embedding(patchify(cells))
+        return *model.time_embedding(t), model.context_embedding(text), jnp.swapaxes(tokens, 1, 2)
+
+    names = ("mid_time_embedding", "mid_time_projection", "mid_text_embedding", "mid_patch_embedding")
+    for name, made in zip(names, embed(case.cells, case.t, case.text), strict=True):
+        case.expect(name, made)
+    for name, made in zip("kv", case.conditions.cross, strict=True):
+        case.expect(f"cross_{name}_layer0", np.asarray(made)[0])
 
 
 def test_blocks_and_head(case):
-    model = case.model
-    embedding, time_rows = model.time_embedding(case.t)
-    x = model.patch_embedding(patchify(case.cells))
-    for layer in range(case.config.layers):
-        one = jax.tree.map(lambda a: a[layer : layer + 1], case.conditions)  # noqa: B023
-        x, _, _ = run_blocks(model.blocks, x, time_rows, case.rope, one, layers=range(layer, layer + 1))
+    model, layers = case.model, range(case.config.layers)
+
+    @jax.jit
+    def run(cells, t, rope, conditions):
+        embedding, time_rows = model.time_embedding(t)
+        x, after = model.patch_embedding(patchify(cells)), []
+        for layer in layers:
+            one = jax.tree.map(lambda a: a[layer : layer + 1], conditions)  # noqa: B023
+            x, _, _ = run_blocks(model.blocks, x, time_rows, rope, one, layers=range(layer, layer + 1))
+            after.append(x)
+        return after, model.head(x, embedding)
+
+    after, head = run(case.cells, case.t, case.rope, case.conditions)
+    for layer, x in enumerate(after):
         case.expect(f"mid_block{layer}", x)
-    case.expect("mid_head", model.head(x, embedding))
+    case.expect("mid_head", head)
 
 
 def test_attention_parts_of_the_first_block(case):
     """What self-attention and cross-attention return, before gate and camera."""
-    structure, weights = nnx.split(case.model.blocks)
-    block = nnx.merge(structure, jax.tree.map(lambda a: a[0], weights))
-    first = jax.tree.map(lambda a: a[0], case.conditions)
-    x = case.model.patch_embedding(patchify(case.cells))
-    rows = block.modulation[...][None, None] + case.model.time_embedding(case.t)[1]
-    shift, scale, gain = (rows[:, :, i] for i in range(3))
-    attended, *_ = block.self_attn(modulate(layer_norm(x), shift, scale), case.rope, Past())
-    case.expect("mid_block0_self_attn", attended)
-    camera_scale, camera_shift = first.film
-    x = (1 + camera_scale) * (x + gate(attended, gain)) + camera_shift
-    case.expect("mid_block0_cross_attn", block.cross_attn(block.norm3(x), *first.cross))
+    model = case.model
+    structure, weights = nnx.split(model.blocks)
+
+    @jax.jit
+    def run(cells, t, rope, conditions):
+        weights_of_first, first = jax.tree.map(lambda a: a[0], (weights, conditions))
+        block = nnx.merge(structure, weights_of_first)
+        x = model.patch_embedding(patchify(cells))
+        rows = block.modulation[...][None, None] + model.time_embedding(t)[1]
+        shift, scale, gain = (rows[:, :, i] for i in range(3))
+        attended, *_ = block.self_attn(modulate(layer_norm(x), shift, scale), rope, Past())
+        camera_scale, camera_shift = first.film
+        x = (1 + camera_scale) * (x + gate(attended, gain)) + camera_shift
+        return attended, block.cross_attn(block.norm3(x), *first.cross)
+
+    self_attention, cross_attention = run(case.cells, case.t, case.rope, case.conditions)
+    case.expect("mid_block0_self_attn", self_attention)
+    case.expect("mid_block0_cross_attn", cross_attention)

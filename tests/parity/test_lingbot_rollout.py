@@ -69,17 +69,16 @@ class Rollout:
         lens = make_lens(
             (rows * CELL, columns * CELL), scale=motion_scale(self.poses), intrinsics=shared["in/intrinsics"]
         )
-        image = mask_first(_channels_last(shared["in/y_latent"])[None, : length.latents])
+        image = np.asarray(mask_first(_channels_last(shared["in/y_latent"])[None, : length.latents]))
         prompt = np.pad(shared["in/context"], ((0, config.text_rows - len(shared["in/context"])), (0, 0)))
         given = [
-            Given(lens, image[:, i : i + CHUNK_FRAMES], jnp.asarray(prompt)[None])
-            for i in range(0, length.latents, CHUNK_FRAMES)
+            Given(lens, image[:, i : i + CHUNK_FRAMES], prompt[None]) for i in range(0, length.latents, CHUNK_FRAMES)
         ]
         self.chunks = chunk_inputs(self.poses, self.backbone.spec, conditions=given)
         noises = self.tensors if "in/noise_init" in self.tensors else shared
         first = _channels_last(noises["in/noise_init"]).reshape(length.chunks, *self.backbone.latent_shape)
         later = np.moveaxis(noises["in/renoise"], 2, -1)
-        self.noise = jnp.asarray(np.concatenate([first[:, None], later], axis=1)[:, :, None])
+        self.noise = np.concatenate([first[:, None], later], axis=1)[:, :, None]
 
         flags = {name: value for name, value in args.items() if name not in NO_FLAGS}
         if "retrieval_frames" in flags:  # more than the rollout has changes nothing upstream, and is refused here
@@ -104,6 +103,7 @@ class Rollout:
         """Compare what is left in the window with the golden cache: its sink and its latest frames."""
         layout = self.start().memory.layout
         size, frames = self.backbone.spec.tokens_per_frame, self.meta["lat_f"]
+        window = jax.tree.map(np.asarray, window)
         for letter, sink, ring in zip("kv", window.sink, window.ring):
             want = self.tensors[f"out/cache_{letter}_layer0"][0]
             np.testing.assert_allclose(sink[0, 0], want[: layout.window.sink_frames * size], atol=ATOL)
@@ -120,7 +120,7 @@ def _look_ahead(params, world, chunk, *, backbone):
 
 
 def _channels_last(array):
-    return jnp.asarray(np.moveaxis(array, 0, -1))
+    return np.moveaxis(array, 0, -1)
 
 
 def _channels_first(array):

@@ -1,5 +1,6 @@
 """Times and noise levels of LingBot-World-Fast against the released scheduler."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_levels_of_every_step(case):
 def test_clean_estimate_and_noising(case, name):
     """The sampler itself: one step gives the clean estimate, a step of no flow lets the noising be seen."""
     rows, tensors, shift = case
-    x, noise, flow = (jnp.asarray(tensors[f"in/{name}/{part}"]) for part in ("x", "noise", "flow"))
+    x, noise, flow = (jax.device_put(tensors[f"in/{name}/{part}"]) for part in ("x", "noise", "flow"))
     for row in rows:
         index = row["index"]
         one = lingbot_schedule(shift=shift, indices=(index,))

@@ -87,16 +87,16 @@ def test_action_module(action_case):
     tolerance = {"atol": meta["suggested_atol"], "rtol": meta["suggested_rtol"]}
     for chunk in range(meta["n_chunks"]):
         frames = range(chunk * CHUNK_FRAMES, (chunk + 1) * CHUNK_FRAMES)
-        keyboard = jnp.asarray(action_windows(tensors["in/keyboard_cond"][0], frames))[None]
+        keyboard = jax.device_put(action_windows(tensors["in/keyboard_cond"][0], frames))[None]
         mouse = None
         if config.mouse:
-            mouse = jnp.asarray(action_windows(tensors["in/mouse_cond"][0], frames)).reshape(1, CHUNK_FRAMES, -1)
+            mouse = jax.device_put(action_windows(tensors["in/mouse_cond"][0], frames)).reshape(1, CHUNK_FRAMES, -1)
         past = jax.tree.map(lambda a: a[0], carry)
         rope = action_rotation(jnp.asarray(frames, jnp.int32), config.action_head_dim)
         own = module.keyboard.project(keyboard, rope)
         filled = jnp.int32(min(frames.start, config.recent_frames))
         for letter in "ab":
-            x = jnp.asarray(tensors[f"in/x_{chunk}{letter}"])
+            x = jax.device_put(tensors[f"in/x_{chunk}{letter}"])
             y, keys = run(x, ActionInput(mouse, rope, filled, None), LayerInput(own, past))
             np.testing.assert_allclose(y, tensors[f"out/y_{chunk}{letter}"], **tolerance, err_msg=f"{chunk}{letter}")
         _check_cache(tensors, "keyboard", chunk, past.keyboard, own, int(filled), tolerance)
@@ -174,7 +174,7 @@ def test_noise_levels_of_any_time(schedule_case):
     np.testing.assert_array_equal(nearest_step(times, SHIFT), meta["numbers"]["query_sigma_index"])
     sigmas = sigma_at(times)
     np.testing.assert_allclose(sigmas, meta["numbers"]["query_sigma"], **tolerance)
-    x, clean, flow = (jnp.asarray(tensors[f"in/{name}"]) for name in ("noise", "x0", "flow"))
+    x, clean, flow = (jax.device_put(tensors[f"in/{name}"]) for name in ("noise", "x0", "flow"))
     for i, (t, sigma) in enumerate(zip(times, sigmas)):
         once = Schedule(times=(t,), clean_sigmas=(sigma,), noise_sigmas=())
         got = denoise(lambda x, t: flow[i], x[i][None], once)  # noqa: B023
@@ -187,5 +187,5 @@ def test_noise_levels_of_any_time(schedule_case):
 def test_time_sinusoid(schedule_case):
     meta, tensors = load_case(schedule_case)
     tolerance = {"atol": meta["suggested_atol"], "rtol": meta["suggested_rtol"]}
-    got = time_sinusoid(jnp.asarray(tensors["in/query_timesteps"]), 256)
+    got = time_sinusoid(jax.device_put(tensors["in/query_timesteps"]), 256)
     np.testing.assert_allclose(got, tensors["out/sinusoidal_256"], **tolerance)

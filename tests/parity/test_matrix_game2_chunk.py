@@ -78,7 +78,7 @@ class Case:
             memory = remember(memory, own, cameras)
 
     def _call(self, name, prepared, context):
-        x, t = channels_last(self.tensors[f"in/{name}/x"]), jnp.asarray(self.tensors[f"in/{name}/timestep"])
+        x, t = channels_last(self.tensors[f"in/{name}/x"]), jax.device_put(self.tensors[f"in/{name}/timestep"])
         cells = jnp.concatenate([x, prepared.guide], axis=-1)
         given = (prepared.rope, prepared.conditions, prepared.actions)
         flow, own, mouse = self.forward(self.params.dit, cells, t, *given, context)
@@ -88,7 +88,7 @@ class Case:
         """Compare a result with the golden of that name."""
         want = self.tensors[f"out/{name}"]
         tolerance = {"atol": self.meta["suggested_atol"], "rtol": self.meta["suggested_rtol"]}
-        np.testing.assert_allclose(np.reshape(got, want.shape), want, **tolerance, err_msg=name)
+        np.testing.assert_allclose(np.asarray(got).reshape(want.shape), want, **tolerance, err_msg=name)
 
     def calls_with(self, part):
         """Return the names of the calls that recorded this part."""
@@ -124,7 +124,7 @@ def test_embeddings(case):
         tokens = case.model.patch_embedding(patchify(call.cells))
         case.expect(f"{name}/patch_embedding", np.swapaxes(tokens, 1, 2))
     for name in case.calls_with("img_emb"):
-        case.expect(f"{name}/img_emb", case.model.context_embedding(jnp.asarray(case.tensors["in/visual_context"])))
+        case.expect(f"{name}/img_emb", case.model.context_embedding(jax.device_put(case.tensors["in/visual_context"])))
     key, value = case.made[case.meta["calls"][0]["name"]].prepared.conditions.cross
     for name, got in (("k", key), ("v", value)):
         for wanted in (name_ for name_ in case.tensors if name_.startswith("out/cross_kv/") and f"/{name}_" in name_):

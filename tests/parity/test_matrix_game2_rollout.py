@@ -50,14 +50,14 @@ class Case:
         """Return the noise of one chunk, ``[steps, 1, F, h, w, 16]``."""
         first = slice(index * CHUNK_FRAMES, (index + 1) * CHUNK_FRAMES)
         start = channels_last(self.tensors["in/noise"][:, :, first])
-        later = jnp.asarray(np.moveaxis(self.tensors["in/step_noise"][index], 2, -1))[:, None]
-        return jnp.concatenate([start[None], later])
+        later = np.moveaxis(self.tensors["in/step_noise"][index], 2, -1)[:, None]
+        return np.concatenate([start[None], later])
 
     def expect(self, name, got):
         """Compare a result with the golden of that name."""
         want = self.tensors[f"out/{name}"]
         tolerance = {"atol": self.meta["suggested_atol"], "rtol": self.meta["suggested_rtol"]}
-        np.testing.assert_allclose(np.reshape(got, want.shape), want, **tolerance, err_msg=name)
+        np.testing.assert_allclose(np.asarray(got).reshape(want.shape), want, **tolerance, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def _full_precision():
 
 
 def test_latents(case):
-    case.expect("latents", np.moveaxis(jnp.concatenate(case.latents, axis=1), -1, 1))
+    case.expect("latents", np.moveaxis(np.concatenate(case.latents, axis=1), -1, 1))
     case.expect("timesteps", np.asarray(case.backbone.schedule.times))
 
 
@@ -88,7 +88,7 @@ def test_every_step(case, chunk):
     noise, tolerance = case.noise(chunk), {"atol": case.meta["suggested_atol"], "rtol": case.meta["suggested_rtol"]}
     x = noise[0]
     for step, (t, sigma) in enumerate(zip(schedule.times, schedule.clean_sigmas)):
-        flow = case.flow(x, jnp.float32(t), prepared, context)
+        flow = np.asarray(case.flow(x, np.float32(t), prepared, context))
         if step == 0:
             np.testing.assert_allclose(_first(flow), case.tensors["out/flow_first_step"][chunk], **tolerance)
         clean = x - sigma * flow
@@ -101,25 +101,25 @@ def test_every_step(case, chunk):
 
 def _first(x):
     """Return the only world with its channels first."""
-    return np.moveaxis(x[0], -1, 0)
+    return np.moveaxis(np.asarray(x)[0], -1, 0)
 
 
 def test_caches_after_the_last_chunk(case):
     """The newest frames of the released caches are what we hand on to a next chunk."""
     frames, size = case.config.recent_frames, case.meta["extra"]["frame_seqlen"]
-    context, _ = recall(case.world.memory, jnp.zeros((1, CHUNK_FRAMES, 4, 4)))
+    context, _ = recall(case.world.memory, np.zeros((1, CHUNK_FRAMES, 4, 4), np.float32))
     seen = case.meta["n_chunks"] * CHUNK_FRAMES
     for layer in range(case.config.layers):
         for part, got in zip("kv", context.span):
             # A ring: frame f lies at f % frames.
             order = [(seen - frames + i) % frames for i in range(frames)]
-            by_frame = np.asarray(got[layer]).reshape(1, frames, size, *got.shape[-2:])[:, order]
+            by_frame = np.asarray(got)[layer].reshape(1, frames, size, *got.shape[-2:])[:, order]
             _expect_newest(case, f"kv/{layer}/{part}", by_frame.reshape(1, frames * size, *got.shape[-2:]))
     for name in ("mouse", "keyboard"):
         window: FrameKV | None = getattr(case.world.carry, name)
         for layer in range(case.config.action_layers if window else 0):
             for part, got in zip("kv", window):
-                oldest_first = np.moveaxis(np.asarray(got[layer])[:, ::-1], 2, 1)  # [B, S, F, N, H]
+                oldest_first = np.moveaxis(np.asarray(got)[layer][:, ::-1], 2, 1)  # [B, S, F, N, H]
                 _expect_newest(case, f"kv_{name}/{layer}/{part}", oldest_first.reshape(-1, *oldest_first.shape[2:]))
 
 

@@ -14,6 +14,8 @@ from worldkv_jax.memory.config import keep_per_frame
 from worldkv_jax.memory.world_memory import Context
 from worldkv_jax.rope import Rope, rotate
 
+choose = jax.jit(kept_tokens, static_argnames=("frames", "kept", "anchor", "pooled", "similarity"))
+
 
 def pytest_generate_tests(metafunc):
     folder = metafunc.config.getoption("--goldens")
@@ -31,8 +33,7 @@ def test_compression_keeps_the_same_tokens(compress_case):
     path, name = compress_case
     meta, tensors = load_case(path)
     case = meta["cases"][name]
-    keys = jnp.asarray(tensors[f"in/{name}/k"], case["dtype"])
-    values = jnp.asarray(tensors[f"in/{name}/v"], case["dtype"])
+    keys, values = (tensors[f"in/{name}/{kind}"].astype(jnp.dtype(case["dtype"])) for kind in "kv")
     frames, size = case["chunk_size"], case["frame_seqlen"]
     keep = keep_per_frame(case["keep_ratio"], size)
     assert keep == case["keep_per_frame"]
@@ -42,7 +43,7 @@ def test_compression_keeps_the_same_tokens(compress_case):
         pieces = []
         for rank, start in enumerate(range(0, tokens, frames * size)):
             anchor = rank % frames if case["anchor_rotate"] else 0
-            piece = kept_tokens(
+            piece = choose(
                 keys[:, start : start + frames * size],
                 frames=frames,
                 kept=(frames - 1) * keep,
@@ -110,13 +111,12 @@ def _picks(config: wm.MemoryConfig, poses: np.ndarray, chunks: int) -> list[wm.P
 def _walk(config: wm.MemoryConfig, spec: wm.KVSpec, poses: np.ndarray, chunks: int):
     memory = wm.WorldMemory.create(config, spec, chunks=chunks)
     recall, remember = jax.jit(wm.recall), jax.jit(wm.remember, donate_argnums=0)
-    keys = jax.random.split(jax.random.key(0), chunks)
+    shape, rng = spec.shape(1, spec.chunk_tokens), np.random.default_rng(0)
     for chunk in range(chunks):
-        cameras = jnp.asarray(poses[None, chunk * spec.chunk_frames : (chunk + 1) * spec.chunk_frames])
+        cameras = jax.device_put(poses[None, chunk * spec.chunk_frames : (chunk + 1) * spec.chunk_frames])
         context, picks = recall(memory, cameras)
         yield picks, context
-        shape = spec.shape(1, spec.chunk_tokens)
-        own = wm.KVSpan(jax.random.normal(keys[chunk], shape), jnp.full(shape, float(chunk)))
+        own = wm.KVSpan(rng.standard_normal(shape, np.float32), np.full(shape, chunk, np.float32))
         memory = remember(memory, own, cameras)
 
 
@@ -124,17 +124,18 @@ def test_rope_rotates_and_shifts_alike(rope_case):
     path, name = rope_case
     meta, tensors = load_case(path)
     case = meta["cases"][name]
-    x = jnp.asarray(tensors[f"in/{name}/x"])
+    x = tensors[f"in/{name}/x"]
     rope = Rope(head_dim=x.shape[-1])
     assert list(rope.pairs) == case["pairs"]
     frames, height, width = case["fhw"]
+    turn = jax.jit(lambda x, positions: rotate(x, *rope.grid(positions, height, width)))
+    shift_time = jax.jit(rope.shift_time)
     for start in case["starts"]:
-        positions = start + jnp.arange(frames, dtype=jnp.int32)
-        got = rotate(x, *rope.grid(positions, height, width))
+        got = turn(x, start + np.arange(frames, dtype=np.int32))
         np.testing.assert_allclose(got, tensors[f"out/{name}/start{start}"], atol=2e-6)
     for delta in case["deltas"]:
         clamped = int(np.clip(delta, -1023, 1023))  # the released code's longest table
-        got = rope.shift_time(x, jnp.full(x.shape[:2], clamped, jnp.int32))
+        got = shift_time(x, np.full(x.shape[:2], clamped, np.int32))
         np.testing.assert_allclose(got, tensors[f"out/{name}/delta{delta}"], atol=2e-6)
 
 

@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,7 +46,7 @@ def test_tokens_of_a_video(video):
     params = {key.removeprefix("params/"): t for key, t in tensors.items() if key.startswith("params/")}
     config, params = convert(clip.COMPONENT, params, meta["config"])
     assert config.image_size == meta["config"]["image_size"]
-    frames = jnp.asarray(np.moveaxis(tensors[name], 0, -1))
+    frames = jax.device_put(np.moveaxis(tensors[name], 0, -1))
     pixels = clip.preprocess(frames, config.image_size)
     tower = bind(clip.VisionTower, config, params)
     made = {
@@ -69,7 +68,7 @@ def test_grid_of_positions(grid):
     path, name = grid
     _, tensors, tolerance = _load(path)
     before, after = map(int, name.removeprefix("out/pos_interpolate_").split("_to_"))
-    tokens = jnp.asarray(tensors[f"in/pos{before}"])
+    tokens = jax.device_put(tensors[f"in/pos{before}"])
     old, new = math.isqrt(before - 1), math.isqrt(after - 1)
     got = bicubic(tokens[:, 1:].reshape(len(tokens), old, old, -1), new, new).reshape(len(tokens), new * new, -1)
     np.testing.assert_allclose(got, tensors[name][:, 1:], **tolerance)

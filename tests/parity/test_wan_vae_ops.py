@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from ports.wan.autoencoders.wan_vae import blocks, checkpoint
 from tests.parity.goldens import find_cases, load_case
 from tests.wan.released import paths
 
-RNGS = nnx.Rngs(0)
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -42,13 +40,13 @@ def case(path):
     return meta, arrays, close
 
 
-def _fill(module, rows, tensors):
-    """Give a module, which the rows call ``op``, its recorded parameters."""
-    graph, state = nnx.split(module)
+def _fill(make, rows, tensors):
+    """Make a module, which the rows call ``op``, with its recorded parameters; draw none."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
     params = {"op": nnx.to_pure_dict(state)}
     leaves = paths(params)
     targets = expected_tensors(rows, {path: leaf.shape for path, leaf in leaves.items()})
-    filled = {t.path: jnp.asarray(t.transform.apply(tensors[f"params/{key}"])) for key, t in targets.items()}
+    filled = {t.path: jax.device_put(t.transform.apply(tensors[f"params/{key}"])) for key, t in targets.items()}
     params = jax.tree.unflatten(jax.tree.structure(params), [filled[path] for path in leaves])
     return nnx.merge(graph, params["op"])
 
@@ -56,8 +54,9 @@ def _fill(module, rows, tensors):
 def _stream(network, x, sizes):
     """Pass frames in pieces of these sizes; return the outputs and the caches after each."""
     outputs, after, caches = [], [], None
+    step = jax.jit(functools.partial(run_piece, network))
     for piece in np.split(x, np.cumsum(sizes)[:-1], axis=1):
-        y, caches = run_piece(network, jnp.asarray(piece), caches)
+        y, caches = step(piece, caches)
         outputs.append(y)
         after.append(caches)
     return np.concatenate(outputs, axis=1), after
@@ -65,13 +64,14 @@ def _stream(network, x, sizes):
 
 def test_causal_convolution(case):
     _, tensors, close = case
-    x, cache = (jnp.asarray(tensors[f"in/causal_conv.{name}"]) for name in ("x", "cache2"))
+    x, cache = (tensors[f"in/causal_conv.{name}"] for name in ("x", "cache2"))
     rows = checkpoint.layer("causal_conv", "op", checkpoint.TIME_CONV)
-    conv = layers.CausalConv(x.shape[-1], tensors["out/causal_conv.cache2"].shape[-1], rngs=RNGS)
+    conv = functools.partial(layers.CausalConv, x.shape[-1], tensors["out/causal_conv.cache2"].shape[-1])
     network = _fill(conv, rows, tensors)
-    one = cache.at[:, 0].set(0)  # no frame and a frame of zeros are the same
+    step = jax.jit(lambda x, caches: network(x, Past(caches)))
+    one = np.concatenate([0 * cache[:, :1], cache[:, 1:]], axis=1)  # no frame and a frame of zeros are the same
     for name, caches in {"no_cache": None, "cache1": (one,), "cache2": (cache,)}.items():
-        close(network(x, Past(caches)), tensors[f"out/causal_conv.{name}"])
+        close(step(x, caches), tensors[f"out/causal_conv.{name}"])
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,17 @@ def test_causal_convolution(case):
 )
 def test_norm(case, name, transform):
     _, tensors, close = case
-    x = jnp.asarray(tensors[f"in/{name}.x"])
-    norm = _fill(layers.ChannelNorm(x.shape[-1]), [checkpoint.gamma(name, "op", transform)], tensors)
-    close(norm(x), tensors[f"out/{name}"])
+    x = tensors[f"in/{name}.x"]
+    norm = _fill(lambda rngs: layers.ChannelNorm(x.shape[-1]), [checkpoint.gamma(name, "op", transform)], tensors)
+    close(jax.jit(norm)(x), tensors[f"out/{name}"])
 
 
 def test_attention(case):
     _, tensors, close = case
-    x = jnp.asarray(tensors["in/attn.x"])
-    attention = _fill(blocks.AttentionBlock(x.shape[-1], rngs=RNGS), checkpoint.attention("attn", "op"), tensors)
-    close(attention(x), tensors["out/attn"])
+    x = tensors["in/attn.x"]
+    make = functools.partial(blocks.AttentionBlock, x.shape[-1])
+    attention = _fill(make, checkpoint.attention("attn", "op"), tensors)
+    close(jax.jit(attention)(x), tensors["out/attn"])
 
 
 @pytest.mark.parametrize("name", ["res_same", "res_wide"])
@@ -98,7 +99,7 @@ def test_residual_block(case, name, grouping):
     x, expected = tensors[f"in/{name}.x"], tensors[f"out/{name}.whole"]
     frames = x.shape[1]
     sizes = {"whole": [frames], "one by one": frames * [1], "one and the rest": [1, frames - 1]}[grouping]
-    block = blocks.ResidualBlock(x.shape[-1], expected.shape[-1], rngs=RNGS)
+    block = functools.partial(blocks.ResidualBlock, x.shape[-1], expected.shape[-1])
     block = _fill(block, checkpoint.residual(name, "op", checkpoint.PARTS), tensors)
     close(_stream(block, x, sizes)[0], expected)
 
@@ -107,7 +108,7 @@ def test_residual_block(case, name, grouping):
 def test_downsample(case, name):
     _, tensors, close = case
     x = tensors[f"in/{name}.x"]
-    down = blocks.Downsample(x.shape[-1], temporal=name == "downsample3d", rngs=RNGS)
+    down = functools.partial(blocks.Downsample, x.shape[-1], temporal=name == "downsample3d")
     sizes = [1, *(x.shape[1] // 4) * [4]]
     y, after = _stream(_fill(down, checkpoint.resample(name, "op"), tensors), x, sizes)
     close(y, tensors[f"out/{name}"])
@@ -122,8 +123,9 @@ def test_upsample(case, name, recorded, size):
     _, tensors, close = case
     x = tensors[f"in/{name}.x{'_two_per_call' if size == 2 else ''}"]
     sizes = [1, *(x.shape[1] // size - (size == 1)) * [size]]
-    up = blocks.Upsample(
-        x.shape[-1], temporal=name == "upsample3d", remember_newest_twice=recorded == ".inspatio", rngs=RNGS
+    newest_twice = recorded == ".inspatio"
+    up = functools.partial(
+        blocks.Upsample, x.shape[-1], temporal=name == "upsample3d", remember_newest_twice=newest_twice
     )
     y, after = _stream(_fill(up, checkpoint.resample(name, "op"), tensors), x, sizes)
     close(y, tensors[f"out/{name}{recorded}"])

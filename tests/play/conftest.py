@@ -1,4 +1,4 @@
-"""A demo world that is loaded once, and a server of it for each test."""
+"""Games that are loaded once, a tiny one and the demo world, and a server of one for each test."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ pytest.importorskip("prometheus_client")
 
 from aiohttp import web
 
+from tests.play.tiny import tiny_game
 from worldkv_jax import open_model
 from worldkv_jax.play.admission import Limits
 from worldkv_jax.play.game import Game
@@ -21,6 +22,12 @@ from worldkv_jax.play.server import make_app
 
 @pytest.fixture(scope="session")
 def game() -> Game:
+    """The tiny backbone."""
+    return tiny_game()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Game:
     """The demo world, loaded."""
     return Game.open(open_model("demo-world"), None, longest=400).load()
 
@@ -53,9 +60,9 @@ def running(app: web.Application):
 
 @pytest.fixture
 def serve(game):
-    """Start servers: ``serve(state=folder, sessions=2)`` is a context with the address."""
+    """Start servers of the tiny game, or another: ``serve(state=folder, sessions=2)`` is a context with the address."""
 
-    def start(*, state=None, guard=None, **limits):
+    def start(*, game=game, state=None, guard=None, **limits):
         guard = guard or Guard("127.0.0.1", token=None)
         return running(make_app(game, guard, Limits(**limits), state=state))
 

@@ -60,3 +60,14 @@ def test_options_of_a_played_model_leave_room(name):
     for session in game.sessions.values():
         bank = session.memory.bank
         assert bank is None or (bank.tier == "device_slots" and bank.when_full == "drop_most_redundant")
+
+
+@pytest.mark.long
+def test_the_room_is_remembered_and_forgotten_by_the_window(demo):
+    player = Player(demo, Tree(7, ("default", "window")))
+    for key in "llllllwjjjjj":
+        made = player.step(Controls(((key,),) * player.frames_of_next()))
+    default, window = made.lanes
+    assert default.psnr > window.psnr + 3
+    assert default.picks and not window.picks
+    assert player.first == 12 and made.index == player.first + 11

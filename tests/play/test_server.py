@@ -58,8 +58,8 @@ def pack(**message):
 
 
 @pytest.mark.long
-def test_somebody_walks_forks_records_and_comes_back(serve, tmp_path):
-    with serve(state=tmp_path / "state") as address:
+def test_somebody_walks_forks_records_and_comes_back(serve, demo, tmp_path):
+    with serve(game=demo, state=tmp_path / "state") as address:
         with connect(address, seed=3, memories=["default", "window"]) as world:
             assert world.session["truth"] and world.session["first"] == 12
             world.send("record", {"on": True})
@@ -90,7 +90,7 @@ def test_somebody_walks_forks_records_and_comes_back(serve, tmp_path):
         with connect(address, replay=shared) as world:
             assert world.wait("status")["replay"] == {"chunks": 13, "first_difference": None}
     # Another server finds what this one kept.
-    with serve(state=tmp_path / "state") as address:
+    with serve(game=demo, state=tmp_path / "state") as address:
         with connect(address, session=name) as world:
             last = world.wait("chunk")
             assert np.array_equal(last.frames[0], back[-1].frames[0]) and last.stats["thumbnail"]
@@ -117,7 +117,7 @@ def test_memories_and_seeds_change(serve):
         remade = world.wait("chunk")
         assert np.array_equal(remade.frames[1], before[-1].frames[0])
         world.reset(4)
-        assert world.timeline["position"] == 12 and world.wait("chunk").index == 12
+        assert world.timeline["position"] == 1 and world.wait("chunk").index == 1
         with pytest.raises(PlayError, match="no memory"):
             world.remember_with("elephant")
 

@@ -8,12 +8,12 @@ import pytest
 
 from tests.memory.walks import worldkv
 from tests.rollout.test_steady_state import compiled
-from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.memory.report import fork_bytes
 
-LENGTH, BRANCH = 8, 5
+BRANCH = 5
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 CONFIGS = {
     "device": worldkv(compression=PRUNED),

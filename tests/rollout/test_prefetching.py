@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.memory.walks import worldkv
-from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import trajectory
@@ -20,7 +20,7 @@ from worldkv_jax.rollout.prefetching import continue_motion
 def begun_when_yielded(config, *, live: bool) -> list[int]:
     """Say how many chunks were begun when each of five was yielded."""
     seen, counts = [], []
-    world = ro.start(BACKBONE, PARAMS, config, chunks=5)
+    world = ro.start(BACKBONE, PARAMS, config, chunks=LENGTH)
     inputs = iter(views(5)) if live else views(5)
     for _ in ro.stream(BACKBONE, PARAMS, world, inputs, noise=lambda i: seen.append(i) or noise(i)):
         counts.append(len(seen))
@@ -36,7 +36,7 @@ def test_known_chunks_are_begun_one_ahead_and_live_ones_when_asked_for(tier):
 
 def test_the_seconds_of_chunks_add_up_to_the_time_of_the_rollout():
     """Also the time that the caller takes: a chunk that waits to be asked for is not there yet."""
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=6)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     seconds, there = [], []
     for chunk in ro.stream(BACKBONE, PARAMS, world, views(6), noise=noise):
         there.append(time.perf_counter())
@@ -47,7 +47,7 @@ def test_the_seconds_of_chunks_add_up_to_the_time_of_the_rollout():
 
 
 def test_a_rollout_can_be_left_at_any_chunk():
-    world = ro.start(BACKBONE, PARAMS, worldkv(tier="host"), chunks=6)
+    world = ro.start(BACKBONE, PARAMS, worldkv(tier="host"), chunks=LENGTH)
     made = ro.stream(BACKBONE, PARAMS, world, views(6), noise=noise)
     assert next(made).index == 0 and next(made).index == 1
     made.close()
@@ -81,7 +81,7 @@ def moves(monkeypatch):
 def test_what_a_guess_brought_does_not_move_again(moves):
     inputs = views(8)
     config = worldkv(tier="host")
-    world = ro.start(BACKBONE, PARAMS, config, chunks=8)
+    world = ro.start(BACKBONE, PARAMS, config, chunks=LENGTH)
     _, world = ro.rollout(BACKBONE, PARAMS, world, inputs[:6], noise=noise, decode=False)
     memory = world.memory
     moves.clear()

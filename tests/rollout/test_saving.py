@@ -9,12 +9,12 @@ import pytest
 
 from checkpoints.pytrees import load_pytree, save_pytree
 from tests.memory.walks import SPEC, worldkv
-from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
-LENGTH, PAUSE = 9, 5
+PAUSE = 5
 CONFIGS = {
     "device": worldkv(compression=PRUNED),
     "pinned_host": worldkv(compression=PRUNED, tier="pinned_host"),
@@ -29,7 +29,13 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+QUICK = ("device", "host, in int8", "sliding")
+"""Of each kind one; sessions save all of them too, and `tests/memory/test_orbax.py` restores every tier."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in CONFIGS]
+)
 def test_restored_worlds_continue_bit_for_bit(name, tmp_path):
     config, inputs = CONFIGS[name], views(LENGTH)
     want, _ = run(config, LENGTH)

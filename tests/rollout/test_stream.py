@@ -4,12 +4,11 @@ import re
 import types
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.memory.walks import recall, worldkv
-from tests.rollout.worlds import BACKBONE, PARAMS, latents, noise, run, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, latents, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.memory.report import bytes_by_tier
@@ -66,7 +65,7 @@ def test_worlds_of_a_batch_are_the_worlds_one_by_one():
     inputs = views(7, worlds=2)
     together, _ = run(worldkv(compression=PRUNED), 7, worlds=2)
     for b in range(2):
-        world = ro.start(BACKBONE, PARAMS, worldkv(compression=PRUNED), chunks=7)
+        world = ro.start(BACKBONE, PARAMS, worldkv(compression=PRUNED), chunks=LENGTH)
         alone = [ro.ChunkInput(chunk.cameras[b : b + 1]) for chunk in inputs]
         options = {"noise": lambda i: noise(i, 2)[:, b : b + 1], "decode": False}  # noqa: B023
         made, _ = ro.rollout(BACKBONE, PARAMS, world, alone, **options)
@@ -95,7 +94,7 @@ CONFIGS = {
 def test_a_chunk_reports_what_its_context_held(name):
     config, length = CONFIGS[name], 7
     made, _ = run(config, length)
-    world = ro.start(BACKBONE, PARAMS, config, chunks=length)
+    world = ro.start(BACKBONE, PARAMS, config, chunks=LENGTH)
     for index, (chunk, given) in enumerate(zip(made, views(length))):
         look = recall if world.memory.jittable else wm.recall
         context, picks = look(world.memory, given.cameras)
@@ -107,7 +106,7 @@ def test_a_chunk_reports_what_its_context_held(name):
             np.testing.assert_array_equal(chunk.retrieved, np.asarray(picks.chunks)[:, : int(picks.count)])
         assert chunk.kv_bytes == bytes_by_tier(world.memory.layout, index + 1)
         assert chunk.seconds > 0 and chunk.latents.shape == (1, *BACKBONE.latent_shape)
-        _, world = ro.generate_chunk(BACKBONE, PARAMS, world, given, jnp.asarray(noise(index)))
+        _, world = ro.generate_chunk(BACKBONE, PARAMS, world, given, jax.device_put(noise(index)))
 
 
 @pytest.mark.parametrize("tier", ["device", "host"])
@@ -115,7 +114,7 @@ def test_observing_is_generating_with_the_latents_given(tier):
     """A rollout that goes on from observed chunks is the one that made them."""
     config, inputs = worldkv(tier=tier, compression=PRUNED), views(7)
     want, ended = run(config, 7)
-    world = ro.start(BACKBONE, PARAMS, config, chunks=7)
+    world = ro.start(BACKBONE, PARAMS, config, chunks=LENGTH)
     world = ro.observe(BACKBONE, PARAMS, world, inputs[:4], [chunk.latents for chunk in want[:4]])
     got, world = ro.rollout(BACKBONE, PARAMS, world, inputs[4:], noise=noise, decode=False)
     assert [chunk.index for chunk in got] == [4, 5, 6]
@@ -126,7 +125,7 @@ def test_observing_is_generating_with_the_latents_given(tier):
 def test_a_stream_in_parts_is_the_stream_as_a_whole():
     config, inputs = worldkv(), views(6)
     whole, _ = run(config, 6, decode=True)
-    world, parts = ro.start(BACKBONE, PARAMS, config, chunks=6), []
+    world, parts = ro.start(BACKBONE, PARAMS, config, chunks=LENGTH), []
     for part in (inputs[:2], inputs[2:3], inputs[3:]):
         made, world = ro.rollout(BACKBONE, PARAMS, world, part, noise=noise)
         parts += made
@@ -144,7 +143,7 @@ def test_a_live_stream_asks_for_each_camera_when_it_needs_it():
             asked.append(index)
             yield given
 
-    world = ro.start(BACKBONE, PARAMS, worldkv(tier="host"), chunks=4)
+    world = ro.start(BACKBONE, PARAMS, worldkv(tier="host"), chunks=LENGTH)
     made = ro.stream(BACKBONE, PARAMS, world, cameras(), noise=noise, decode=False)
     assert isinstance(made, types.GeneratorType) and asked == []
     for index, chunk in enumerate(made):

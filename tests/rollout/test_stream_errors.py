@@ -6,7 +6,7 @@ import pytest
 
 from tests.memory.walks import poses, worldkv
 from tests.rollout.tiny_backbone import BlindBackbone
-from tests.rollout.worlds import BACKBONE, PARAMS, noise, run, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, noise, run, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.cameras import relative
@@ -58,7 +58,7 @@ def test_conditions_are_one_a_chunk():
 def test_live_cameras_are_checked_too(live):
     good = views(3)
     bad = ro.ChunkInput(good[2].cameras.at[0, 1, 0, 3].set(np.nan))
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     inputs = [good[0], good[1], bad]
     made = ro.stream(BACKBONE, PARAMS, world, iter(inputs) if live else inputs, noise=noise, decode=False)
     for _ in range(2 if live else 0):  # a list is refused as a whole, before anything is made
@@ -68,13 +68,13 @@ def test_live_cameras_are_checked_too(live):
 
 
 def test_cameras_of_another_shape_are_refused():
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5, worlds=2)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH, worlds=2)
     with pytest.raises(ValueError, match=r"cameras of chunk 0 have shape \(1, 3, 4, 4\), expected \(2, 3, 4, 4\)"):
         ro.rollout(BACKBONE, PARAMS, world, views(1), noise=noise)
 
 
 def test_one_chunk_instead_of_a_list_is_refused():
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     with pytest.raises(ValueError, match="got one ChunkInput; give a list"):
         ro.rollout(BACKBONE, PARAMS, world, views(1)[0], noise=noise)
     with pytest.raises(ValueError, match=r"chunk 0 is a .*, expected a ChunkInput: chunk_inputs"):
@@ -107,7 +107,7 @@ def test_a_full_memory_is_said_before_the_chunk_is_made(config, live):
 
 @pytest.mark.parametrize("options", [{}, {"key": 0, "noise": noise}])
 def test_exactly_one_thing_decides_the_noise(options):
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     with pytest.raises(ValueError, match="give either key or noise"):
         ro.rollout(BACKBONE, PARAMS, world, views(1), **options)
 
@@ -121,7 +121,7 @@ def test_exactly_one_thing_decides_the_noise(options):
     ],
 )
 def test_wrong_keys_and_noise_are_said_in_words(options, says):
-    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     with pytest.raises(ValueError, match=says):
         ro.rollout(BACKBONE, PARAMS, world, views(1), **options)
 

@@ -7,6 +7,8 @@ from tests.rollout.tiny_backbone import TinyBackbone
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 
+LENGTH = 9
+"""Chunks that a world has room for, however many it makes: worlds of one length share their programs."""
 BACKBONE = TinyBackbone()
 PARAMS = BACKBONE.init_params()
 
@@ -23,9 +25,9 @@ def noise(index: int, worlds: int = 1, steps: int = 2) -> np.ndarray:
     return np.random.default_rng(index).normal(size=shape).astype(np.float32)
 
 
-def run(config: wm.MemoryConfig, chunks: int = 9, *, live=False, worlds=1, backbone=BACKBONE, **options):
+def run(config: wm.MemoryConfig, chunks: int = LENGTH, *, live=False, worlds=1, backbone=BACKBONE, **options):
     """Roll out from nothing along random cameras; ``live`` gives the cameras one at a time."""
-    world = ro.start(backbone, PARAMS, config, chunks=chunks, worlds=worlds)
+    world = ro.start(backbone, PARAMS, config, chunks=LENGTH, worlds=worlds)
     inputs = views(chunks, worlds=worlds)
     options = {"noise": lambda i: noise(i, worlds), "decode": False, **options}
     return ro.rollout(backbone, PARAMS, world, iter(inputs) if live else inputs, **options)

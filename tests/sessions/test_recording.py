@@ -1,5 +1,6 @@
 """What a rollout leaves behind: whole, or cut by whatever ends it."""
 
+import dataclasses
 import json
 
 import jax
@@ -47,6 +48,14 @@ def test_what_was_made_is_kept_whatever_ends_it(session, chunks, tmp_path, ends)
     np.testing.assert_array_equal(np.load(tmp_path / "latents_cut.npy")[:, :3], chunks[0].latents)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["cut"].startswith(type(ends).__name__) and len(report["chunks"]) == 2 and "more" not in report["cut"]
+
+
+def test_random_weights_are_in_every_name(session, chunks, tmp_path):
+    with recording(dataclasses.replace(session, random_weights=True), tmp_path, {}, latents=True) as record:
+        record(chunks[0])
+    names = [f"random_weights_{name}" for name in ("latents.npy", "report.json", "video.mp4")]
+    assert sorted(path.name for path in record.files) == names
+    assert json.loads((tmp_path / names[1]).read_text())["weights"] == "random"
 
 
 def test_nothing_is_left_of_nothing(session, tmp_path):

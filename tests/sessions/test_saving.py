@@ -14,7 +14,7 @@ from jax.sharding import AxisType
 from tests.memory.walks import worldkv
 from tests.rollout.test_lag import LaggingBackbone
 from tests.rollout.test_steady_state import compiled
-from tests.rollout.worlds import BACKBONE, PARAMS, views
+from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, views
 from tests.sessions.tiny import assert_same, roll, tiny_session
 from worldkv_jax import memory as wm
 from worldkv_jax import open_model
@@ -23,7 +23,6 @@ from worldkv_jax.sessions import MemoryOptions, WorldFolder
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.world_folder import branch, prune, writing
 
-LENGTH = 9
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 CONFIGS = {
     "device": worldkv(compression=PRUNED),

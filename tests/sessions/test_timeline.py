@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from tests.memory.walks import worldkv
 from tests.rollout.test_lag import LaggingBackbone
-from tests.rollout.worlds import BACKBONE, noise, views
+from tests.rollout.worlds import BACKBONE, LENGTH, noise, views
 from tests.sessions.tiny import assert_same, roll, tiny_session
 from worldkv_jax import memory as wm
 from worldkv_jax.sessions import TimeLine
 
-LENGTH = 8
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 CONFIGS = {
     "device": worldkv(compression=PRUNED, storage="int8"),
@@ -30,13 +29,13 @@ CONFIGS = {
 def test_going_back_and_on_is_never_having_gone_further(name, points):
     session, timeline = tiny_session(CONFIGS[name], LENGTH), TimeLine(every=3, points=points)
     want, _ = roll(session, session.start(), keeper=timeline)
-    assert timeline.points == [0, 3, 6] and timeline.end == LENGTH
+    assert timeline.points == [0, 3, 6, 9] and timeline.end == LENGTH
     for chunk in (6, 5, 0, 3, 8):
         made, _ = roll(session, session.rewind(timeline, chunk), session.inputs()[chunk:])
         assert_same(made, want[chunk:])
     others = views(LENGTH, seed=4)
     away, _ = roll(session, session.rewind(timeline, 4), others[4:], keeper=timeline)
-    assert timeline.points == [0, 3, 6]
+    assert timeline.points == [0, 3, 6, 9]
     again, _ = roll(session, session.rewind(timeline, 5), others[5:], keeper=timeline)
     assert_same(again, away[1:])
     assert_same(roll(session, session.rewind(timeline, 2))[0][:2], want[2:4])

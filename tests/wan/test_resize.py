@@ -1,6 +1,5 @@
 """Bicubic resizing: PyTorch's numbers, and what holds for any image."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ several = settings(max_examples=20, deadline=None)
 
 def random_image(height, width, channels=2):
     rng = np.random.default_rng(100 * height + width)
-    return jnp.asarray(rng.uniform(-1, 1, (height, width, channels)), jnp.float32)
+    return rng.uniform(-1, 1, (height, width, channels)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -25,11 +24,11 @@ def random_image(height, width, channels=2):
     ],
 )
 def test_numbers_of_pytorch(row, resized):
-    image = jnp.asarray(row, jnp.float32)
-    across = bicubic(jnp.broadcast_to(image[None, :, None], (3, len(row), 1)), 3, len(resized))
-    np.testing.assert_allclose(across[1, :, 0], resized, atol=1e-6)
-    down = bicubic(jnp.broadcast_to(image[:, None, None], (len(row), 3, 1)), len(resized), 3)
-    np.testing.assert_allclose(down[:, 1, 0], resized, atol=1e-6)
+    image = np.array(row, np.float32)
+    across = bicubic(np.broadcast_to(image[None, :, None], (3, len(row), 1)), 3, len(resized))
+    np.testing.assert_allclose(np.asarray(across)[1, :, 0], resized, atol=1e-6)
+    down = bicubic(np.broadcast_to(image[:, None, None], (len(row), 3, 1)), len(resized), 3)
+    np.testing.assert_allclose(np.asarray(down)[:, 1, 0], resized, atol=1e-6)
 
 
 @several
@@ -42,7 +41,7 @@ def test_the_same_size_changes_nothing(height, width):
 @several
 @given(sides, sides, sides, sides)
 def test_one_colour_stays_that_colour(height, width, new_height, new_width):
-    image = jnp.full((height, width, 3), 0.7, jnp.float32)
+    image = np.full((height, width, 3), 0.7, np.float32)
     resized = bicubic(image, new_height, new_width)
     assert resized.shape == (new_height, new_width, 3)
     np.testing.assert_allclose(resized, 0.7, atol=1e-6)
@@ -53,15 +52,15 @@ def test_one_colour_stays_that_colour(height, width, new_height, new_width):
 def test_turned_images_give_turned_results(height, width, new_height, new_width):
     image = random_image(height, width)
     resized = bicubic(image, new_height, new_width)
-    turned = bicubic(jnp.swapaxes(image, 0, 1), new_width, new_height)
-    np.testing.assert_allclose(jnp.swapaxes(turned, 0, 1), resized, atol=1e-5)
+    turned = bicubic(image.swapaxes(0, 1), new_width, new_height)
+    np.testing.assert_allclose(np.swapaxes(turned, 0, 1), resized, atol=1e-5)
     mirrored = bicubic(image[::-1, ::-1], new_height, new_width)
-    np.testing.assert_allclose(mirrored[::-1, ::-1], resized, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(mirrored)[::-1, ::-1], resized, atol=1e-4)
 
 
 def test_leading_axes_are_images():
-    images = jnp.stack([random_image(5, 7), -random_image(5, 7)])[None]
-    resized = bicubic(images, 8, 3)
+    images = np.stack([random_image(5, 7), -random_image(5, 7)])[None]
+    resized = np.asarray(bicubic(images, 8, 3))
     assert resized.shape == (1, 2, 8, 3, 2)
     np.testing.assert_allclose(resized[0, 1], -bicubic(random_image(5, 7), 8, 3), atol=1e-6)
 

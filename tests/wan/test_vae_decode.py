@@ -35,7 +35,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def latents():
-    return jax.random.normal(jax.random.key(1), (2, 7, 2, 3, 16))
+    return np.random.default_rng(1).standard_normal((2, 7, 2, 3, 16), np.float32)
 
 
 def stream(config, params, latents, sizes):
@@ -49,7 +49,7 @@ def stream(config, params, latents, sizes):
 
 @pytest.fixture(scope="module")
 def whole(params, latents):
-    return decode(SMALL, params, latents)
+    return jax.tree.map(np.asarray, decode(SMALL, params, latents))
 
 
 @pytest.mark.parametrize("sizes", [(1, 6), (3, 3, 1), (1, 3, 3)])
@@ -73,12 +73,12 @@ def test_a_batch_equals_its_worlds_one_by_one(params, latents, whole):
 
 
 def test_frames_are_clamped_unless_asked(params, latents):
-    head = jax.tree.map(lambda a: 9 * a, params["decoder"]["head"])
+    head = jax.tree.map(lambda a: 9 * np.asarray(a), params["decoder"]["head"])
     loud = {"decoder": {**params["decoder"], "head": head}}
     raw, _ = decode(SMALL, loud, latents[:, :1], raw=True)
-    assert float(jnp.abs(raw).max()) > 1
+    assert np.abs(raw).max() > 1
     frames, _ = decode(SMALL, loud, latents[:, :1])
-    np.testing.assert_array_equal(frames, jnp.clip(raw, -1, 1))
+    np.testing.assert_array_equal(frames, np.clip(raw, -1, 1))
     assert frames.dtype == jnp.float32
 
 
@@ -130,11 +130,11 @@ def test_on_a_cpu_the_frames_of_a_pass_are_finished_one_by_one(params, latents, 
 
 
 def test_bfloat16(params, latents, whole):
-    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params)
+    half = jax.tree.map(lambda a: np.asarray(a).astype(jnp.bfloat16), params)
     frames, state = decode(HALF, half, latents[:, :3])
     exact = whole[0][:, :9]
     assert frames.dtype == jnp.float32 and {a.dtype for a in state} == {jnp.dtype(jnp.bfloat16)}
-    assert float(jnp.sqrt(jnp.mean((frames - exact) ** 2))) < 0.05 * float(jnp.std(exact))
+    assert np.sqrt(np.mean((frames - exact) ** 2)) < 0.05 * np.std(exact)
 
 
 @pytest.mark.parametrize("shape", [(7, 2, 3, 16), (1, 0, 2, 3, 16), (1, 7, 16, 2, 3)])

@@ -23,24 +23,30 @@ def params():
 
 @pytest.fixture(scope="module")
 def video():
-    return jax.random.uniform(jax.random.key(1), (2, 11, 8, 12, 3), jnp.float32, -1, 1)
+    return np.random.default_rng(1).uniform(-1, 1, (2, 11, 8, 12, 3)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def latents(params, video):
-    return encode(SMALL, params, video)
+    return np.asarray(encode(SMALL, params, video))
+
+
+def blacked_out(video, frames):
+    video = video.copy()
+    video[:, frames] = 0.0
+    return video
 
 
 def test_a_frame_then_groups_of_four_and_the_rest_is_dropped(params, video, latents):
     assert latents.shape == (2, 3, 2, 3, 16) and latents.dtype == jnp.float32
-    np.testing.assert_array_equal(encode(SMALL, params, video.at[:, 9:].set(0.0)), latents)
+    np.testing.assert_array_equal(encode(SMALL, params, blacked_out(video, slice(9, None))), latents)
     np.testing.assert_allclose(encode(SMALL, params, video[:, :1]), latents[:, :1], atol=1e-6)
 
 
 def test_latents_know_no_later_frames(params, video, latents):
-    changed = encode(SMALL, params, video.at[:, 5].set(0.0))
+    changed = np.asarray(encode(SMALL, params, blacked_out(video, 5)))
     np.testing.assert_array_equal(changed[:, :2], latents[:, :2])
-    assert float(jnp.abs(changed[:, 2] - latents[:, 2]).max()) > 1e-3
+    assert np.abs(changed[:, 2] - latents[:, 2]).max() > 1e-3
 
 
 def test_a_batch_equals_its_worlds_one_by_one(params, video, latents):
@@ -50,8 +56,8 @@ def test_a_batch_equals_its_worlds_one_by_one(params, video, latents):
 
 
 def test_log_variances_are_not_used(params, video, latents):
-    moments = params["encoder"]["moments"]
-    moments = {"kernel": moments["kernel"].at[:, 16:].set(jnp.nan), "bias": moments["bias"].at[16:].set(jnp.nan)}
+    moments = jax.tree.map(np.array, params["encoder"]["moments"])
+    moments["kernel"][:, 16:] = moments["bias"][16:] = np.nan
     np.testing.assert_array_equal(encode(SMALL, {"encoder": {**params["encoder"], "moments": moments}}, video), latents)
 
 
@@ -62,9 +68,9 @@ def test_how_far_the_encoder_looks_back():
 def test_an_image_followed_by_nothing(params):
     """Encoding stops where nothing changes any more; it equals the encoding of the whole clip."""
     last = SMALL.still_latents - 1
-    image = jax.random.uniform(jax.random.key(3), (1, 8, 12, 3), jnp.float32, -1, 1)
-    clip = jnp.concatenate([image[:, None], jnp.zeros((1, 4 * (last + 3), 8, 12, 3))], axis=1)
-    expected = encode(SMALL, params, clip)
+    image = np.random.default_rng(3).uniform(-1, 1, (1, 8, 12, 3)).astype(np.float32)
+    clip = np.concatenate([image[:, None], np.zeros((1, 4 * (last + 3), 8, 12, 3), np.float32)], axis=1)
+    expected = np.asarray(encode(SMALL, params, clip))
     np.testing.assert_array_equal(expected[:, last:], expected[:, -1:].repeat(4, axis=1))
     np.testing.assert_allclose(encode_image(SMALL, params, image, last + 4), expected, atol=1e-6)
 
@@ -75,9 +81,9 @@ def test_an_image_alone(params, video, latents):
 
 def test_bfloat16(params, video, latents):
     half = dataclasses.replace(SMALL, compute_dtype="bfloat16")
-    z = encode(half, jax.tree.map(lambda a: a.astype(jnp.bfloat16), params), video)
+    z = encode(half, jax.tree.map(lambda a: np.asarray(a).astype(jnp.bfloat16), params), video)
     assert z.dtype == jnp.float32
-    assert float(jnp.sqrt(jnp.mean((z - latents) ** 2))) < 0.05 * float(jnp.std(latents))
+    assert np.sqrt(np.mean((z - latents) ** 2)) < 0.05 * np.std(latents)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +97,11 @@ def test_bfloat16(params, video, latents):
 )
 def test_videos_of_another_shape(params, shape, message):
     with pytest.raises(ValueError, match=message):
-        wan_vae.encode(SMALL, params, jnp.zeros(shape))
+        wan_vae.encode(SMALL, params, np.zeros(shape, np.float32))
 
 
 def test_images_of_another_shape(params):
     with pytest.raises(ValueError, match=r"image has shape .*expected \[B, H, W, 3\]"):
-        wan_vae.encode_image(SMALL, params, jnp.zeros((1, 1, 16, 24, 3)), 2)
+        wan_vae.encode_image(SMALL, params, np.zeros((1, 1, 16, 24, 3), np.float32), 2)
     with pytest.raises(ValueError, match="latents=0 must be at least 1"):
-        wan_vae.encode_image(SMALL, params, jnp.zeros((1, 16, 24, 3)), 0)
+        wan_vae.encode_image(SMALL, params, np.zeros((1, 16, 24, 3), np.float32), 0)

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.memory.digest import Finished, digest
+from worldkv_jax.memory.digest import Digest, Finished, digest
 from worldkv_jax.memory.in_place import overwrite
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
 from worldkv_jax.memory.quantization import stored_shape
+from worldkv_jax.memory.rule_arrays import RuleArrays
 from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.untouched import zeros
 from worldkv_jax.memory.window import Window
@@ -38,27 +39,13 @@ class DeviceBank(flax.struct.PyTreeNode):
 
     def fetch(self, picks: Picks, window: Window, *, known: Fetched | None = None) -> Fetched:
         """Gather the picked chunks as they are stored."""
-
-        def gather(slots: jax.Array) -> jax.Array:
-            def one_world(world: jax.Array, picked: jax.Array) -> jax.Array:
-                return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
-
-            return jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picks.slots)
-
-        return Fetched(picks, jax.tree.map(gather, self.slots))
+        return Fetched(picks, _gather(self.slots, picks.slots))
 
     def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "DeviceBank"]:
         """Roll the window and write the chunk over its slot."""
         window, made, complete = digest(window, finished, window_layout=layout, bank_layout=self.layout)
         number = self.layout.spec.stored(finished.chunk)
-        slot, stored = place(self.index, number, made.description, self.layout, finished.rules)
-        stored &= complete
-
-        def write(slots: jax.Array, new: jax.Array) -> jax.Array:
-            return overwrite(slots, new[None], slot, stored, axis=0)
-
-        slots = jax.tree.map(write, self.slots, made.span)
-        index = write_index(self.index, slot, stored, number, made.description)
+        index, slots = _write(self.index, self.slots, number, made, complete, self.layout, finished.rules)
         return window, self.replace(index=index, slots=slots)
 
     def padded(self) -> "DeviceBank":
@@ -90,6 +77,31 @@ class DeviceBank(flax.struct.PyTreeNode):
         for slot, spans in chunks.items():
             slots = _write_slot(slots, jnp.int32(slot), spans)
         return self.replace(index=index, slots=slots)
+
+
+# Both are one program outside of jit as well.
+@functools.partial(jax.jit, inline=True)
+def _gather(slots: KVSpan, picked: jax.Array) -> KVSpan:
+    def one_world(world: jax.Array, picked: jax.Array) -> jax.Array:
+        return jnp.moveaxis(world[picked], 0, 1)  # [C, L, P, N, H] -> [L, K, P, N, H]
+
+    return jax.tree.map(lambda slots: jax.vmap(one_world, in_axes=(2, 0), out_axes=1)(slots, picked), slots)
+
+
+@functools.partial(jax.jit, static_argnames="layout", inline=True)
+def _write(
+    index: Index,
+    slots: KVSpan,
+    number: jax.Array,
+    made: Digest,
+    complete: jax.Array | bool,
+    layout: BankLayout,
+    rules: RuleArrays,
+) -> tuple[Index, KVSpan]:
+    slot, stored = place(index, number, made.description, layout, rules)
+    stored &= complete
+    slots = jax.tree.map(lambda slots, new: overwrite(slots, new[None], slot, stored, axis=0), slots, made.span)
+    return write_index(index, slot, stored, number, made.description), slots
 
 
 @jax.jit

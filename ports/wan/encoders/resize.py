@@ -10,6 +10,7 @@ A = -0.75
 """Slope of the cubic kernel; ``jax.image.resize`` has -0.5, which is another filter."""
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width"), inline=True)
 def bicubic(image: jax.Array, height: int, width: int) -> jax.Array:
     """Resize images without cropping; what PyTorch calls bicubic with ``align_corners=False``.
 
@@ -22,8 +23,7 @@ def bicubic(image: jax.Array, height: int, width: int) -> jax.Array:
     Returns:
         ``[..., height, width, C]`` float32.
     """
-    rows = jnp.asarray(_interpolation(image.shape[-3], height))
-    cols = jnp.asarray(_interpolation(image.shape[-2], width))
+    rows, cols = _interpolation(image.shape[-3], height), _interpolation(image.shape[-2], width)
     # In full precision: a GPU's short products would round every pixel to three digits.
     resized = jnp.einsum("or,...rwc->...owc", rows, image.astype(jnp.float32), precision="highest")
     return jnp.einsum("ow,...rwc->...roc", cols, resized, precision="highest")
