@@ -20,10 +20,13 @@ def save_pytree(path: str | Path, tree: Any) -> None:
 
     Raises:
         NotADirectoryError: ``path`` is a file.
+        FileExistsError: it is a folder with something else in it than a saved pytree.
     """
     path = Path(path).resolve()
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; give a folder, which save_pytree may replace")
+    if path.exists() and any(path.iterdir()) and not any(path.glob("_*METADATA")):
+        raise FileExistsError(f"{path} holds something else, which would be gone; give a folder of its own")
     leaves = jax.tree.map(_storable, _convert(tree, "to_saved"))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Orbax removes what is there before it writes; so it writes elsewhere, and renaming puts the new one in place.

@@ -1,6 +1,7 @@
 """Read PyTorch checkpoints (``.pth``, ``.pt``, ``.bin``) lazily and without PyTorch."""
 
 import functools
+import math
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from checkpoints.torch_pickle import TensorView, read_pickle
 
 _MAX_PICKLE = 64 << 20  # that of a model with ten thousand tensors has 2 MB
 _PIECE = 4 << 20
+_MOST_REPEATED = 1 << 30  # bytes; a buffer that is a number or a row, repeated, is small
 
 
 class _Member(NamedTuple):
@@ -137,6 +139,9 @@ def _check_bounds(name: str, view: TensorView, member: _Member | None) -> None:
     last = view.offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides))
     if 0 not in view.shape and (last + 1) * view.dtype.itemsize > length:
         raise ValueError(f"tensor {name} reaches outside its data; get the file again")
+    size = math.prod(view.shape) * view.dtype.itemsize  # of strides of zero, which repeat what is there
+    if size > max(length, _MOST_REPEATED):
+        raise ValueError(f"tensor {name} repeats {length:,} bytes of data to {size:,}; save a copy of it")
 
 
 def _view(data: np.ndarray, view: TensorView) -> np.ndarray:

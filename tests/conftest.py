@@ -14,7 +14,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 import jax
 import pytest
 
-from worldkv_jax.play.heap import give_back
+from worldkv_jax.heap import give_back
 
 # What is imported and collected stays: the garbage collector need not look through it again and again.
 gc.disable()

@@ -32,7 +32,7 @@ def advice(error: ImportError) -> str | None:
 
 
 @contextlib.contextmanager
-def told() -> Generator[None]:
+def optional_imports() -> Generator[None]:
     """Import libraries that may be missing.
 
     Raises:

@@ -21,11 +21,13 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
         An empty file in the same folder with the same suffix; write to it and close it.
 
     Raises:
-        OSError: the folder cannot be made or written to, or ``path`` is a folder; the text says which.
+        OSError: the folder cannot be made or written to, or ``path`` is a folder or a device; the text says which.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name in it")
+    if path.exists() and not path.is_file():  # taking its name would remove /dev/null from the system
+        raise OSError(f"cannot write {path}: it is a device or a pipe; give the name of a file")
     make_folder(path.parent)
     # Beside the target, so that the rename stays on one file system; not tempfile, which makes files private. Not
     # hidden: of a process that is killed it remains, and whoever looks should see what it is.
@@ -53,13 +55,34 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        in_the_way = next(part for part in (folder, *folder.parents) if part.exists() and not part.is_dir())
+        in_the_way = next(part for part in (folder, *folder.parents) if os.path.lexists(part) and not part.is_dir())
+        what = "a file" if in_the_way.exists() else f"a link to {os.readlink(in_the_way)}, which is not there"
         raise NotADirectoryError(
-            f"cannot make folder {folder}: {in_the_way} is a file; remove it or choose another folder"
+            f"cannot make folder {folder}: {in_the_way} is {what}; remove it or choose another folder"
         ) from None
     except OSError as error:
         raise type(error)(f"cannot make folder {folder}: {_reason(error)}; choose another folder") from None
     return folder
+
+
+def make_writable_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder if it is missing, and check that files can be made in it, by making one and removing it.
+
+    Raises:
+        OSError: it cannot be made or written to; the text says which.
+    """
+    folder = make_folder(folder)
+    trial = folder / f"writable-{secrets.token_hex(4)}"
+    with replacing(trial):
+        pass
+    trial.unlink()
+    return folder
+
+
+def check_named(path: str | os.PathLike[str], what: str) -> None:
+    """Raise ValueError for an empty path: pathlib takes what a shell makes of ``"$UNSET"`` for the current folder."""
+    if not os.fspath(path):
+        raise ValueError(f"the path of {what} is empty; give a name")
 
 
 def free_name(path: str | os.PathLike[str]) -> Path:

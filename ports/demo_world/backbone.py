@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import (
     GRID,
     TOKENS,
@@ -29,7 +29,7 @@ class DemoParams(NamedTuple):
     """Weights of the demo world."""
 
     model: Any
-    codec: codec.Codec
+    codec: Codec
 
 
 class Prepared(NamedTuple):
@@ -52,8 +52,8 @@ class DemoWorld:
     @classmethod
     def load(cls, path: Path | str | None = None) -> tuple["DemoWorld", DemoParams]:
         """Load the shipped weights, or others that the trainer wrote."""
-        config, weights, model = load_weights(shipped_weights() if path is None else Path(path))
-        return cls(config), DemoParams(model, weights)
+        config, codec, model = load_weights(shipped_weights() if path is None else Path(path))
+        return cls(config), DemoParams(model, codec)
 
     @classmethod
     def sized(cls, path: Path | str | None = None) -> "DemoWorld":
@@ -112,11 +112,11 @@ class DemoWorld:
 
     def decode(self, params: DemoParams, latents, decoder) -> tuple[jax.Array, None]:
         """Decode latents to frames ``[B, 3, H, W, 3]``."""
-        return codec.decode(params.codec, latents), None
+        return params.codec.decode(latents), None
 
     def encode(self, params: DemoParams, frames: jax.Array) -> jax.Array:
         """Encode frames ``[B, 3, H, W, 3]`` in [0, 1] to latents, to observe them."""
-        return codec.encode(params.codec, frames)
+        return params.codec.encode(frames)
 
     def _forward(self, params, x, t, prepared: Prepared, context: Context, *, collect=None):
         times = jnp.broadcast_to(t, (x.shape[0], 1))

@@ -22,6 +22,30 @@ class Codec(NamedTuple):
         """Return the shape of every field for patches of ``cell x cell`` pixels."""
         return dict(zip(cls._fields, ((3 * cell**2,), (3 * cell**2, channels), (channels,)), strict=True))
 
+    @property
+    def cell(self) -> int:
+        """Pixels along one side of a patch."""
+        return math.isqrt(self.mean.shape[-1] // 3)
+
+    @property
+    def visibility(self) -> jax.Array:
+        """Squared error, over all pixels of a cell, that an error of one in each of its numbers makes: ``[c]``."""
+        return jnp.square(self.scale)
+
+    def encode(self, frames: jax.Array) -> jax.Array:
+        """Encode frames ``[..., h, w, 3]`` in [0, 1] to latents ``[..., h / p, w / p, c]``."""
+        patches = _to_patches(frames, self.cell)
+        latents = (patches - along_last(self.mean, patches)) @ self.basis
+        return latents / along_last(self.scale, latents)
+
+    def decode(self, latents: jax.Array) -> jax.Array:
+        """Decode latents ``[..., h / p, w / p, c]`` to frames ``[..., h, w, 3]``, clipped to [0, 1]."""
+        patches = (latents * along_last(self.scale, latents)) @ self.basis.T
+        patches = patches + along_last(self.mean, patches)
+        *lead, rows, cols, _ = patches.shape
+        pixels = jnp.swapaxes(patches.reshape(*lead, rows, cols, self.cell, self.cell, 3), -4, -3)
+        return jnp.clip(pixels.reshape(*lead, rows * self.cell, cols * self.cell, 3), 0, 1)
+
 
 def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
     """Fit ``channels`` components to patches of frames ``[n, h, w, 3]`` in [0, 1]; fine detail is partly whitened."""
@@ -33,33 +57,6 @@ def fit_codec(frames: np.ndarray, *, cell: int, channels: int) -> Codec:
     # Full whitening would spend the model on invisible detail, none would drown it: in between.
     scale = deviation**0.6 * deviation[0] ** 0.4
     return Codec(*(jnp.asarray(a, jnp.float32) for a in (mean, basis, scale)))
-
-
-def visibility(codec: Codec) -> jax.Array:
-    """Return the squared error that an error of one in each number of a cell makes in its pixels, together: ``[c]``."""
-    return jnp.square(codec.scale)
-
-
-def encode(codec: Codec, frames: jax.Array) -> jax.Array:
-    """Encode frames ``[..., h, w, 3]`` in [0, 1] to latents ``[..., h / p, w / p, c]``."""
-    patches = _to_patches(frames, _cell(codec))
-    latents = (patches - along_last(codec.mean, patches)) @ codec.basis
-    return latents / along_last(codec.scale, latents)
-
-
-def decode(codec: Codec, latents: jax.Array) -> jax.Array:
-    """Decode latents ``[..., h / p, w / p, c]`` to frames ``[..., h, w, 3]``, clipped to [0, 1]."""
-    patches = (latents * along_last(codec.scale, latents)) @ codec.basis.T
-    patches = patches + along_last(codec.mean, patches)
-    *lead, rows, cols, _ = patches.shape
-    cell = _cell(codec)
-    pixels = jnp.swapaxes(patches.reshape(*lead, rows, cols, cell, cell, 3), -4, -3)
-    return jnp.clip(pixels.reshape(*lead, rows * cell, cols * cell, 3), 0, 1)
-
-
-def _cell(codec: Codec) -> int:
-    """Return how many pixels a patch is wide."""
-    return math.isqrt(codec.mean.shape[-1] // 3)
 
 
 def _to_patches(frames: jax.Array, cell: int) -> jax.Array:

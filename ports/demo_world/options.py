@@ -1,10 +1,11 @@
 """What the demo world is asked for."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import commit_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import Commit, EightBits, commit_option, steps_option, weights_option
 
 
 @options_class
@@ -20,9 +21,9 @@ class DemoOptions(ModelOptions):
     trajectory: str = option("R120_L120", "camera moves (default: R120_L120)", metavar="SCRIPT")
     degrees_per_frame: float = option(10.0, "speed of turns", metavar="D")
     worlds: int = option(1, "worlds generated at once", metavar="N")
-    family: Literal["rooms", "apartments"] = option("rooms", "family of worlds that the shipped weights are of")
-    past: Literal["gaps", "clips"] = option("clips", "what the shipped model saw of the past while it was trained")
+    family: FamilyName = option("rooms", "family of worlds that the shipped weights are of")
+    past: Past = option("clips", "what the shipped model saw of the past while it was trained")
     checkpoint: str | None = option(None, "other weights than the shipped ones", metavar="FILE")
     steps: int | None = steps_option()
-    commit: str = commit_option()
-    weights: str | None = weights_option()
+    commit: Commit = commit_option()
+    weights: EightBits | None = weights_option()

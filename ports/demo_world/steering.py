@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.scenario import LAP
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.pinhole import FIELD_OF_VIEW
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
@@ -19,7 +19,6 @@ from worldkv_jax.rollout import ChunkInput, chunk_inputs
 from worldkv_jax.sessions.camera_walk import ARROWS, CameraWalk, last
 from worldkv_jax.sessions.steering import Beginning, Controls, Key
 
-FPS = 30.0
 _FIRST_WORLD = 1000  # worlds that models were trained and validated on have seeds 1 and 2
 _STEP, _DEGREES = 0.02, 3.0
 
@@ -42,7 +41,7 @@ class DemoSteering:
     params: DemoParams
 
     aliases = ARROWS
-    fps = FPS
+    fps = 30.0
     tour = (("l", 45), ("", 6), ("j", 45))
     field_of_view = FIELD_OF_VIEW
     most_chunks = None

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 
 from worldkv_jax.entry_points import hidden_by
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 
-with told():
+with optional_imports():
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save
 
@@ -55,7 +55,7 @@ def save_weights(path: Path, config: DemoConfig, codec: Codec, params: Any) -> N
     """Write codec (float32) and model (float16) to one file, whole or not at all."""
     tensors = {_CODEC + name: np.asarray(value) for name, value in codec._asdict().items()}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        tensors[_MODEL + ".".join(str(k.key) for k in keys)] = np.asarray(leaf, np.float16)
+        tensors[_name(keys)] = np.asarray(leaf, np.float16)
     with replacing(path) as draft:
         draft.write_bytes(save(tensors, metadata={"config": json.dumps(dataclasses.asdict(config))}))
 

@@ -1,14 +1,14 @@
 """What InSpatio-World is asked for."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ports.wan.latents import CHUNK_FRAMES, frames_of
+from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import offload_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import EightBits, offload_option, steps_option, weights_option
 
-_DTYPES = ("bfloat16", "float32")
 _PATH = "camera path of v1"
 _SOURCE = "what retrieval knows of the source"
 _UNTRAINED = "without a checkpoint"
@@ -30,7 +30,7 @@ class InSpatioOptions(ModelOptions):
     trajectory: str | None = option(
         None, "camera path: three lines (v1) or world-to-camera matrices (v1.5)", metavar="FILE"
     )
-    version: str | None = option(None, "whose rules to film by (default: the scene's)", choices=("v1", "v1.5"))
+    version: Literal["v1", "v1.5"] | None = option(None, "whose rules to film by (default: the scene's)")
     prompt: str | None = option(
         None, "what is to be seen; or an embedding, a .npy or .safetensors file", metavar="TEXT"
     )
@@ -40,23 +40,21 @@ class InSpatioOptions(ModelOptions):
         None, "height and width; frames are stretched (default: 480x832; builtin: 96x144)", metavar="HxW"
     )
     depth_scale: float = option(1.0, "multiply depths, to the unit of the poses", metavar="S")
-    dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
-    decoder: str = option(
-        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
-    )
-    decoder_rule: str = option("inspatio", "cache of the VAE's decoder", choices=("inspatio", "wan"))
+    dtype: DType = dtype_option()
+    decoder: Decoder = decoder_option()
+    decoder_rule: Literal["inspatio", "wan"] = option("inspatio", "cache of the VAE's decoder")
     follow: bool = option(False, "start from the source's camera of every frame, not of the first", group=_PATH)
     rotation_only: bool = option(False, "turn on the spot", group=_PATH)
     freeze_repeat: int = option(0, "show one frame N more times", metavar="N", group=_PATH)
     freeze_frame: int | None = option(None, "which frame (default: the middle one)", metavar="I", group=_PATH)
     all_frames: bool = option(False, "neither bounce nor thin a source that is short or long for its path", group=_PATH)
-    fit: str = option("smooth", "near the keys as released, or through them", choices=("smooth", "exact"), group=_PATH)
+    fit: Literal["smooth", "exact"] = option("smooth", "near the keys as released, or through them", group=_PATH)
     as_released: bool = option(False, "multiply poses and centre the lens as the released code does", group=_PATH)
     least_unknown: float = option(0.0, "share the source leaves unknown to retrieve at", metavar="S", group=_SOURCE)
     time_weight: float = option(0.0, "weight of the distance in the source's time", metavar="W", group=_SOURCE)
     known_weight: float = option(0.0, "weight of what the source showed of a chunk", metavar="W", group=_SOURCE)
     steps: int | None = steps_option()
-    weights: str | None = weights_option()
+    weights: EightBits | None = weights_option()
     offload: int = offload_option()
     random_weights: bool = option(False, "draw the weights; no checkpoint is needed", group=_UNTRAINED)
     tiny: bool = option(False, "a tiny model with random weights, for any machine", group=_UNTRAINED)

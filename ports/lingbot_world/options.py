@@ -1,15 +1,22 @@
 """What LingBot-World-Fast is asked for."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
 from ports.wan.latents import CHUNK_FRAMES, frames_of
+from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
-from worldkv_jax.sessions.speed_options import commit_option, offload_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import (
+    Commit,
+    EightBits,
+    commit_option,
+    offload_option,
+    steps_option,
+    weights_option,
+)
 
-_DTYPES = ("bfloat16", "float32")
 _UNTRAINED = "without a checkpoint"
 _LATENT_STEP = 0.2
 """Scene units that somebody walks between latent frames: 0.05 a video frame."""
@@ -52,13 +59,11 @@ class LingBotOptions(ModelOptions):
         metavar="S",
     )
     shift: float = option(10.0, "of the noise levels (default: 10)", metavar="S", also="--sample_shift")
-    dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
-    decoder: str = option(
-        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
-    )
+    dtype: DType = dtype_option()
+    decoder: Decoder = decoder_option()
     steps: int | None = steps_option()
-    commit: str = commit_option()
-    weights: str | None = weights_option()
+    commit: Commit = commit_option()
+    weights: EightBits | None = weights_option()
     offload: int = offload_option()
     random_weights: bool = option(
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED
@@ -68,8 +73,8 @@ class LingBotOptions(ModelOptions):
         None, "width of the transformer, a multiple of 128 (default: 5120)", metavar="N", group=_UNTRAINED
     )
     layers: int | None = option(None, "depth of the transformer (default: 40)", metavar="N", group=_UNTRAINED)
-    control: str | None = option(
-        None, "steered by poses (default), or by poses and keys", choices=("cam", "act"), group=_UNTRAINED
+    control: Literal["cam", "act"] | None = option(
+        None, "steered by poses (default), or by poses and keys", group=_UNTRAINED
     )
     released: ReleasedMemory | None = option(
         None, "the memory that the released program's flags describe", group=RELEASED.heading

@@ -3,16 +3,12 @@
 import random
 import sys
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from checkpoints.safetensors_files import read_safetensors
 from ports.matrix_game2.actions import (
     Rows,
     check_rows,
@@ -26,7 +22,7 @@ from ports.matrix_game2.actions import (
 )
 from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.variants import Variant
-from worldkv_jax.readers import check_file, text_or_file, what_it_is
+from worldkv_jax.readers import check_file, read_arrays, text_or_file, what_it_is
 
 LIVE = "-"
 """Stands for actions that are typed while the rollout goes on."""
@@ -100,14 +96,13 @@ def typed(variant: Variant, chunks: int, before: Sequence[str] = ()) -> Callable
 
 def _read_arrays(variant: Variant, path: Path) -> Rows:
     path = check_file(path, "arrays of actions")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        else:
-            arrays = load_file(path)
-    except (ValueError, EOFError, SafetensorError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read as arrays: {what_it_is(path) or error}") from None
+    if path.suffix.lower() == ".npz":
+        arrays = read_arrays(path)
+    else:
+        try:
+            arrays = {name: tensor.open() for name, tensor in read_safetensors(path).tensors.items()}
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as arrays: {what_it_is(path) or error}") from None
     strange = sorted(arrays.keys() - {"keyboard", "mouse"})
     if "keyboard" not in arrays or strange:
         raise ValueError(

@@ -1,14 +1,20 @@
 """What Matrix-Game 2.0 is asked for."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
-from worldkv_jax.sessions.speed_options import commit_option, offload_option, steps_option, weights_option
+from worldkv_jax.sessions.speed_options import (
+    Commit,
+    EightBits,
+    commit_option,
+    offload_option,
+    steps_option,
+    weights_option,
+)
 
-_VARIANTS = ("universal", "gta_drive", "templerun")
-_DTYPES = ("bfloat16", "float32")
 _UNITS = "where actions lead the camera, for retrieval alone"
 _UNTRAINED = "without a checkpoint"
 
@@ -23,7 +29,9 @@ class MatrixGameOptions(ModelOptions):
 
     OPENED_BY: ClassVar[str] = "ports.matrix_game2.opening:open_session"
 
-    variant: str = option(_VARIANTS[0], "which of the released models (default: universal)", choices=_VARIANTS)
+    variant: Literal["universal", "gta_drive", "templerun"] = option(
+        "universal", "which of the released models (default: universal)"
+    )
     ckpt: str | None = option(None, "model folder as released, or a converted one", metavar="DIR")
     image: tuple[str, ...] | str | None = option(
         None, "picture that the world begins with; repeat for more worlds", metavar="FILE"
@@ -41,14 +49,10 @@ class MatrixGameOptions(ModelOptions):
         None, "height and width, multiples of 16 (default: 352x640, what it was trained on)", metavar="HxW"
     )
     fps: float = option(12.0, "frames a second of the video (default: 12, as released)", metavar="F")
-    dtype: str = option(_DTYPES[0], "of weights and products (default: bfloat16)", choices=_DTYPES)
-    decoder: str = option(
-        "vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp", choices=("vae", "taehv")
-    )
-    decoder_dtype: str | None = option(
-        None,
-        "of the decoder's activations (default: float16 as released, float32 with --dtype float32)",
-        choices=("float16", *_DTYPES),
+    dtype: DType = dtype_option()
+    decoder: Decoder = decoder_option()
+    decoder_dtype: Literal["float16", "bfloat16", "float32"] | None = option(
+        None, "of the decoder's activations (default: float16 as released, float32 with --dtype float32)"
     )
     degrees_per_mouse_unit: float | None = option(
         None, "(default: 15, Matrix-Game 3's; uncalibrated)", metavar="D", group=_UNITS
@@ -57,8 +61,8 @@ class MatrixGameOptions(ModelOptions):
         None, "scene units a frame (default: 0.1235, Matrix-Game 3's; uncalibrated)", metavar="S", group=_UNITS
     )
     steps: int | None = steps_option()
-    commit: str = commit_option()
-    weights: str | None = weights_option()
+    commit: Commit = commit_option()
+    weights: EightBits | None = weights_option()
     offload: int = offload_option()
     random_weights: bool = option(
         False, "draw the weights, to measure speed and memory; needs no file", group=_UNTRAINED

@@ -15,7 +15,6 @@ from worldkv_jax.benchmarks.storage import OPERATIONS, plan_storage, shape_named
 from worldkv_jax.benchmarks.timing import Effort, live_bytes, measure
 from worldkv_jax.benchmarks.views import random_cameras
 from worldkv_jax.cameras import validate_poses
-from worldkv_jax.cli import commands
 from worldkv_jax.cli.main import main
 
 SIZES, CAPACITIES, RULES = [8, 40], [8, 12], ["released"]
@@ -23,13 +22,6 @@ SIZES, CAPACITIES, RULES = [8, 40], [8, 12], ["released"]
 
 def bench(*words) -> int:
     return main(["bench", "memory", *map(str, words)])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def registered():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "BUILT_IN", {**commands.BUILT_IN, "bench": "worldkv_jax.cli.bench"})
-        yield
 
 
 @pytest.fixture(scope="module")

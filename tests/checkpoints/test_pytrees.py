@@ -83,6 +83,19 @@ def test_saving_again_replaces_and_leaves_nothing_behind(tmp_path):
     np.testing.assert_array_equal(load_pytree(tmp_path / "state", {"a": jnp.zeros(3)})["a"], np.full(3, 2.0))
 
 
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    path = tmp_path / "results"
+    path.mkdir()
+    (path / "mine").write_text("x")
+    with pytest.raises(FileExistsError, match="results holds something else, which would be gone"):
+        save_pytree(path, {"a": 1})
+    assert [entry.name for entry in path.iterdir()] == ["mine"]
+    (path / "mine").unlink()
+    save_pytree(path, {"a": 1})
+    save_pytree(path, {"a": 2})
+    assert load_pytree(path, {"a": 0})["a"] == 2
+
+
 class Dies(Exception):
     pass
 

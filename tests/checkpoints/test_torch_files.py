@@ -192,6 +192,7 @@ def one(*arguments, **options):
         (one(4, (2, 2)), {}, "the data of tensor w is missing"),
         (one(4, (2, 2)), {"0": bytes(12)}, "has 12 bytes, expected 16"),
         (one(4, (2, 3)), {"0": bytes(16)}, "tensor w reaches outside its data"),
+        (one(1, (1 << 40, 1 << 20), strides=(0, 0)), {"0": bytes(4)}, "tensor w repeats 4 bytes of data to 4,611,"),
         (one(4, (2, 2), offset=1), {"0": bytes(16)}, "tensor w reaches outside"),
         (one(4, (2, 2), strides=(1 << 60, 1)), {"0": bytes(16)}, "tensor w reaches outside"),
         (one(4, (1 << 62, 1 << 62)), {"0": bytes(16)}, "tensor w reaches outside"),

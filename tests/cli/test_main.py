@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and that looking costs nothing."""
 
+import io
 import os
 import subprocess
 import sys
@@ -17,6 +18,21 @@ pytestmark = pytest.mark.usefixtures("plugin")
 def test_a_command_runs(capsys):
     assert main(["shout", "ha", "--times", "3"]) == 0
     assert capsys.readouterr().out == "hahaha\n"
+
+
+@pytest.mark.parametrize(("word", "encoding"), [("\N{SNOWMAN}", "ascii"), ("\udcff", "utf-8")])
+def test_what_a_terminal_cannot_show_is_written_in_its_letters(monkeypatch, word, encoding):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    assert main(["shout", word]) == 0
+    assert written.getvalue() == word.encode("ascii", "backslashreplace") + b"\n"
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_command_runs_where_nothing_can_be_printed(monkeypatch, closed):
+    monkeypatch.setattr(sys, closed, None)  # as `>&-` leaves it
+    assert main(["shout", "ha"]) == 0
+    assert getattr(sys, closed).writable()  # bars and libraries write as well
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def words_of_a_flag(model):
             elif kind in (int, float):
                 flags.append(NUMBERS.map(lambda value, name=name: [f"{name}={value}"]))
             else:
-                known = st.sampled_from(described.choices) if described.choices else st.nothing()
+                choices = described.choices or types[field.name].choices
+                known = st.sampled_from(choices) if choices else st.nothing()
                 flags.append(st.one_of(known, WORDS).map(lambda value, name=name: [f"{name}={value}"]))
     return st.one_of(flags)
 

@@ -89,7 +89,7 @@ def test_a_world_goes_on_in_its_own_folder(made, tmp_path, capsys):
         (["--from-world", "WORLD", "--world", "WORLD", "--at", "2"], "--at 2 is a branch"),
         (["--from-world", "WORLD", "--until", "3"], "the world has 3 chunks already"),
         (["--from-world", "WORLD", "--seed", "3"], "was made with seed 2, got 3: leave the seed out"),
-        (["--from-world", "WORLD", "--retrieve", "1"], "memory.retrieval.chunks: 3 there, 1 here"),
+        (["--from-world", "WORLD", "--retrieve", "1"], "memory.retrieval.chunks: 3 there, 1 here; give --retrieve 3"),
         (["--from-world", "WORLD", "--worlds", "2"], "worlds: 1 there, 2 here"),
         (["--from-world", "WORLD", "--trajectory", "L120_R120"], "chunk 0 of the world was given other cameras"),
     ],

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import codec
-from ports.demo_world.demo.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.codec import fit_codec
+from ports.demo_world.scenario import FIRST, LATE, TOUR, make_scenario
 from ports.demo_world.worlds import apartments as plan
 from ports.demo_world.worlds.apartment_renderer import look
 from ports.demo_world.worlds.apartment_walks import apartment_laps, apartment_walk
@@ -202,7 +202,7 @@ def test_the_codec_keeps_33_db_of_apartments_it_has_not_seen():
         walk = jax.vmap(lambda key, home: APARTMENTS.render(home, apartment_walk(key, home, 2, jumps=True)))
         return np.asarray(jax.jit(walk)(keys, made)).reshape(-1, *APARTMENTS.size, 3)
 
-    fitted = codec.fit_codec(frames(1, 48), cell=APARTMENTS.cell, channels=APARTMENTS.channels)
+    codec = fit_codec(frames(1, 48), cell=APARTMENTS.cell, channels=APARTMENTS.channels)
     truth = frames(2, 16)
-    error = np.mean((codec.decode(fitted, codec.encode(fitted, jax.device_put(truth))) - truth) ** 2)
+    error = np.mean((codec.decode(codec.encode(jax.device_put(truth))) - truth) ** 2)
     assert -10 * np.log10(error) >= 33

@@ -7,9 +7,13 @@ import jax
 import numpy as np
 import pytest
 
+from ports.demo_world import DemoOptions
 from ports.demo_world.backbone import DemoWorld
+from ports.demo_world.demo.command import DemoCommand
 from ports.demo_world.demo.compare import MODES, run_mode
-from ports.demo_world.demo.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, TOUR, make_scenario
+from ports.demo_world.study.command import StudyCommand
+from ports.demo_world.training.command import TrainCommand
 from ports.demo_world.weights import shipped_weights
 from worldkv_jax.cli.main import main
 from worldkv_jax.media.video import read_video
@@ -81,6 +85,12 @@ def test_scenario_is_what_it_says():
     gap = np.abs(later[:, None] - tour[None]).reshape(len(later), len(tour), -1).max(-1)
     assert gap.min(axis=1).max() < 0.12
     assert gap.min() > 1e-3
+
+
+@pytest.mark.parametrize("options", [DemoOptions, DemoCommand, StudyCommand, TrainCommand])
+def test_what_a_model_saw_has_a_name(options):
+    with pytest.raises(ValueError, match="unknown `past` 'clip'; did you mean 'clips'"):
+        options(past="clip")
 
 
 @pytest.mark.parametrize(

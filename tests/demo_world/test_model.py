@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ports.demo_world import codec
 from ports.demo_world.backbone import DemoParams, DemoWorld
+from ports.demo_world.codec import fit_codec
 from ports.demo_world.model import (
     GRID,
     TOKENS,
@@ -34,10 +34,9 @@ CONFIG = DemoConfig(dim=32, heads=2, layers=2, ffn_dim=48, frequency_dim=16)
 def world():
     rooms = jax.device_put(ROOMS.make(3, 2))
     noise = np.random.default_rng(0).uniform(size=(4, 32, 48, 3)).astype(np.float32)
-    weights = codec.fit_codec(noise, cell=4, channels=20)
-    weights = jax.device_put(weights)
+    codec = jax.device_put(fit_codec(noise, cell=4, channels=20))
     params = init_params(DemoDiT, CONFIG, 0)
-    return DemoWorld(CONFIG), DemoParams(params, weights), rooms
+    return DemoWorld(CONFIG), DemoParams(params, codec), rooms
 
 
 def test_patchify_is_undone():
@@ -53,11 +52,11 @@ def test_codec_keeps_what_it_keeps(world):
     basis = params.codec.basis
     np.testing.assert_allclose(basis.T @ basis, np.eye(ROOMS.channels), atol=1e-5)
     latents = jax.random.normal(jax.random.key(1), (1, 8, 12, 20)) * 0.05
-    pixels = codec.decode(params.codec, latents)
+    pixels = params.codec.decode(latents)
     assert pixels.shape == (1, 32, 48, 3)
     inside = float(jnp.mean((pixels > 0) & (pixels < 1)))
     assert inside > 0.99  # nothing clipped, so encoding must undo decoding
-    np.testing.assert_allclose(codec.encode(params.codec, pixels), latents, atol=2e-3)
+    np.testing.assert_allclose(params.codec.encode(pixels), latents, atol=2e-3)
 
 
 @pytest.mark.long
@@ -120,7 +119,7 @@ def test_the_flow_of_a_residual_is_guessed_with_the_least_error(world):
 def test_one_model_fits_every_family(family):
     backbone = DemoWorld(dataclasses.replace(CONFIG, world=family.name))
     noise = np.random.default_rng(0).uniform(size=(2, *family.size, 3)).astype(np.float32)
-    params = DemoParams({}, codec.fit_codec(noise, cell=family.cell, channels=family.channels))
+    params = DemoParams({}, fit_codec(noise, cell=family.cell, channels=family.channels))
     latents = backbone.encode(params, jax.device_put(noise)[None, :1].repeat(3, axis=1))
     assert latents.shape == (1, *backbone.latent_shape)
     assert backbone.decode(params, latents, None)[0].shape == (1, 3, *family.size, 3)

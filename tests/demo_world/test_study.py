@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ports.demo_world.backbone import DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, make_phases, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, make_phases, make_scenario
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import groups as study_groups
 from ports.demo_world.study import lengths as study_lengths

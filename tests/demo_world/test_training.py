@@ -11,9 +11,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, DemoDiT
 from ports.demo_world.training import train as training
+from ports.demo_world.training.command import TrainCommand
 from ports.demo_world.training.objective import importance_of
 from ports.demo_world.training.probe import make_probe
 from ports.demo_world.training.train import TrainConfig, train
@@ -98,25 +99,25 @@ def test_a_visibility_out_of_range_is_refused(visible):
 
 
 def test_a_latent_error_counts_as_the_pixels_it_makes():
-    weights = codec.Codec(jnp.zeros(48), jnp.eye(48, 20), jnp.linspace(2.0, 0.1, 20))
+    codec = Codec(jnp.zeros(48), jnp.eye(48, 20), jnp.linspace(2.0, 0.1, 20))
     latents, error = jax.random.normal(jax.random.key(0), (2, 8, 12, 20)) * 0.01
-    scale, basis = np.asarray(weights.scale), np.asarray(weights.basis)
+    scale, basis = np.asarray(codec.scale), np.asarray(codec.basis)
     first, second = ((np.asarray(x) * scale) @ basis.T for x in (latents, latents + error))
-    counted = np.sum(np.asarray(codec.visibility(weights)) * np.square(error))
+    counted = np.sum(np.asarray(codec.visibility) * np.square(error))
     np.testing.assert_allclose(counted, np.sum((second - first) ** 2), rtol=1e-4)
-    np.testing.assert_array_equal(importance_of(weights, 0.0), np.ones(80))
-    np.testing.assert_allclose(importance_of(weights, 1.0).mean(), 1, rtol=1e-6)
-    assert (np.diff(importance_of(weights, 0.5).reshape(4, 20)) < 0).all()
+    np.testing.assert_array_equal(importance_of(codec, 0.0), np.ones(80))
+    np.testing.assert_allclose(importance_of(codec, 1.0).mean(), 1, rtol=1e-6)
+    assert (np.diff(importance_of(codec, 0.5).reshape(4, 20)) < 0).all()
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("two_probes")
 def test_training_goes_on_from_given_weights(weights_file, tmp_path):
-    config, weights, params = load_weights(weights_file)
+    config, codec, params = load_weights(weights_file)
     begin = TrainConfig(steps=10, batch=2, chunks=3, worlds=4, begin=str(weights_file), learning_rate=0.0)
     train(begin, config, tmp_path / "more", log=lambda text: None, stop_at=1)
     jax.tree.map(
-        np.testing.assert_array_equal, load_weights(tmp_path / "more" / "demo_world.safetensors")[1:], (weights, params)
+        np.testing.assert_array_equal, load_weights(tmp_path / "more" / "demo_world.safetensors")[1:], (codec, params)
     )
     with pytest.raises(ValueError, match=r"dim=24.*dim=48"):
         train(begin, dataclasses.replace(config, dim=48), tmp_path / "other")
@@ -124,15 +125,15 @@ def test_training_goes_on_from_given_weights(weights_file, tmp_path):
 
 @pytest.fixture
 def weights_file(tmp_path):
-    weights = codec.Codec(np.zeros(48, np.float32), np.eye(48, 20, dtype=np.float32), np.ones(20, np.float32))
-    save_weights(tmp_path / "demo_world.safetensors", TINY, weights, init_params(DemoDiT, TINY, 0))
+    codec = Codec(np.zeros(48, np.float32), np.eye(48, 20, dtype=np.float32), np.ones(20, np.float32))
+    save_weights(tmp_path / "demo_world.safetensors", TINY, codec, init_params(DemoDiT, TINY, 0))
     return tmp_path / "demo_world.safetensors"
 
 
 def test_weights_come_back_as_float16_kept_them(weights_file):
-    config, weights, params = load_weights(weights_file)
+    config, codec, params = load_weights(weights_file)
     assert config == TINY
-    np.testing.assert_array_equal(weights.basis, np.eye(48, 20))
+    np.testing.assert_array_equal(codec.basis, np.eye(48, 20))
     jax.tree.map(
         lambda got, want: np.testing.assert_array_equal(got, np.float16(want)), params, init_params(DemoDiT, TINY, 0)
     )
@@ -163,3 +164,11 @@ def test_foreign_weights_name_every_problem(weights_file, tmp_path):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError):
         load_weights(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "worlds", "report_every", "heads"])
+def test_counts_that_train_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` 0: give at least 1"):
+        TrainCommand(**{name: 0})
+    with pytest.raises(ValueError, match="`learning_rate` 0: give a positive number"):
+        TrainCommand(learning_rate=0.0)

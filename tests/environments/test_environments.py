@@ -75,6 +75,32 @@ def test_worlds_of_a_batch_are_those_alone_and_end_by_themselves(session):
     assert env.observation_space.shape == (2, 32, 48, 3) and env.action_space.shape == (2, 3)
 
 
+@pytest.mark.parametrize("action", [[0, 0, np.nan], [0, 0], None, "w"])
+def test_an_action_that_is_none_is_refused_and_ends_the_world(session, action):
+    env = WorldEnv(session)
+    env.reset(seed=0)
+    with pytest.raises((ValueError, TypeError)):
+        env.step(action)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(env.control.rest)
+
+
+def test_what_does_not_fit_a_batch_is_refused(session):
+    env = WorldVectorEnv(session, 2)
+    for mask in ([False, False], [0, 1], [True]):
+        with pytest.raises(ValueError, match="expected 2 bools, at least one of them true"):
+            env.reset(options={"reset_mask": np.array(mask)})
+    with pytest.raises(ValueError, match="3 seeds for 2 worlds"):
+        env.reset(seed=[1, 2, 3])
+    env.reset(seed=np.int64(0))
+    with pytest.raises(ValueError, match="1 actions for 2 worlds"):
+        env.step([env.control.rest])
+    with pytest.raises(ValueError, match="expected three finite numbers"):
+        env.step([env.control.rest, np.full(3, np.nan)])
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step([env.control.rest] * 2)
+
+
 def test_what_cannot_be_batched_says_what_to_use(session):
     with pytest.raises(ValueError, match=r"bank\.tier='host'.*tier='device', or use gymnasium\.vector\.SyncVectorEnv"):
         WorldVectorEnv(open_model("demo-world").check(MemoryOptions(tier="host")).load(), 2)
@@ -86,3 +112,6 @@ def test_what_cannot_be_batched_says_what_to_use(session):
 def test_actions_of_the_models_own_are_chosen_by_number():
     control = ChoiceControl(("", "w", "wd"))
     assert control.space.n == 3 and control.begin(3)(np.int64(2)) == "wd" and control.rest == 0
+    for action in (-1, 3):
+        with pytest.raises(ValueError, match="expected a number from 0 to 2"):
+            control.begin(3)(action)

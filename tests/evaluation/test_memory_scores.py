@@ -92,7 +92,7 @@ def test_different_lengths_are_refused():
         score_world(frames, poses[1:])
     with pytest.raises(ValueError, match=r"the video has shape \(41, .* the truth \(40,"):
         score_world(frames, poses, truth=frames[1:])
-    with pytest.raises(ValueError, match=r"expected \[frames, height, width, 3\]"):
+    with pytest.raises(ValueError, match=r"expected \[n, height, width, 3\]"):
         score_world(frames[0], poses)
 
 

@@ -42,7 +42,7 @@ def poses():
 
 def texts(figure):
     """Return the text of everything that is written, with its box in pixels."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     shown = [text for axes in figure.axes for text in axes.texts if text.get_text()]
     shown += [title for axes in figure.axes for title in (axes.title, axes._left_title) if title.get_text()]
     return [(text.get_text(), text.get_window_extent()) for text in shown]

@@ -75,6 +75,16 @@ def test_other_colours_become_red_green_and_blue(tmp_path):
     np.testing.assert_array_equal(read_picture(save(tmp_path / "a.bmp", Image.new("1", (4, 4), 1))), 255)
 
 
+@pytest.mark.parametrize(
+    ("profile", "told"), [(b"desc\0sRGB built-in", False), ("Display P3".encode("utf-16-be"), True)]
+)
+def test_colours_of_another_profile_are_told(tmp_path, profile, told):
+    save(tmp_path / "a.png", COLOURS, icc_profile=profile)
+    notes = []
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", tell=notes.append), COLOURS)
+    assert [f"{tmp_path / 'a.png'} has a colour profile that is not sRGB" in note for note in notes] == [True] * told
+
+
 def test_the_name_does_not_decide_what_a_file_is(tmp_path):
     for kind in ("JPEG", "WEBP"):
         assert read_picture(save(tmp_path / "a.png", COLOURS, format=kind)).shape == COLOURS.shape

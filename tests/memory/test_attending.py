@@ -102,3 +102,14 @@ def test_the_attention_may_be_ones_own():
 
     Past(context.layer(0), context).attend(span(OWN, 9).keys, span(OWN, 0), mine)
     assert seen == [(OWN + PAST, OWN + 4)]
+
+
+def test_a_layer_that_is_not_there_and_keys_of_all_layers_are_refused():
+    context = Context((span(PAST, 22, LAYERS),), jnp.int32(4))
+    query, own = span(OWN, 9).keys, span(OWN, 1)
+    for layer in (LAYERS, -LAYERS - 1, np.int64(LAYERS)):
+        with pytest.raises(ValueError, match=f"layer {layer} is not among the 2 that the memory has"):
+            attend(query, own, context, layer)
+    with pytest.raises(ValueError, match="expected those of one layer"):
+        attend(query, span(OWN, 1, LAYERS), context, 0)
+    np.testing.assert_array_equal(attend(query, own, context, -1), attend(query, own, context, LAYERS - 1))

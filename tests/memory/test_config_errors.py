@@ -3,6 +3,8 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tests.memory.walks import SPEC, poses, span, worldkv
@@ -36,6 +38,13 @@ FIELDS = [
     (MEMORY, {"mode": "sliding", "sink_frames": 3}, r"mode='sliding' has no sink, got sink_frames=3; use mode='sink"),
     (MEMORY, {"mode": "full", "retrieval": RETRIEVAL()}, r"mode='full' has no retrieval; use mode='worldkv' or leave"),
     (MEMORY, {"mode": "sink_recent", "bank": BANK()}, r"mode='sink_recent' has no bank"),
+    (COMPRESSION, {"keep_ratio": "0.5"}, r"keep_ratio='0\.5' is outside"),
+    (COMPRESSION, {"keep_tokens": 7.5}, r"keep_tokens=7\.5 is no whole number"),
+    (RETRIEVAL, {"chunks": 1.5}, r"retrieval\.chunks=1\.5 is no whole number"),
+    (BANK, {"capacity": True}, r"bank\.capacity=True is no whole number"),
+    (MEMORY, {"recent_frames": 1.5}, r"recent_frames=1\.5 is no whole number"),
+    (MEMORY, {"sink_frames": float("nan")}, r"sink_frames=nan is no whole number"),
+    (MEMORY, {"retrieval": "camera"}, r"retrieval='camera' is no RetrievalConfig; give one"),
     (MEMORY, {"mode": "full", "released_window": True}, r"released_window concerns mode='worldkv', got mode='full'"),
 ]
 
@@ -57,6 +66,8 @@ UNEVEN = {"keep_tokens": 7, "pooled": False}
 SIZES = [
     (worldkv(), {"worlds": 0}, r"worlds=0 must be at least 1"),
     (worldkv(), {"chunks": 0}, r"chunks=0 must be at least 1"),
+    (worldkv(), {"chunks": 2.5}, r"chunks=2\.5 is no whole number"),
+    ("worldkv", {}, r"the config of a memory is 'worldkv', expected a MemoryConfig"),
     (MEMORY(mode="full"), {"chunks": None}, r"mode='full' .* how long the rollout is with chunks="),
     (worldkv(), {"chunks": None}, r"the bank has no size: give bank\.capacity, or .* chunks="),
     (worldkv(chunks=6), {"chunks": 5}, r"retrieval\.chunks=6 is more than the 4 chunks .*; use at most 4, a longer"),
@@ -85,6 +96,10 @@ SPECS = [
     ({"layers": 0}, r"layers=0 must be at least 1"),
     ({"tokens_per_frame": -1}, r"tokens_per_frame=-1 must be at least 1"),
     ({"dtype": "int8"}, r"dtype='int8' is not a floating-point type; use 'bfloat16' or 'float32'"),
+    ({"dtype": "float99"}, r"dtype='float99' is not a type of numbers; use 'bfloat16' or 'float32'"),
+    ({"head_dim": 8.0}, r"head_dim=8\.0 is no whole number"),
+    ({"layers": "2"}, r"layers='2' is no whole number"),
+    ({"tokens_per_frame": True}, r"tokens_per_frame=True is no whole number"),
 ]
 
 
@@ -113,6 +128,22 @@ def test_cameras_of_another_shape_are_refused(config):
             wm.remember(memory, span(0), cameras[:, :2])
         with pytest.raises(ValueError, match=says):
             prefetch(memory, cameras[:, :2])
+
+
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray])
+def test_cameras_that_are_not_finite_are_refused_where_they_are_known(array):
+    memory = wm.WorldMemory.create(worldkv(), SPEC, chunks=5)
+    cameras = array(np.where(np.eye(4) > 0, poses(1)[0], np.nan))
+    for call in (lambda: wm.recall(memory, cameras), lambda: wm.remember(memory, span(0), cameras)):
+        with pytest.raises(ValueError, match="cameras have numbers that are not finite; leave these frames out"):
+            call()
+
+
+def test_picks_and_flags_of_another_type_are_named():
+    memory = wm.WorldMemory.create(worldkv(), SPEC, chunks=5)
+    with pytest.raises(ValueError, match=r"picks are list\[1, 1\], expected chunk ids int32"):
+        wm.recall(memory, jnp.asarray(poses(1)[0]), picks=[[0]])
+    assert int(wm.reset(memory, True).chunk) == 0
 
 
 @pytest.mark.parametrize("tier", ["pinned_host", "host"])

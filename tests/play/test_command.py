@@ -40,12 +40,15 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     ("words", "said"),
     [
         (["--sessions", "0"], "give a positive number"),
+        (["--worlds-gb", "nan"], "give a positive number"),
         (["--token-file", "nothing-there"], "no such file"),
+        (["--port", "0", "--state", "a-file"], "a-file is a file; remove it or choose another folder"),
         (["--host", "203.0.113.7"], "cannot listen"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(words, said, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
     assert main(["play", "demo-world", "--no-browser", "--no-compile-cache", *words]) == 2
     assert said in capsys.readouterr().err
 
@@ -64,3 +67,14 @@ def test_the_address_has_the_token():
         program = Program.listen(host, 0, guard=guard, limits=Limits(), state=None, browser=False)
         with program.listening:
             assert program.address.startswith(start) and program.address.endswith(f"/?token={token}")
+
+
+def test_a_token_from_any_editor_is_the_same(tmp_path, monkeypatch):
+    """Notepad puts a byte order mark before it."""
+    (tmp_path / "token.txt").write_text("a token that nobody guesses\n", encoding="utf-8-sig")
+    made = []
+    monkeypatch.setattr(play, "open_game", lambda args: None)
+    monkeypatch.setattr(Program, "run", lambda program, game: made.append(program.guard.token))
+    words = ["--port", "0", "--no-browser", "--no-compile-cache", "--no-state"]
+    assert main(["play", "demo-world", "--token-file", str(tmp_path / "token.txt"), *words]) == 0
+    assert made == ["a token that nobody guesses"]

@@ -3,21 +3,28 @@
 import asyncio
 import contextlib
 import json
+import os
+import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import msgpack
 import numpy as np
 import pytest
 
+from tests.play.conftest import running
 from worldkv_jax.media import read_video
 from worldkv_jax.play import outlet
 from worldkv_jax.play.client import PlayError, connect
 from worldkv_jax.play.connection import MOST_MISTAKES
 from worldkv_jax.play.guard import Guard
+from worldkv_jax.play.history import Tree
+from worldkv_jax.play.player import Player
+from worldkv_jax.play.store import Shelf
 
-aiohttp = pytest.importorskip("aiohttp")
+aiohttp, web = pytest.importorskip("aiohttp"), pytest.importorskip("aiohttp.web")
 SOCKET = "v1/realtime_video/generate"
 
 
@@ -91,6 +98,18 @@ def test_somebody_walks_forks_records_and_comes_back(serve, demo, tmp_path):
 
 
 @pytest.mark.long
+def test_a_full_world_refuses_what_is_pressed(serve, monkeypatch):
+    """Whoever waits for what comes of it is told, every time, also in the middle of a script."""
+    monkeypatch.setattr(Player, "full", property(lambda self: "it is full" if self.position >= 14 else None))
+    with serve() as address, connect(address, memories=["window"], fast=True) as world:
+        world.wait("chunk")  # the first comes by itself, and there is room for one more
+        for frames in (6, 3, 3):
+            with pytest.raises(PlayError, match="it is full"):
+                world.act(["l"], frames=frames)
+        world.rewind(13)
+        assert len(world.act(["l"], frames=3)) == 1
+
+
 def test_memories_and_seeds_change(serve):
     with serve() as address, connect(address, seed=3, memories=["window"]) as world:
         before = world.act(["l"], frames=6)
@@ -266,6 +285,43 @@ def test_a_token_is_needed_where_there_is_one(serve):
             assert world.act(["l"], frames=3)
 
 
+@pytest.mark.parametrize("token", [None, "a token that nobody guesses"])
+def test_whatever_stands_in_a_head_is_answered(token):
+    """Refused, and not taken for an error of the server, which would be logged with all that is inside."""
+    guard = Guard("127.0.0.1", token=token)
+
+    async def answer(request):
+        return web.Response()
+
+    app = web.Application(middlewares=[guard.check])
+    app.router.add_get("/{rest:.*}", answer)
+    with running(app) as address:
+        port = urllib.parse.urlsplit(address).port
+        host = f"Host: 127.0.0.1:{port}".encode()
+        for lines, status in (
+            ((b"Host: [::1",), 421),
+            ((b"Host: \xff",), 421),
+            ((host, b"Origin: http://["), 403),
+            ((host, b"Authorization: Bearer \xff\xfe"), 401 if token else 200),
+            ((host, b"Cookie: worldkv_token=\xff\xfe"), 401 if token else 200),
+        ):
+            assert answered(port, b"GET / HTTP/1.1", *lines) == status, lines
+        assert answered(port, b"GET /static/" + b"a" * 5000 + b" HTTP/1.1", host) == 414
+
+
+def answered(port, *lines):
+    """Send a head, whatever bytes it has; return the status of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
+        return int(connection.recv(100).split()[1])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost:8000/", "", "file:///etc/passwd"])
+def test_what_is_no_address_is_named(address):
+    with pytest.raises(PlayError, match="is no address; give what the server printed"), connect(address):
+        pass
+
+
 def test_guards_are_made_right():
     with pytest.raises(ValueError, match="token is needed"):
         Guard("0.0.0.0", token=None)
@@ -276,3 +332,18 @@ def test_guards_are_made_right():
 def test_connections_of_one_client_are_counted(serve):
     with serve(per_client=1) as address, connect(address):
         assert raw(address, closing)[0] == 1008
+
+
+def test_a_folder_of_somebody_is_left_as_it_is(tmp_path, game):
+    """Whatever folder is named for sessions: only what is kept there is made private, and goes when it is old."""
+    theirs = tmp_path / "their robot"
+    theirs.mkdir()
+    (theirs / "journal.jsonl").write_text("of another program")
+    tmp_path.chmod(0o755)
+    shelf = Shelf(tmp_path, game)
+    shelf.new("a session", Tree(1, ("window",))).close()
+    (ours,) = (place for place in tmp_path.iterdir() if place != theirs)
+    assert ours.stat().st_mode & 0o777 == 0o700 and tmp_path.stat().st_mode & 0o777 == 0o755
+    for folder in (theirs, ours):
+        os.utime(folder / "journal.jsonl", (0, 0))
+    assert shelf.sweep(30) == 1 and [*tmp_path.iterdir()] == [theirs]

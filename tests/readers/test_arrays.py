@@ -1,13 +1,14 @@
 """Arrays from .npy files: what is in them, or what they are instead."""
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldkv_jax.readers import read_array
+from worldkv_jax.readers import read_array, read_arrays
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,21 @@ def test_damage_is_named(tmp_path_factory, data):
         assert read_array(path).dtype.kind in "fiu"
     except ValueError as error:
         assert "damaged.npy" in str(error)
+
+
+def test_archives_are_weighed_before_they_are_unpacked(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, a=np.zeros(1000), b=np.arange(3))
+    assert path.stat().st_size < 1000
+    np.testing.assert_array_equal(read_arrays(path)["b"], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read as arrays: it unpacks to 8,\d+ bytes"):
+        read_arrays(path, limit=2000)
+
+
+def test_an_archive_whose_array_promises_more_than_it_holds_is_refused(tmp_path):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (1 << 50,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", head.getvalue() + bytes(8))
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read as arrays"):
+        read_arrays(tmp_path / "a.npz")

@@ -77,6 +77,20 @@ def test_one_chunk_instead_of_a_list_is_refused():
     world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=LENGTH)
     with pytest.raises(ValueError, match="got one ChunkInput; give a list"):
         ro.rollout(BACKBONE, PARAMS, world, views(1)[0], noise=noise)
+    with pytest.raises(ValueError, match=r"chunk 0 is a .*, expected a ChunkInput: chunk_inputs"):
+        ro.rollout(BACKBONE, PARAMS, world, [views(1)[0].cameras], noise=noise)
+
+
+def test_a_world_that_is_consumed_is_named():
+    world = ro.start(BACKBONE, PARAMS, worldkv(), chunks=5)
+    chunks, after = ro.rollout(BACKBONE, PARAMS, world, views(1), noise=noise, decode=False)
+    for again in (
+        lambda: ro.rollout(BACKBONE, PARAMS, world, views(1), noise=noise),
+        lambda: ro.observe(BACKBONE, PARAMS, world, views(1), [chunks[0].latents]),
+    ):
+        with pytest.raises(ValueError, match=r"a step consumed them. .* go on with what the rollout returned"):
+            again()
+    assert int(after.position) == 1
 
 
 @pytest.mark.parametrize("config", [worldkv(capacity=3), wm.MemoryConfig(mode="full")])

@@ -210,6 +210,11 @@ def test_what_is_missing_is_named_as_in_python():
         open_model("lingbot-world-fast", ckpt="x").check()
 
 
+def test_a_memory_by_its_name_alone_is_refused():
+    with pytest.raises(ValueError, match=r"the memory is 'paper', expected MemoryOptions\(\.\.\.\), such as"):
+        open_model("demo-world").check("paper")
+
+
 def test_noise_is_decided_once():
     session = open_model("demo-world", trajectory="R40").check().load()
     with pytest.raises(ValueError, match="give one of seed, key and noise"):

@@ -5,12 +5,22 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from worldkv_jax.cli.flags import add_flags, add_released_flags, errors_in_flags, from_flags, ignored_flags
 from worldkv_jax.memory import DEFAULT, PAPER, RULES, MemoryConfig
-from worldkv_jax.sessions import MemoryOptions, ReleasedCommand, choose_memory, model_names, option, options_class
+from worldkv_jax.sessions import (
+    MemoryOptions,
+    ModelOptions,
+    ReleasedCommand,
+    choose_memory,
+    model_names,
+    option,
+    options_class,
+)
 from worldkv_jax.sessions.registry import model_options
+from worldkv_jax.sessions.seeds import check_seed
 
 RELEASED = ReleasedCommand(program="run.py", same={"--old_seed": "seed"}, ignored={"--gpus": 1, "--fast": 0})
 
@@ -30,7 +40,8 @@ class Outer:
     name: str | None = option(None, "at 100 %", metavar="NAME", also="--called")
     many: tuple[str, ...] | str | None = option(None, "several", metavar="WORD")
     share: float = option(0.5, "a number")
-    kind: Literal["a", "b"] = option("a", "one of two", choices=("a", "b"), group="kinds")
+    kind: Literal["a", "b"] = option("a", "one of two", group="kinds")
+    size: str = option("s", "one of two as well", choices=("s", "m"))
     undecided: bool | None = option(None, "either way")
     out: Path = option(Path("x"), "a folder")
     inner: Inner | None = option(None, "the released ones", group=RELEASED.heading)
@@ -56,6 +67,24 @@ def parse(*words):
 def test_numbers_are_finite(share):
     with pytest.raises(ValueError, match=r"`share` (nan|inf) is not a finite number"):
         Outer(share=share)
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "says"),
+    [
+        (Inner, {"count": 1.5}, "`count`=1.5 is no whole number"),
+        (Inner, {"count": "6"}, "`count`='6' is no whole number"),
+        (Outer, {"share": "0.5"}, "`share` '0.5' is not a number"),
+    ],
+)
+def test_numbers_are_of_their_kind(cls, given, says):
+    with pytest.raises(ValueError, match=says):
+        cls(**given)
+
+
+def test_numbers_of_numpy_are_taken():
+    assert type(Inner(count=np.int64(3)).count) is int
+    assert check_seed(np.uint64(2**64 - 1)) == 2**64 - 1
 
 
 def test_what_is_not_given_is_the_default():
@@ -121,6 +150,24 @@ def test_memory_options_change_what_the_model_has():
     # A model whose own memory has no bank gets one when it is asked for.
     assert choose_memory(MemoryOptions(retrieve=2), native).retrieval.chunks == 2
     assert choose_memory(MemoryOptions(memory="sink-recent"), own).mode == "sink_recent"
+
+
+@options_class
+class Echoing(ModelOptions):
+    """Opens what it is asked for."""
+
+    OPENED_BY = "tests.sessions.test_options:echo"
+
+
+def echo(options, memory, *, weights, decode):
+    return memory
+
+
+def test_no_changes_to_a_memory_are_none():
+    """A port whose other flags choose the memory took them for a second choice."""
+    assert Echoing().check(MemoryOptions()) is None
+    assert Echoing().check(MemoryOptions(retrieve=2)) == MemoryOptions(retrieve=2)
+    assert Echoing().check(PAPER) is PAPER
 
 
 @pytest.mark.parametrize("asked", [{"retrieve": 3}, {"profile": "paper"}, {"tier": "host"}])

@@ -9,9 +9,9 @@ from tests.memory.walks import worldkv
 from tests.rollout.tiny_backbone import TinyBackbone
 from tests.sessions.tiny import roll, tiny_session
 from worldkv_jax import memory as wm
+from worldkv_jax.cli.plan import describe_fetching, describe_splits
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions.devices import Device, device_named
-from worldkv_jax.sessions.links import describe_fetching, describe_splits
 from worldkv_jax.sessions.plan import Cost, advise, make_plan, placements
 
 BACKBONE = TinyBackbone()

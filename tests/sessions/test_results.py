@@ -11,8 +11,8 @@ from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
 def test_prepare_output_makes_a_folder_and_keeps_what_is_there(tmp_path):
     folder = prepare_output(tmp_path / "a" / "b")
-    (folder / "kept").write_text("x")
-    assert [entry.name for entry in prepare_output(folder).iterdir()] == ["kept"]
+    (folder / "writable").write_text("x")
+    assert [entry.read_text() for entry in prepare_output(folder).iterdir()] == ["x"]
 
 
 def test_prepare_output_refuses_a_file_in_the_place_of_a_folder(tmp_path):
@@ -21,6 +21,16 @@ def test_prepare_output_refuses_a_file_in_the_place_of_a_folder(tmp_path):
         with pytest.raises(NotADirectoryError, match="taken is a file; remove it or choose another folder"):
             prepare_output(path)
     assert (tmp_path / "taken").read_text() == "x"
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_without_a_name_of_its_own_gets_no_number(tmp_path, monkeypatch, place):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path if place == "." else tmp_path / "below")
+    assert str(prepare_output(place, writes=["*.mp4"])) == place
+    (tmp_path / "video.mp4").touch()
+    with pytest.raises(ValueError, match="holds an earlier result; name another folder"):
+        prepare_output(place, writes=["*.mp4"])
 
 
 def test_prepare_output_says_why_a_folder_cannot_be_written(tmp_path, monkeypatch):

@@ -176,7 +176,10 @@ def saved(tmp_path_factory):
 
 OTHERS = {
     "weights": (dict(params=BACKBONE.init_params(1)), r"weights: \w+ there, \w+ here"),
-    "profile": (dict(memory=worldkv(compression=PRUNED, chunks=3)), r"memory\.retrieval\.chunks: 2 there, 3 here"),
+    "profile": (
+        dict(memory=worldkv(compression=PRUNED, chunks=3)),
+        r"memory\.retrieval\.chunks: 2 there, 3 here; give `retrieve` 2",
+    ),
     "precision": (dict(memory=worldkv(compression=PRUNED, storage="int8")), "memory.bank.storage: model there, int8"),
     "mode": (dict(memory=CONFIGS["sliding"]), "memory.mode: worldkv there, sliding here"),
     "schedule": (
@@ -214,8 +217,9 @@ def test_other_seeds_and_other_ends_are_refused(saved):
         roll(session, session.restore(saved, at=2), seed=3, keeper=saver)
     with pytest.raises(ValueError, match="holds a world of 5 chunks; chunk 6 is not there"):
         session.restore(saved, at=6)
-    with pytest.raises(FileNotFoundError, match="holds no world"):
-        session.restore(saved.parent / "nowhere")
+    for place in (saved.parent / "nowhere", saved / "world.json"):
+        with pytest.raises(FileNotFoundError, match="holds no world"):
+            session.restore(place)
 
 
 def test_two_writers_at_once_are_refused(saved):
@@ -240,6 +244,12 @@ def changed(manifest: dict, name: str) -> None:
     else:
         if name == "no points":
             del manifest["points"]
+        elif name == "nobody's":
+            del manifest["identity"]["worlds"]
+        elif name == "not stored":
+            next(iter(manifest["points"].values()))["slots"][0] = 99
+        elif name == "no number":
+            manifest["room"] = float("nan")
         else:
             manifest["inputs"]["0"]["cameras"][0] = "../" * 20 + "etc"
         signed = {name: value for name, value in manifest.items() if name not in ("format", "version", "sha256")}
@@ -253,6 +263,9 @@ def changed(manifest: dict, name: str) -> None:
         ("format", "is a 'something'"),
         ("edited", r"world\.json of .* was changed: its checksum is another"),
         ("no points", "is damaged"),
+        ("nobody's", "is damaged"),
+        ("not stored", "is damaged"),
+        ("no number", "is damaged"),
         ("path", "is no checksum"),
         ("truncated", "is damaged"),
         ("missing array", "is missing: the world is not whole"),
@@ -317,11 +330,31 @@ def test_another_branch_is_refused(tmp_path):
 def test_drafts_of_a_writer_that_was_killed_go(tmp_path):
     session = tiny_session(CONFIGS["device"], LENGTH)
     grow(session, tmp_path, 3)
-    drafts = [tmp_path / "world.draft-0123.json", tmp_path / "arrays" / "a.draft-0123.npy"]
+    drafts = [tmp_path / "world.draft-0123.json", tmp_path / "arrays" / f"{'0' * 64}.draft.npy"]
     for draft in drafts:
         draft.write_bytes(b"half")
     with writing(tmp_path):
         assert not any(draft.exists() for draft in drafts)
+
+
+def test_other_files_in_a_worlds_folder_are_left_alone(tmp_path):
+    (tmp_path / "letters.draft").mkdir()
+    (tmp_path / "arrays").mkdir()
+    mine = [tmp_path / name for name in ("thesis.draft.tex", "letters.draft/a.draft", "arrays/mine.npy")]
+    for file in mine:
+        file.write_text("mine")
+    session = tiny_session(CONFIGS["device"], LENGTH)
+    grow(session, tmp_path, 3)
+    prune(tmp_path)
+    assert all(file.read_text() == "mine" for file in mine)
+    assert WorldFolder(tmp_path).manifest.end == 3
+
+
+def test_a_lock_of_something_else_is_not_taken(tmp_path):
+    (tmp_path / "lock").write_text("of another program")
+    with pytest.raises(ValueError, match="lock is a file of something else; name another folder"):
+        grow(tiny_session(CONFIGS["device"], LENGTH), tmp_path, 1)
+    assert (tmp_path / "lock").read_text() == "of another program"
 
 
 def test_without_room_the_rollout_goes_on_and_the_saving_stops(tmp_path, monkeypatch):

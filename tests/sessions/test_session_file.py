@@ -54,6 +54,7 @@ def test_the_same_world_is_made_again(shared, tmp_path, capsys):
         ({"format": "another"}, "is a 'another'"),
         ({"model": "demo-wrld"}, "did you mean 'demo-world'"),
         ({"options": {"speed": 1}}, "has no option 'speed'"),
+        ({"memory": {"speed": 1}}, "the memory has no option 'speed'"),
         ({"surprise": 1}, "is damaged"),
     ],
 )
@@ -62,6 +63,15 @@ def test_what_cannot_be_replayed_is_said(change, says, shared, tmp_path, capsys)
     file.write_text(json.dumps(json.loads(shared.read_text()) | change))
     assert main(["replay", str(file), "--no-decode", "--out", str(tmp_path / "out")]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_session_file_is_written_over_when_that_is_asked_alone(tmp_path, capsys):
+    path = tmp_path / "s.json"
+    path.write_text("of another world")
+    out = ["--session", str(path), "--out", str(tmp_path / "out")]
+    assert main([*ROLLOUT, *out]) == 2
+    assert "s.json is there already; name another file, or write over it with --force" in capsys.readouterr().err
+    assert path.read_text() == "of another world" and not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_none_and_a_path_that_goes_on(tmp_path, capsys):

@@ -25,12 +25,7 @@ def tiny_session(memory: MemoryConfig, chunks: int, *, backbone=BACKBONE, params
 
 def roll(session: Session, world: World, inputs=None, **options) -> tuple[list[Chunk], World]:
     """Stream to the end; return the chunks and the world."""
-    made, generation = [], session.stream(world, inputs, **options)
-    while True:
-        try:
-            made.append(next(generation))
-        except StopIteration as end:
-            return made, end.value
+    return session.rollout(world, inputs, **options)
 
 
 def assert_same(ours: list[Chunk], theirs: list[Chunk]) -> None:

@@ -1,10 +1,13 @@
 """Prompt embeddings: files that hold them, the forms in which a prompt may be given, what errors say."""
 
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from checkpoints.safetensors_files import safetensors_name
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import TextEncoder, embed_prompt, load_embedding
 from ports.wan.encoders.text import Tokens
@@ -89,6 +92,16 @@ def test_files_that_cannot_be_read(tmp_path):
     save_file({"a": EMBEDDING, "b": EMBEDDING}, tmp_path / "two.safetensors")
     with pytest.raises(ValueError, match="a, b; call one of them 'prompt_embeds'"):
         load_embedding(tmp_path / "two.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_an_embedding_of_few_bits_is_read(tmp_path, dtype):
+    half = np.asarray(jnp.asarray(EMBEDDING, dtype))
+    name, raw = safetensors_name(half.dtype), half.tobytes()
+    head = json.dumps({"a": {"dtype": name, "shape": half.shape, "data_offsets": [0, len(raw)]}}).encode()
+    (tmp_path / "A.SAFETENSORS").write_bytes(len(head).to_bytes(8, "little") + head + raw)
+    got = load_embedding(tmp_path / "A.SAFETENSORS", dim=4, length=8)
+    assert got.dtype == half.dtype and (got[:7] == half).all()
 
 
 def test_a_prompt_in_any_form(tmp_path, encoder):

@@ -11,6 +11,7 @@ from flax import nnx
 
 from ports.wan.autoencoders import wan_vae
 from ports.wan.autoencoders.layers import CausalConv, TimeConv
+from ports.wan.autoencoders.streaming import Past
 from ports.wan.nn.layers import along_last
 from tests.wan.drawn import draw
 
@@ -105,18 +106,27 @@ def test_the_state_of_the_released_size():
     assert len(wan_vae.decoder_state(half, 352, 640)) == 32
 
 
-def test_memory_does_not_grow_with_the_latents():
+def temporaries(count):
+    """Bytes of temporaries of decoding this many latents of a stream that has begun."""
     config = dataclasses.replace(SMALL, dim=16)
     params = {"decoder": wan_vae.abstract_params(config)["decoder"]}
     state = wan_vae.decoder_state(config, 32, 32)
+    latents = jax.ShapeDtypeStruct((1, count, 8, 8, 16), jnp.float32)
+    compiled = jax.jit(lambda *given: wan_vae.decode(config, *given)).lower(params, latents, state).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
 
-    def temporaries(count):
-        latents = jax.ShapeDtypeStruct((1, count, 8, 8, 16), jnp.float32)
-        compiled = jax.jit(wan_vae.decode, static_argnums=0).lower(config, params, latents, state).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
 
+def test_memory_does_not_grow_with_the_latents():
     frames = 4 * 32 * 32 * 3 * 4  # bytes that one latent makes
     assert temporaries(12) - temporaries(2) <= 2 * 10 * frames
+
+
+def test_on_a_cpu_the_frames_of_a_pass_are_finished_one_by_one(params, latents, whole, monkeypatch):
+    one_by_one = temporaries(2)
+    monkeypatch.setattr(Past, "finish", lambda past, network, x: network(x, past))
+    assert one_by_one < 0.7 * temporaries(2)
+    at_once = jax.jit(lambda *given: wan_vae.decode(SMALL, *given))(params, latents)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), at_once, whole)
 
 
 def test_bfloat16(params, latents, whole):

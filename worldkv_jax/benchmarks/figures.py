@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Rows = Sequence[Mapping[str, Any]]
@@ -20,7 +19,6 @@ def cost_figure(selection: Rows, storage: Rows, title: str) -> Figure:
     """
     tiers = _names(storage, "tier")
     figure = Figure(figsize=(3.4 * max(2, bool(selection) + len(tiers)), 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     panels = list(figure.subplots(1, bool(selection) + len(tiers), squeeze=False)[0])
     if selection:

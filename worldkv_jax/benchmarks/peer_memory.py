@@ -10,6 +10,7 @@ from typing import Literal
 
 from worldkv_jax.benchmarks.pairs import Place
 from worldkv_jax.entry_points import load_entry
+from worldkv_jax.heap import give_back_after_compiling
 
 Side = Literal["ours", "theirs"]
 
@@ -32,6 +33,7 @@ def peak_of_process(entry: str, place: Place, side: Side) -> int:
 
 def _measure(entry: str, side: Side, scratch: str, rounds: int, upstream: list[str]) -> int:
     place = Place(scratch=Path(scratch), rounds=rounds, upstream=tuple(map(Path, upstream)))
+    give_back_after_compiling()  # as the commands do
     pair = load_entry("peer", entry, entry)(place)
     before = _peak()
     (pair.ours if side == "ours" else pair.theirs)()()

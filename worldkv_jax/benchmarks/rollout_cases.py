@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
 from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, MemoryConfig
 from worldkv_jax.memory.config import Tier
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.names import check_name
+from worldkv_jax.sessions.free_memory import available_host_bytes, device_limit
 from worldkv_jax.sessions.plan import Plan, make_plan
-from worldkv_jax.sessions.provenance import available_host_bytes
 from worldkv_jax.sessions.session import Session
 
 MODES = ("full", "sliding", "sink-recent", "worldkv", "sliding-official", "worldkv-official")
@@ -132,5 +130,5 @@ def _place(session: Session, *, memory: MemoryConfig, room: int, **names: Any) -
 
 def _device_limit() -> int:
     """Return the bytes that programs may take: the device's, or on a CPU half of what is free."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit", available_host_bytes() // 2)
+    limit = device_limit()
+    return available_host_bytes() // 2 if limit is None else limit

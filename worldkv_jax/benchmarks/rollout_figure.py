@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Rows = Sequence[Mapping[str, Any]]
@@ -23,7 +22,6 @@ def length_figure(rows: Rows, title: str) -> Figure:
     decode = any(row["decode"] for row in measured)
     measured = [row for row in measured if row["decode"] == decode]
     figure = Figure(figsize=(10.5, 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     speed, device, total = figure.subplots(1, 3)
     largest = max(sum(row["kv_bytes"].values()) for row in measured)

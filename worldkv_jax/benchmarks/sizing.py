@@ -4,7 +4,7 @@ import math
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import format_bytes
-from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
+from worldkv_jax.sessions.free_memory import available_device_bytes, available_host_bytes
 
 
 def needed_bytes(layout: Layout) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import jax
 
 from worldkv_jax.benchmarks.timing import live_bytes
 from worldkv_jax.memory.report import fork_bytes
-from worldkv_jax.rollout import ChunkInput, World, snapshot
+from worldkv_jax.rollout import snapshot
+from worldkv_jax.rollout.stream import exhaust
 from worldkv_jax.sessions import Session, WorldFolder
 from worldkv_jax.sessions.provenance import describe_machine
 
@@ -59,7 +59,7 @@ def run_world_benchmark(session: Session, benchmark: WorldBenchmark, scratch: Pa
 
 def _measure_forks(session: Session, benchmark: WorldBenchmark) -> dict[str, Any]:
     inputs = list(session.inputs())
-    world = _roll(session, session.start(), inputs[:-1])
+    world = exhaust(session.stream(session.start(), inputs[:-1]))
     before = sum(live_bytes().values())
     since = time.perf_counter()
     branches = session.fork(world, benchmark.forks)
@@ -69,14 +69,14 @@ def _measure_forks(session: Session, benchmark: WorldBenchmark) -> dict[str, Any
     for _ in range(benchmark.repeats + 1):
         before = sum(live_bytes().values())
         since = time.perf_counter()
-        ended = jax.block_until_ready(_roll(session, branches[0], inputs[-1:]))
+        ended = jax.block_until_ready(exhaust(session.stream(branches[0], inputs[-1:])))
         first.append(time.perf_counter() - since)
         diverged.append(sum(live_bytes().values()) - before)
         del ended
     for _ in range(benchmark.repeats + 1):
         owned = jax.block_until_ready(snapshot(world))._replace(shared=None)
         since = time.perf_counter()
-        jax.block_until_ready(_roll(session, owned, inputs[-1:]))
+        jax.block_until_ready(exhaust(session.stream(owned, inputs[-1:])))
         others.append(time.perf_counter() - since)
     return {
         "forks": benchmark.forks,
@@ -93,11 +93,11 @@ def _measure_saving(session: Session, benchmark: WorldBenchmark, scratch: Path) 
     plain, saved, waited, wrote = [], [], [], []
     for attempt in range(benchmark.repeats + 1):
         since = time.perf_counter()
-        jax.block_until_ready(_roll(session, session.start(), session.inputs()))
+        jax.block_until_ready(exhaust(session.stream(session.start(), session.inputs())))
         plain.append(time.perf_counter() - since)
         since = time.perf_counter()
         with session.saving(scratch / str(attempt), every=benchmark.every) as saver:
-            _roll(session, session.start(), session.inputs(), keeper=saver)
+            exhaust(session.stream(session.start(), session.inputs(), keeper=saver))
         saved.append(time.perf_counter() - since)
         waited.append(saver.waited)
         wrote.append(saver.wrote)
@@ -111,12 +111,3 @@ def _measure_saving(session: Session, benchmark: WorldBenchmark, scratch: Path) 
         "not_hidden_share": max(0.0, min(1.0, extra / writing)),
         "bytes": WorldFolder(scratch / "0").bytes_by_part(),
     }
-
-
-def _roll(session: Session, world: World, inputs: Iterable[ChunkInput], **options: Any) -> World:
-    generation = session.stream(world, inputs, **options)
-    while True:
-        try:
-            next(generation)
-        except StopIteration as end:
-            return end.value

@@ -2,6 +2,8 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_flags import add_benchmark, add_group
+
 GROUP = "worldkv_jax.peers"
 """Entry points ``module:function`` of what can be compared with, see `worldkv_jax.benchmarks.pairs.Peer`."""
 
@@ -12,10 +14,11 @@ def add_peers(benchmarks) -> None:
 
     names = list(find_entries(GROUP))
     text = "time ours beside PyTorch's implementations in turn; needs the extra torch"
-    parser = benchmarks.add_parser("peers", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(measure=_bench_peers)
-    add = parser.add_argument
-    add("peers", nargs="*", metavar="PEER", help=f"{', '.join(names) or 'none is installed'} (default: all)")
+    parser = add_benchmark(benchmarks, "peers", text, _bench_peers)
+    parser.add_argument(
+        "peers", nargs="*", metavar="PEER", help=f"{', '.join(names) or 'none is installed'} (default: all)"
+    )
+    add = add_group(parser)
     add("--rounds", type=int, default=5, metavar="N", help="timed rounds of each (default: 5)")
     add(
         "--upstream",
@@ -24,9 +27,12 @@ def add_peers(benchmarks) -> None:
         metavar="DIR",
         help="clone of a repository that some compare with; may be repeated, nothing of it is copied",
     )
-    add("--memory", action="store_true", help="also the memory that a process of ours takes, and one of theirs")
-    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", default=argparse.SUPPRESS, action="store_true", help="show the traceback of an error")
+    add(
+        "--memory",
+        action="store_true",
+        default=False,
+        help="also the memory that a process of ours takes, and one of theirs",
+    )
 
 
 def _bench_peers(args: argparse.Namespace) -> None:

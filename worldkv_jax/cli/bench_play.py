@@ -1,22 +1,18 @@
 """The command ``worldkv bench play``: a server of the demo world under load, as its clients see it."""
 
 import argparse
-from typing import Any
+
+from worldkv_jax.cli.bench_flags import add_benchmark, add_group, given_to
 
 
 def add_play(benchmarks) -> None:
     """Add the sub-command."""
     text = "play the demo world on a server of its own: frames a second, from key to picture, fairness; or a long soak"
-    parser = benchmarks.add_parser("play", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(measure=_bench_play)
-    # The defaults are those of PlayBenchmark and PlaySoak: an option that is not given is not in the namespace.
-    add, one = parser.add_argument, {"default": argparse.SUPPRESS}
-    add("--seconds", **one, type=float, metavar="S", help="of play for each number of sessions (default: 20)")
-    add("--sessions", **one, nargs="+", type=int, metavar="N", help="that play at once (default: 1 8; of a soak: 8)")
-    add("--memories", **one, nargs="+", metavar="NAME", help="of each session's lanes, one or two (default: default)")
-    add("--minutes", **one, type=float, metavar="M", help="let sessions come, go, fork and die at random for so long")
-    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", **one, action="store_true", help="show the traceback of an error")
+    add = add_group(add_benchmark(benchmarks, "play", text, _bench_play))
+    add("--seconds", type=float, metavar="S", help="of play for each number of sessions (default: 20)")
+    add("--sessions", nargs="+", type=int, metavar="N", help="that play at once (default: 1 8; of a soak: 8)")
+    add("--memories", nargs="+", metavar="NAME", help="of each session's lanes, one or two (default: default)")
+    add("--minutes", type=float, metavar="M", help="let sessions come, go, fork and die at random for so long")
 
 
 def _bench_play(args: argparse.Namespace) -> None:
@@ -31,21 +27,17 @@ def _bench_play(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.play_soak import PlaySoak, run_play_soak
     from worldkv_jax.play.local_server import local_server
 
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items()}
-    folder = prepare_output(args.out)
-    most = max(given.get("sessions", (8,)))
+    folder = prepare_output(args.out, writes=["play.json", "play_soak.json"])
+    most = max(args.sessions) if "sessions" in args else 8
     with tempfile.TemporaryDirectory(prefix="play-", dir=folder) as state:
         server = ["demo-world", "--state", state, "--leave-seconds", "5", "--sessions", str(2 * most)]
         with local_server(*server, "--sessions-per-client", str(2 * most)) as address:
-            if "minutes" in given:
+            if "minutes" in args:
                 result = run_play_soak(address, PlaySoak(minutes=args.minutes, sessions=most))
                 _print_soak(result)
                 name = "play_soak.json"
             else:
-                fields = ("seconds", "sessions", "memories")
-                asked: dict[str, Any] = {name: given[name] for name in fields if name in given}
-                benchmark = PlayBenchmark(**asked)
-                result = run_play_benchmark(address, benchmark)
+                result = run_play_benchmark(address, PlayBenchmark(**given_to(PlayBenchmark, args)))
                 _print_rows(result)
                 name = "play.json"
     print(f"wrote {write_json(Path(folder) / name, result)}")

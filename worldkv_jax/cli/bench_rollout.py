@@ -2,6 +2,7 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_flags import add_benchmark, add_group, given_to
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.models import add_models, open_session
 from worldkv_jax.cli.tracing import add_trace_flag, traced
@@ -10,38 +11,23 @@ from worldkv_jax.cli.tracing import add_trace_flag, traced
 def add_rollout(benchmarks) -> None:
     """Add the sub-command, with one of its own for each model."""
     text = "time the chunks of a model under full KV, a sliding window, sink + recent and WorldKV"
-    parser = benchmarks.add_parser("rollout", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(measure=_bench_rollout)
-    add_models(parser, _add_common)
+    add_models(add_benchmark(benchmarks, "rollout", text, _bench_rollout), _add_common)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    # The defaults are those of RolloutBenchmark: an option that is not given is not in the namespace.
-    add = parser.add_argument_group("benchmark").add_argument
-    unset = argparse.SUPPRESS
+    add = add_group(parser)
     modes = "full, sliding, sink-recent, worldkv, sliding-official, worldkv-official (default: all)"
-    add("--modes", nargs="+", default=unset, metavar="MODE", help=modes)
-    add(
-        "--lengths",
-        nargs="+",
-        default=unset,
-        type=int,
-        metavar="N",
-        help="chunks of the rollouts (default: 10 30 60 90)",
-    )
-    add("--tiers", nargs="+", default=unset, metavar="TIER", help="memories of the bank (default: device pinned_host)")
-    add("--rounds", default=unset, type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
-    add("--timed", default=unset, type=int, metavar="N", help="chunks timed each time (default: 3)")
-    add("--no-decode", dest="decode", action="store_false", default=unset, help="measure without decoding only")
-    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", default=unset, action="store_true", help="show the traceback of an error")
+    add("--modes", nargs="+", metavar="MODE", help=modes)
+    add("--lengths", nargs="+", type=int, metavar="N", help="chunks of the rollouts (default: 10 30 60 90)")
+    add("--tiers", nargs="+", metavar="TIER", help="memories of the bank (default: device pinned_host)")
+    add("--rounds", type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
+    add("--timed", type=int, metavar="N", help="chunks timed each time (default: 3)")
+    add("--no-decode", dest="decode", action="store_false", help="measure without decoding only")
     add_trace_flag(parser)
     add_cache_flag(parser)
 
 
 def _bench_rollout(args: argparse.Namespace) -> None:
-    import dataclasses
-
     from tqdm import tqdm
 
     from worldkv_jax.benchmarks.rollout import RolloutBenchmark, run_rollout_benchmark
@@ -49,8 +35,7 @@ def _bench_rollout(args: argparse.Namespace) -> None:
     from worldkv_jax.media.figures import save_figure
     from worldkv_jax.sessions.results import prepare_output, write_json
 
-    fields = [field.name for field in dataclasses.fields(RolloutBenchmark)]
-    benchmark = RolloutBenchmark(**{name: vars(args)[name] for name in fields if name in args})
+    benchmark = RolloutBenchmark(**given_to(RolloutBenchmark, args))
     use_cache(args)
     session = open_session(args, memory=False)
     name = f"rollout_{args.model}"

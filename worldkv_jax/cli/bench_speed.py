@@ -2,6 +2,7 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_flags import add_benchmark, add_group, given_to
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.models import add_models, open_session
 
@@ -9,20 +10,14 @@ from worldkv_jax.cli.models import add_models, open_session
 def add_speed(benchmarks) -> None:
     """Add the sub-command, with one of its own for each model."""
     text = "time the chunks of a model with fewer passes and with weights in eight bits, in turn"
-    parser = benchmarks.add_parser("speed", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(measure=_bench_speed)
-    add_models(parser, _add_common)
+    add_models(add_benchmark(benchmarks, "speed", text, _bench_speed), _add_common)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    # The defaults are those of SpeedBenchmark: an option that is not given is not in the namespace.
-    add = parser.add_argument_group("benchmark").add_argument
-    unset = argparse.SUPPRESS
-    add("--length", default=unset, type=int, metavar="N", help="chunks of the rollout (default: 30)")
-    add("--rounds", default=unset, type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
-    add("--timed", default=unset, type=int, metavar="N", help="chunks timed each time (default: 3)")
-    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", default=unset, action="store_true", help="show the traceback of an error")
+    add = add_group(parser)
+    add("--length", type=int, metavar="N", help="chunks of the rollout (default: 30)")
+    add("--rounds", type=int, metavar="N", help="times that all is gone through, in turn (default: 5)")
+    add("--timed", type=int, metavar="N", help="chunks timed each time (default: 3)")
     add_cache_flag(parser)
 
 
@@ -32,8 +27,7 @@ def _bench_speed(args: argparse.Namespace) -> None:
     from worldkv_jax.benchmarks.speed import OPTIONS, SpeedBenchmark, run_speed_benchmark
     from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
-    fields = [field.name for field in dataclasses.fields(SpeedBenchmark)]
-    benchmark = SpeedBenchmark(**{name: vars(args)[name] for name in fields if name in args})
+    benchmark = SpeedBenchmark(**given_to(SpeedBenchmark, args))
     use_cache(args)
     name = f"speed_{args.model}"
     folder = prepare_output(args.out, writes=[f"{name}.json"])

@@ -2,33 +2,27 @@
 
 import argparse
 
+from worldkv_jax.cli.bench_flags import add_benchmark, add_group, given_to
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
-from worldkv_jax.cli.models import add_memory_flags, add_models, open_session, tell
+from worldkv_jax.cli.models import add_memory_flags, add_models, load_session, open_session
 
 
 def add_world(benchmarks) -> None:
     """Add the sub-command, with one of its own for each model."""
     text = "time forks of a world, the first step after one, and saving beside the generation"
-    parser = benchmarks.add_parser("world", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(measure=_bench_world)
-    add_models(parser, _add_common)
+    add_models(add_benchmark(benchmarks, "world", text, _bench_world), _add_common)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
-    # The defaults are those of WorldBenchmark: an option that is not given is not in the namespace.
-    add = parser.add_argument_group("benchmark").add_argument
-    unset = argparse.SUPPRESS
-    add("--forks", default=unset, type=int, metavar="N", help="forks made at once (default: 1000)")
-    add("--repeats", default=unset, type=int, metavar="N", help="steps and rollouts timed (default: 5)")
-    add("--every", default=unset, type=int, metavar="N", help="chunks from one kept moment to the next (default: 1)")
-    add("--out", default="outputs/bench", metavar="DIR", help="folder of the results (default: outputs/bench)")
-    add("--debug", default=unset, action="store_true", help="show the traceback of an error")
+    add = add_group(parser)
+    add("--forks", type=int, metavar="N", help="forks made at once (default: 1000)")
+    add("--repeats", type=int, metavar="N", help="steps and rollouts timed (default: 5)")
+    add("--every", type=int, metavar="N", help="chunks from one kept moment to the next (default: 1)")
     add_cache_flag(parser)
 
 
 def _bench_world(args: argparse.Namespace) -> None:
-    import dataclasses
     import tempfile
     from pathlib import Path
 
@@ -36,14 +30,11 @@ def _bench_world(args: argparse.Namespace) -> None:
     from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.results import prepare_output, write_json
 
-    fields = [field.name for field in dataclasses.fields(WorldBenchmark)]
-    benchmark = WorldBenchmark(**{name: vars(args)[name] for name in fields if name in args})
+    benchmark = WorldBenchmark(**given_to(WorldBenchmark, args))
     use_cache(args)
     session = open_session(args)
-    folder = prepare_output(args.out)
-    told = len(session.notes)
-    session = session.load()
-    tell(session.notes[told:], args)
+    folder = prepare_output(args.out, writes=["world.json"])
+    session = load_session(session, args)
     with tempfile.TemporaryDirectory(prefix="worlds-", dir=folder) as scratch:
         result = {"model": args.model, **run_world_benchmark(session, benchmark, Path(scratch))}
     forks, saving = result["forks"], result["saving"]

@@ -1,6 +1,12 @@
 """The command ``worldkv cameras``: shows what a file of cameras holds, and converts it."""
 
 import argparse
+import typing
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from worldkv_jax.cameras.formats import CameraFile
 
 HELP = "show what a camera path holds, draw it from above, convert it between formats"
 
@@ -52,7 +58,7 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _with_lens(cameras, size: tuple[int, int] | None, fov: float | None):
+def _with_lens(cameras: "CameraFile", size: tuple[int, int] | None, fov: float | None) -> "CameraFile":
     """Return the path with what the command line says of its lens."""
     import dataclasses
     import math
@@ -74,12 +80,11 @@ def _with_lens(cameras, size: tuple[int, int] | None, fov: float | None):
     return dataclasses.replace(cameras, intrinsics=cameras.lens(size), size=size)
 
 
-def _print(path: str, cameras) -> None:
+def _print(path: str, cameras: "CameraFile") -> None:
     """Print what the path is like, relative to its first camera."""
     import numpy as np
 
     from worldkv_jax.cameras import pose_distance, relative
-    from worldkv_jax.cameras.formats.camera_file import SHARES
 
     poses = relative(cameras.poses[0], cameras.poses)
     places, forward = poses[:, :3, 3], poses[:, :3, 2]
@@ -95,7 +100,7 @@ def _print(path: str, cameras) -> None:
         print(f"path: {steps.sum():.4g} units long, largest step {steps.max():.4g}")
         ranges = f"yaw {yaw.min():.1f} to {yaw.max():.1f}, pitch {pitch.min():.1f} to {pitch.max():.1f} degrees"
         print(f"angles: {ranges} from the first camera, largest turn of a step {np.rad2deg(turns.max()):.2f}")
-    print(_lens_text(cameras, SHARES))
+    print(_lens_text(cameras))
     notes = list(cameras.notes)
     if len(steps) > 2 and steps.max() > 20 * max(float(np.median(steps)), 1e-9) and steps.max() > 0.05 * extent.max():
         notes.append(f"the camera jumps at frame {int(steps.argmax()) + 1}: {steps.max():.4g} units in one step")
@@ -103,17 +108,18 @@ def _print(path: str, cameras) -> None:
         print(f"note: {note}")
 
 
-def _duration(times) -> str:
+def _duration(times: "np.ndarray | None") -> str:
     if times is None or len(times) < 2:
         return ""
     seconds = times[-1] - times[0]
     return f" in {seconds:.3f} s, {(len(times) - 1) / seconds:.3f} a second"
 
 
-def _lens_text(cameras, shares) -> str:
+def _lens_text(cameras: "CameraFile") -> str:
     import numpy as np
 
     from worldkv_jax.cameras import field_of_view
+    from worldkv_jax.cameras.formats.camera_file import SHARES
 
     if cameras.intrinsics is None:
         return "lens: none"
@@ -122,5 +128,5 @@ def _lens_text(cameras, shares) -> str:
     if cameras.size is None:
         return f"lens: fx, fy, cx, cy {lens}{varies}, of pictures whose size is not known"
     horizontal, vertical = field_of_view(cameras.intrinsics[0], cameras.size)
-    of = "shares of the picture" if cameras.size == shares else f"pixels of {cameras.size[0]}x{cameras.size[1]}"
+    of = "shares of the picture" if cameras.size == SHARES else f"pixels of {cameras.size[0]}x{cameras.size[1]}"
     return f"lens: fx, fy, cx, cy {lens}{varies}, {of}; sees {horizontal:.1f} x {vertical:.1f} degrees"

@@ -28,11 +28,16 @@ def add_cache_flag(parser: argparse.ArgumentParser) -> None:
 def use_cache(args: argparse.Namespace) -> None:
     """Tell jax where to keep compiled programs; where they cannot be kept, warn and go on.
 
+    What compiling leaves free in the heap goes back to the system, kept programs or not.
+
     A folder that jax was given already, in its environment or by a program, stays as it is unless another is asked for.
 
     Raises:
         OSError: a folder that was asked for cannot be made.
     """
+    from worldkv_jax.heap import give_back_after_compiling
+
+    give_back_after_compiling()
     if args.no_compile_cache:
         return
     import jax

@@ -1,6 +1,11 @@
 """The command ``worldkv convert``: turns PyTorch checkpoints into ones that load fast and sharded."""
 
 import argparse
+import typing
+
+if typing.TYPE_CHECKING:
+    from checkpoints.manifest import Manifest
+    from checkpoints.planning import Conversion
 
 HELP = "convert a PyTorch checkpoint: checked, in little memory, resumable"
 
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
-def _print_plan(conversion) -> None:
+def _print_plan(conversion: "Conversion") -> None:
     from worldkv_jax.sessions.results import print_table
 
     print(f"{conversion.model.name} from {conversion.path}")
@@ -75,7 +80,7 @@ def _print_plan(conversion) -> None:
         print(f"not converted: {', '.join(conversion.absent)}")
 
 
-def _print_keys(conversion) -> None:
+def _print_keys(conversion: "Conversion") -> None:
     """Print which tensors become which parameter."""
     from checkpoints.listing import fold
 
@@ -90,7 +95,7 @@ def _print_keys(conversion) -> None:
             print(f"  {key} -> left out")
 
 
-def _print_needs(conversion, out: str | None) -> None:
+def _print_needs(conversion: "Conversion", out: str | None) -> None:
     import shutil
     from pathlib import Path
 
@@ -107,7 +112,7 @@ def _print_needs(conversion, out: str | None) -> None:
     )
 
 
-def _print_files(manifest) -> None:
+def _print_files(manifest: "Manifest") -> None:
     import sys
 
     for record in manifest.components.values():

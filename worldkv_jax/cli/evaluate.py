@@ -1,25 +1,39 @@
 """The command ``worldkv evaluate``: measures what generated videos remember of the places they come back to."""
 
 import argparse
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from worldkv_jax.cli.evaluate_tables import print_growth, print_replays, print_scores
 from worldkv_jax.cli.flags import seed_number
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from worldkv_jax.evaluation import Interval, Metric, WorldScores
 
 HELP = "measure the memory that a video shows, from its camera path"
 
-_COLUMNS = {
-    "metric": "metric",
-    "first": "first revisit",
-    "late": "late revisits",
-    "random": "another place",
-    "headroom": "headroom",
-    "truth_seen": "truth: first visit",
-    "truth_first": "truth: first revisit",
-    "truth_late": "truth: late revisits",
-    "same_truth": "true revisits",
-    "memory_gain": "MemoryGain",
-    "memory_ratio": "memory ratio",
-}
-_UNITS = {"psnr": "dB"}
+
+class _World(NamedTuple):
+    """The files of one world."""
+
+    video: str
+    poses: str
+    truth: str | None
+
+
+class _Rollout(NamedTuple):
+    """What a rollout's report says of its memory."""
+
+    kv_bytes: list[int]
+    """After each chunk."""
+    frames: list[int]
+    """Video frames of each chunk."""
+    attended_tokens: int | None
+    """Stored tokens that the last chunk attends to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,85 +81,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every world, print the table and write evaluation.json."""
-    from worldkv_jax.evaluation import RevisitCriteria, kv_bytes_per_second, load_metrics, over_worlds, score_world
-    from worldkv_jax.evaluation.memory_tax import pairs_of_turn, score_replay
+    from worldkv_jax.evaluation import load_metrics
     from worldkv_jax.sessions.results import prepare_output, write_json
 
-    worlds = _pair_up(args.inputs)
-    truths = args.truth or [None] * len(worlds)
-    if len(truths) != len(worlds):
-        raise ValueError(f"--truth names {len(truths)} videos for {len(worlds)} worlds; give one each, in their order")
-    pairs = None if args.pairs is None else [_pair(text) for text in args.pairs]
+    worlds, pairs = _worlds(args), _named_pairs(args)
     metrics, left_out = load_metrics(lpips=args.lpips, dino=args.dino)
-    criteria = RevisitCriteria(
-        max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
-    )
-    if args.task is not None and pairs is not None:
-        raise ValueError(f"--task {args.task} says which frames are compared; leave --pairs out")
-    if args.task == "D" and args.truth is None:
-        raise ValueError("--task D compares all frames with the true ones; give --truth")
-    grown = None if args.report is None else _read_report(args.report)
+    rollout = None if args.report is None else _read_report(args.report)
     folder = prepare_output(args.out, writes=["evaluation.json"])
     if args.mind is not None:
         prepare_output(args.mind)
-    scores, replays, exported, fps = [], [], [], None
-    for (video, poses), truth in zip(worlds, truths):
-        frames, path, true, fps = _read(video, poses, truth, stretch=args.stretch)
-        if args.task == "D" and true is not None:
-            replays.append(score_replay(frames, true, metrics=metrics))
-            continue
-        named = pairs if args.task is None else pairs_of_turn(len(frames))
-        try:
-            scored = score_world(
-                frames, path, truth=true, pairs=named, criteria=criteria, metrics=metrics, seed=args.seed
-            )
-        except ValueError as error:
-            raise ValueError(f"{video}: {error}") from error
-        scores.append(scored)
-        if args.mind is not None:
-            exported += _export(args, f"world-{len(scores)}", frames, true, fps)
     if args.task == "D":
-        print(_write_replays(folder, worlds, replays, left_out))
-        return
-    table = over_worlds(scores)
-    speed = None if grown is None or fps is None else kv_bytes_per_second(grown["kv_bytes"], grown["frames"], fps)
-    attended = None if grown is None else grown["attended_tokens"]
-    _print(table, scores, left_out, speed, attended)
-    data = {
-        "worlds": [{"video": video, "poses": poses, **_plain(s)} for (video, poses), s in zip(worlds, scores)],
-        "over_worlds": {name: {key: _plain_interval(v) for key, v in row.items()} for name, row in table.items()},
-        "left_out": left_out,
-        "kv_bytes_per_second": speed,
-        "attended_tokens": attended,
-        "criteria": vars(criteria),
-    }
-    print(*exported, write_json(folder / "evaluation.json", data), sep="\n")
+        data = _score_replays(args, worlds, metrics)
+    else:
+        data = _score_worlds(args, worlds, pairs, metrics, rollout)
+    print(*left_out, write_json(folder / "evaluation.json", {**data, "left_out": left_out}), sep="\n")
 
 
-def _write_replays(folder, worlds, replays, left_out):
-    """Print and write what replayed paths (task D) scored."""
-    from worldkv_jax.evaluation import mean_interval
-    from worldkv_jax.sessions.results import print_table, write_json
-
-    defined = {name: [r[name] for r in replays if r[name] is not None] for name in replays[0]}
-    table = {name: mean_interval(values) for name, values in defined.items() if values}
-    print_table(
-        [{"metric": name, "all frames": i.text(2 if name in _UNITS else 3)} for name, i in table.items()],
-        ["metric", "all frames"],
-    )
-    print(*left_out, sep="\n")
-    data = {
-        "worlds": [{"video": video, "poses": poses, **r} for (video, poses), r in zip(worlds, replays)],
-        "over_worlds": {name: _plain_interval(interval) for name, interval in table.items()},
-        "left_out": left_out,
-    }
-    return write_json(folder / "evaluation.json", data)
+def _worlds(args: argparse.Namespace) -> list[_World]:
+    if len(args.inputs) % 2:
+        raise ValueError(f"got {len(args.inputs)} files: every VIDEO needs its POSES behind it")
+    videos, poses = args.inputs[::2], args.inputs[1::2]
+    truths = args.truth or [None] * len(videos)
+    if len(truths) != len(videos):
+        raise ValueError(f"--truth names {len(truths)} videos for {len(videos)} worlds; give one each, in their order")
+    return [_World(*files) for files in zip(videos, poses, truths)]
 
 
-def _pair_up(inputs: list[str]) -> list[tuple[str, str]]:
-    if len(inputs) % 2:
-        raise ValueError(f"got {len(inputs)} files: every VIDEO needs its POSES behind it")
-    return list(zip(inputs[::2], inputs[1::2]))
+def _named_pairs(args: argparse.Namespace) -> list[tuple[int, int]] | None:
+    """Return the pairs of ``--pairs``, once it is clear that a task goes with the other flags."""
+    if args.task is not None and args.pairs is not None:
+        raise ValueError(f"--task {args.task} says which frames are compared; leave --pairs out")
+    if args.task == "D" and args.truth is None:
+        raise ValueError("--task D compares all frames with the true ones; give --truth")
+    return None if args.pairs is None else [_pair(text) for text in args.pairs]
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -158,19 +126,108 @@ def _pair(text: str) -> tuple[int, int]:
     return earlier, later
 
 
-def _read(video: str, poses: str, truth: str | None, *, stretch: bool):
-    from pathlib import Path
+def _read_report(report: str) -> _Rollout:
+    from worldkv_jax.readers import read_json
 
+    try:
+        chunks = read_json(report)["chunks"]
+        return _Rollout(
+            kv_bytes=[sum(chunk["kv_bytes"].values()) for chunk in chunks],
+            frames=[chunk["frames"] for chunk in chunks],
+            attended_tokens=chunks[-1].get("attended_tokens"),
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{report} is no report.json of worldkv rollout: {error}") from error
+
+
+def _score_worlds(
+    args: argparse.Namespace,
+    worlds: Sequence[_World],
+    pairs: Sequence[tuple[int, int]] | None,
+    metrics: Sequence["Metric"],
+    rollout: _Rollout | None,
+) -> dict[str, Any]:
+    """Score revisits, print the table; return what evaluation.json says."""
+    from worldkv_jax.evaluation import (
+        RevisitCriteria,
+        export_memory_test,
+        kv_bytes_per_second,
+        over_worlds,
+        score_world,
+    )
+    from worldkv_jax.evaluation.memory_tax import pairs_of_turn
+
+    criteria = RevisitCriteria(
+        max_angle_degrees=args.max_angle, max_distance=args.max_distance, min_gap=args.min_gap, min_away=args.min_away
+    )
+    scores: list[WorldScores] = []
+    exported: list[Path] = []
+    fps = 0.0
+    for world in worlds:
+        frames, path, truth, fps = _read(world, stretch=args.stretch)
+        named = pairs if args.task is None else pairs_of_turn(len(frames))
+        try:
+            scored = score_world(
+                frames, path, truth=truth, pairs=named, criteria=criteria, metrics=metrics, seed=args.seed
+            )
+        except ValueError as error:
+            raise ValueError(f"{world.video}: {error}") from error
+        scores.append(scored)
+        if args.mind is not None:
+            name = f"world-{len(scores)}"
+            exported += export_memory_test(
+                args.mind, args.mind_model, name, frames, fps=fps, mark=args.mark, truth=truth
+            )
+    table = over_worlds(scores)
+    speed = None if rollout is None else kv_bytes_per_second(rollout.kv_bytes, rollout.frames, fps)
+    attended = None if rollout is None else rollout.attended_tokens
+    print_scores(table, scores, metrics)
+    print_growth(speed, attended)
+    for line in (*dict.fromkeys(note for score in scores for note in score.notes), *exported):
+        print(line)
+    return {
+        "worlds": [
+            {"video": world.video, "poses": world.poses, **_plain(score)} for world, score in zip(worlds, scores)
+        ],
+        "over_worlds": {
+            name: {key: _plain_interval(value) for key, value in row.items()} for name, row in table.items()
+        },
+        "kv_bytes_per_second": speed,
+        "attended_tokens": attended,
+        "criteria": vars(criteria),
+    }
+
+
+def _score_replays(args: argparse.Namespace, worlds: Sequence[_World], metrics: Sequence["Metric"]) -> dict[str, Any]:
+    """Score replayed paths (task D), print the table; return what evaluation.json says."""
+    from worldkv_jax.evaluation import mean_interval, score_replay
+
+    replays = []
+    for world in worlds:
+        frames, _, truth, _ = _read(world, stretch=args.stretch)
+        assert truth is not None, "task D has the truth of every world"
+        replays.append(score_replay(frames, truth, metrics=metrics))
+    defined = {name: [r[name] for r in replays if r[name] is not None] for name in replays[0]}
+    table = {name: mean_interval(values) for name, values in defined.items() if values}
+    print_replays(table, metrics)
+    return {
+        "worlds": [{"video": world.video, "poses": world.poses, **replay} for world, replay in zip(worlds, replays)],
+        "over_worlds": {name: _plain_interval(interval) for name, interval in table.items()},
+    }
+
+
+def _read(world: _World, *, stretch: bool) -> "tuple[np.ndarray, np.ndarray, np.ndarray | None, float]":
+    """Read a world's frames, poses and truth, and its frames a second."""
     from worldkv_jax.cameras import latent_poses
     from worldkv_jax.cameras.formats import read_cameras
     from worldkv_jax.evaluation.memory_scores import are_latents
     from worldkv_jax.media.video import read_video
 
-    frames, fps = read_video(video, tell=_note)
-    alone = Path(poses) / "poses.npy"  # a lens is not needed here
-    cameras = read_cameras(alone if alone.is_file() else poses)
+    frames, fps = read_video(world.video, tell=_note)
+    alone = Path(world.poses) / "poses.npy"  # a lens is not needed here
+    cameras = read_cameras(alone if alone.is_file() else world.poses)
     for note in cameras.notes:
-        _note(f"{poses}: {note}")
+        _note(f"{world.poses}: {note}")
     path = cameras.poses
     if stretch:
         if len(path) != len(frames) and not are_latents(len(path), len(frames)):
@@ -179,70 +236,19 @@ def _read(video: str, poses: str, truth: str | None, *, stretch: bool):
                 "frames; if frames were dropped or repeated instead, all that follows is wrong"
             )
         path = latent_poses(path, len(frames))
-    true = None if truth is None else read_video(truth, tell=_note)[0]
-    return frames, path, true, fps
+    truth = None if world.truth is None else read_video(world.truth, tell=_note)[0]
+    return frames, path, truth, fps
 
 
 def _note(text: str) -> None:
     print(f"note: {text}")
 
 
-def _export(args, name: str, frames, truth, fps: float) -> list:
-    from worldkv_jax.evaluation import export_memory_test
-
-    return export_memory_test(args.mind, args.mind_model, name, frames, fps=fps, mark=args.mark, truth=truth)
-
-
-def _read_report(report: str) -> dict:
-    """Read the bytes in memory after each chunk, its video frames, and the stored tokens that the last attends to."""
-    from worldkv_jax.readers import read_json
-
-    try:
-        chunks = read_json(report)["chunks"]
-        return {
-            "kv_bytes": [sum(chunk["kv_bytes"].values()) for chunk in chunks],
-            "frames": [chunk["frames"] for chunk in chunks],
-            "attended_tokens": chunks[-1].get("attended_tokens"),
-        }
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{report} is no report.json of worldkv rollout: {error}") from error
-
-
-def _print(table, scores, left_out, speed, attended) -> None:
-    from worldkv_jax.memory.report import format_bytes
-    from worldkv_jax.sessions.results import print_table
-
-    count = len(scores)
-    revisits = sum(len(score.revisits) for score in scores)
-    over = f"{count} worlds, 95 % intervals over them" if count > 1 else "1 world, so no intervals"
-    print(f"{revisits} revisits in {over}")
-    metrics = {name: row for name, row in table.items() if name not in ("closure", "drift")}
-    shown = {key: head for key, head in _COLUMNS.items() if any(row.get(key) for row in metrics.values())}
-    rows = [
-        {"metric": f"{name} ({_UNITS[name]})" if name in _UNITS else name}
-        | {key: None if v is None else v.text(2 if name in _UNITS else 3) for key, v in row.items()}
-        for name, row in metrics.items()
-    ]
-    print_table(rows, {"metric": "metric", **shown})
-    closure = scores[0].closure
-    where = f" (frame {closure['frame']} to frame {closure['earlier']})" if count == 1 else ""
-    print(f"\nloop closure: root mean squared error {table['closure']['rmse'].text(3)} of colours in [0, 1]{where}")
-    for key, name in (("revisits", "revisits against their first visit"), ("truth", "against the truth")):
-        if table["drift"][key] is not None:
-            print(f"drift, {name}: {table['drift'][key].text()} dB in 100 frames")
-    if speed is not None:
-        print(f"the memory grows by {format_bytes(speed)} in a second of video")
-    if attended is not None:
-        print(f"a frame of the last chunk attends to {attended:,} stored tokens")
-    notes = dict.fromkeys(note for score in scores for note in score.notes)
-    print(*left_out, *notes, sep="\n")
-
-
-def _plain(scores) -> dict:
+def _plain(score: "WorldScores") -> dict[str, Any]:
     import dataclasses
 
-    return dataclasses.asdict(scores) | {"revisits": scores.revisits._asdict()}
+    return dataclasses.asdict(score) | {"revisits": score.revisits._asdict()}
 
 
-def _plain_interval(interval) -> dict | None:
+def _plain_interval(interval: "Interval | None") -> dict[str, Any] | None:
     return None if interval is None else interval._asdict()

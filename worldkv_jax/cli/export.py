@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     names = [check_name("part", name, manifest.components) for name in args.only] or list(manifest.components)
     components = {component.name: component for component in load_model(manifest.model).components}
     out = Path(args.out)
-    if out.suffix == ".safetensors":
+    if out.suffix.lower() == ".safetensors":
         if len(names) > 1:
             raise ValueError(
                 f"{out} is one file, but there are {', '.join(names)}; give a folder, or choose with --only"

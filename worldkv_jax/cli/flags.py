@@ -35,7 +35,8 @@ def add_flags(parser: Any, cls: Any, *, heading: str | None = None) -> None:
             # A switch that is off can only be turned on; what is undecided can be turned either way.
             words["action"] = "store_true" if field.default is False else argparse.BooleanOptionalAction
         else:
-            words |= {"type": kind.of, "metavar": described.metavar, "choices": described.choices or None}
+            choices = described.choices or kind.choices or None
+            words |= {"type": kind.of, "metavar": described.metavar, "choices": choices}
             words |= {"action": "extend", "nargs": "+"} if kind.many else {}
         name = described.flag or "--" + field.name.replace("_", "-")
         group.add_argument(name, *described.also, default=argparse.SUPPRESS, **words)

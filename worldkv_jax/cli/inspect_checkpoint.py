@@ -1,6 +1,10 @@
 """The command ``worldkv inspect``: says what a checkpoint is, and whether it is whole."""
 
 import argparse
+import typing
+
+if typing.TYPE_CHECKING:
+    from checkpoints.inspection import Inspection
 
 HELP = "say what a checkpoint is, what it holds, and whether it is whole"
 
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     print("whole; all data is as its checksums say" if args.verify else "whole (as far as sizes and headers tell)")
 
 
-def _print_networks(found) -> None:
+def _print_networks(found: "Inspection") -> None:
     from worldkv_jax.cli.progress import in_units
     from worldkv_jax.sessions.results import print_table
 
@@ -56,7 +60,7 @@ def _print_networks(found) -> None:
     print_table(rows, ("part", "files", "size", "tensors", "weights", "dtypes", "names", "whole"))
 
 
-def _print_files(found) -> None:
+def _print_files(found: "Inspection") -> None:
     from worldkv_jax.cli.progress import in_units
 
     for network in found.networks:

@@ -1,6 +1,7 @@
 """The ``worldkv`` command line: chooses a command, runs it, and turns its errors into messages."""
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     # Taken out here, so that it may stand anywhere, also behind the sub-commands of a command.
     argv = [word for word in argv if word != "--debug"]
+    for name in ("stdout", "stderr"):
+        _prepare(name)
     try:
         with signals_as_exceptions():
             code = _run(argv)
@@ -58,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"error: {said}", file=sys.stderr)
         return _USER_ERROR
+
+
+def _prepare(name: str) -> None:
+    """Let anything be printed: names of files may have what a terminal cannot show, and `2>&-` leaves no stream."""
+    stream = getattr(sys, name)
+    if stream is None:
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as the program runs)
+    elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str]) -> int:

@@ -67,14 +67,26 @@ def open_session(
     """
     parser = args.model_parser
     with errors_in_flags(parser):
-        asked = from_flags(MemoryOptions, args) if memory else MemoryOptions()
+        asked = from_flags(MemoryOptions, args) if memory else None
         options = from_flags(args.options_class, args)
-        session = options.check(asked if asked.given() else None, weights=weights, decode=decode)
+        session = options.check(asked, weights=weights, decode=decode)
     ignored = ignored_flags(args)
     if ignored:
         print(f"ignored, for they only tell PyTorch how to run: {', '.join(ignored)}", file=sys.stderr)
     tell(session.notes, args)
     return session
+
+
+def load_session(session: "Session", args: argparse.Namespace) -> "Session":
+    """Load the model of a command line, and say what one would not expect of its weights.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+        ValueError: weights that are damaged or do not fit.
+    """
+    loaded = session.load()
+    tell(loaded.notes[len(session.notes) :], args)
+    return loaded
 
 
 def tell(notes: typing.Iterable[str], args: argparse.Namespace) -> None:

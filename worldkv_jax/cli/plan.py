@@ -1,8 +1,17 @@
 """The command ``worldkv plan``: what a rollout will need, before anything is loaded or allocated."""
 
 import argparse
+import typing
+from collections.abc import Callable, Mapping
 
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session
+from worldkv_jax.cli.world_flags import SAVE_EVERY
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.memory import MemoryConfig
+    from worldkv_jax.sessions import Plan, Session
+    from worldkv_jax.sessions.devices import Device
+    from worldkv_jax.sessions.plan import Saving
 
 HELP = "say what a rollout needs: memory by tier, traffic, arithmetic, and where it fits"
 
@@ -18,7 +27,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--device", default="h200", metavar="NAME", help="h200 (default), h100, l40s, rtx4090, v5e-8, ..."
     )
     parser.add_argument(
-        "--save-every", type=int, default=5, metavar="N", help="chunks from one kept moment to the next (default: 5)"
+        "--save-every",
+        type=int,
+        default=SAVE_EVERY,
+        metavar="N",
+        help=f"chunks from one kept moment to the next (default: {SAVE_EVERY})",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to a file")
 
@@ -27,7 +40,6 @@ def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
     from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.devices import device_named
-    from worldkv_jax.sessions.links import describe_fetching, describe_splits
     from worldkv_jax.sessions.plan import advise, placements
     from worldkv_jax.sessions.results import print_table, write_json
 
@@ -71,14 +83,15 @@ def run(args: argparse.Namespace) -> None:
         print(f"wrote {write_json(args.json, plan_report(session, plans))}")
 
 
-def describe_memory(memory) -> str:
+def describe_memory(memory: "MemoryConfig") -> str:
     """Say in a few words what a memory is."""
     if memory.mode != "worldkv":
         return f"{memory.mode} memory"
-    return f"worldkv memory ({memory.retrieval.chunks} chunks retrieved, keep ratio {memory.compression.keep_ratio:g})"
+    parts = memory.parts
+    return f"worldkv memory ({parts.retrieval.chunks} chunks retrieved, keep ratio {parts.compression.keep_ratio:g})"
 
 
-def describe_saving(saving) -> str:
+def describe_saving(saving: "Saving") -> str:
     """Say what it takes to keep a rollout in a folder."""
     from worldkv_jax.memory.report import format_bytes
 
@@ -90,7 +103,39 @@ def describe_saving(saving) -> str:
     )
 
 
-def plan_report(session, plans: dict) -> dict:
+def describe_fetching(plan: "Plan", device: "Device") -> str:
+    """Say what fetching weights takes of the link to the host, beside the arithmetic of a chunk."""
+    link, arithmetic = plan.link_bytes / device.link_bytes, plan.chunk_flops / device.flops
+    hidden = "behind which it hides" if link <= arithmetic else f"{link / arithmetic:.2f} times as long"
+    return (
+        f"waiting layers: {plan.fetched_bytes / 1e9:,.1f} GB of weights fetched a chunk; the link takes "
+        f"{link / plan.chips:.3f} s for all that moves beside {arithmetic / plan.chips:.3f} s of arithmetic, {hidden}"
+    )
+
+
+def describe_splits(plans: Mapping[str, "Plan"], device: "Device") -> str:
+    """Say what splitting over heads and over tokens takes of each chip, and which pays.
+
+    Args:
+        plans: by ``heads`` and ``tokens``, of the same rollout with its bank in the same tier.
+        device: several chips.
+    """
+    said = {
+        over: f"over {over} {plan.total_bytes / 2**30:.1f} GiB a chip, {plan.sent_bytes / 1e9:.1f} GB sent by each in "
+        f"{plan.sent_bytes / device.exchange_bytes:.3f} s"
+        for over, plan in plans.items()
+    }
+    fitting = [over for over, plan in plans.items() if plan.fits(device.memory_bytes)]
+    if not fitting:
+        advice = "neither fits"
+    else:
+        best = min(fitting, key=lambda over: plans[over].sent_bytes)
+        only = "it alone fits" if len(fitting) == 1 else "both fit, and it sends less"
+        advice = f"split {best} (mesh axis {'model' if best == 'heads' else 'sequence'}): {only}"
+    return f"{'; '.join(said.values())}: {advice}"
+
+
+def plan_report(session: "Session", plans: Mapping[str, "Plan"]) -> dict[str, typing.Any]:
     """Collect plans for a JSON file."""
     import dataclasses
 
@@ -99,22 +144,20 @@ def plan_report(session, plans: dict) -> dict:
         "memory": dataclasses.asdict(session.memory),
         "chunks": session.chunks,
         "worlds": session.worlds,
-        "placements": {
-            tier: dataclasses.asdict(plan) | {"total_bytes": plan.total_bytes} for tier, plan in plans.items()
-        },
+        "placements": {tier: plan.to_json() for tier, plan in plans.items()},
     }
 
 
-def _cells(plans, of) -> dict:
+def _cells(plans: Mapping[str, "Plan"], of: Callable[["Plan"], int | None]) -> dict[str, str | None]:
     from worldkv_jax.memory.report import format_bytes
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}
 
 
-def _moment(plans) -> str:
+def _moment(plans: Mapping[str, "Plan"]) -> str:
     return " or ".join(dict.fromkeys(plan.moment for plan in plans.values()))
 
 
-def _yes(plan, device) -> str:
+def _yes(plan: "Plan", device: "Device") -> str:
     return "yes" if plan.fits(device.memory_bytes) else "NO"

@@ -25,13 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_models(parser, _add_common)
 
 
-def add_longest(parser) -> None:
-    """Add the option that says how long worlds may become."""
-    parser.add_argument(
-        "--longest", type=int, default=4000, metavar="N", help="chunks that a world may have (default: 4000)"
-    )
-
-
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add_memory_flags(parser)
     group = parser.add_argument_group("server")
@@ -41,7 +34,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--no-browser", action="store_true", help="do not open the page")
     add("--token-file", metavar="FILE", help="what clients have to know (default elsewhere than here: drawn, printed)")
     add("--allow-host", action="append", default=[], metavar="NAME", help="other name that the server is reached by")
-    add_longest(group)
+    add("--longest", type=int, default=4000, metavar="N", help="chunks that a world may have (default: 4000)")
     group = parser.add_argument_group("sessions")
     add = group.add_argument
     add("--state", metavar="DIR", help="keep sessions there (default: ~/.local/state/worldkv-jax/play/MODEL)")
@@ -57,11 +50,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load and compile the model, then print the address and serve until interrupted."""
     check_extra()
+    from worldkv_jax.files import make_writable_folder
     from worldkv_jax.play.admission import Limits
     from worldkv_jax.play.guard import LOOPBACK, Guard, make_token
     from worldkv_jax.play.program import Program
     from worldkv_jax.play.store import default_folder
 
+    if args.worlds_gb is not None and not 0 < args.worlds_gb < 1e9:
+        raise ValueError(f"--worlds-gb {args.worlds_gb}: give a positive number")
     limits = Limits(
         sessions=args.sessions,
         per_client=args.sessions_per_client,
@@ -71,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
     )
     token = None
     if args.token_file is not None:
-        token = Path(args.token_file).read_text(encoding="utf-8").strip()
+        # May be a pipe of a shell, as `<(pass show token)` is; with a byte order mark from some editors.
+        token = Path(args.token_file).read_text(encoding="utf-8-sig").strip()
     elif args.host not in LOOPBACK:
         token = make_token()
         print("others can reach this server, so it asks for a token: the address has it", file=sys.stderr)
@@ -80,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     browser = not args.no_browser
     use_cache(args)
     program = Program.listen(args.host, args.port, guard=guard, limits=limits, state=state, browser=browser)
+    if state is not None:
+        make_writable_folder(state)  # said now, and not when all is compiled
     program.run(open_game(args))
 
 
@@ -94,12 +93,11 @@ def open_game(args: argparse.Namespace) -> "Game":
     from worldkv_jax.play.game import Game
 
     with errors_in_flags(args.model_parser):
-        asked = from_flags(MemoryOptions, args)
-        game = Game.open(from_flags(args.options_class, args), asked if asked.given() else None, longest=args.longest)
+        options = from_flags(args.options_class, args)
+        game = Game.open(options, from_flags(MemoryOptions, args), longest=args.longest)
     tell(game.default.notes, args)
     if game.default.random_weights:
         print("RANDOM WEIGHTS: the pictures mean nothing", file=sys.stderr)
-    told = len(game.default.notes)
-    game = game.load()
-    tell(game.default.notes[told:], args)
-    return game
+    loaded = game.load()
+    tell(loaded.default.notes[len(game.default.notes) :], args)
+    return loaded

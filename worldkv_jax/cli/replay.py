@@ -19,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Open the model, roll out, and compare."""
-    from worldkv_jax.sessions import MemoryOptions
     from worldkv_jax.sessions.array_store import describe_array
     from worldkv_jax.sessions.identity import fingerprint, made_with
     from worldkv_jax.sessions.recording import WRITES, recording
@@ -28,8 +27,7 @@ def run(args: argparse.Namespace) -> None:
 
     use_cache(args)
     file = read_session(args.session)
-    memory = MemoryOptions(**file.memory)
-    session = file.asked().check(memory if memory.given() else None, decode=not args.no_decode)
+    session = file.asked().check(file.asked_memory(), decode=not args.no_decode)
     folder = prepare_output(args.out, writes=WRITES, force=args.force)
     session = session.load()
     for note in session.notes:

@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+import typing
+from pathlib import Path
+from typing import Any
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
 from worldkv_jax.cli.errors import out_of_memory
 from worldkv_jax.cli.flags import seed_number
-from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session, tell
+from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, load_session, open_session
 from worldkv_jax.cli.tracing import add_trace_flag, traced
 from worldkv_jax.cli.world_flags import (
     add_world_flags,
@@ -16,6 +19,9 @@ from worldkv_jax.cli.world_flags import (
     tell_if_stopped,
     write_session_file,
 )
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions import Session, WorldFolder
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -64,15 +70,15 @@ def run(args: argparse.Namespace) -> None:
     print(*files, sep="\n")
 
 
-def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, list]:
+def _generate(
+    session: "Session", folder: Path, past: "WorldFolder | None", args: argparse.Namespace
+) -> tuple[dict[str, Any], list[Path]]:
     """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
     from worldkv_jax.sessions.array_store import describe_array
     from worldkv_jax.sessions.recording import recording
     from worldkv_jax.sessions.seeds import key_of, seed_of
 
-    told = len(session.notes)
-    session = session.load()
-    tell(session.notes[told:], args)
+    session = load_session(session, args)
     world = session.start() if past is None else session.restore(args.from_world, at=args.at)
     first = int(world.position)
     key = key_of(args.seed or 0) if past is None else past.key_of_seed(args.seed)
@@ -102,14 +108,15 @@ def _generate(session, folder, past, args: argparse.Namespace) -> tuple[dict, li
     return record.report, record.files
 
 
-def _check_fits(session, args: argparse.Namespace) -> None:
+def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
     from worldkv_jax.memory.layout import Layout
     from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.sessions.free_memory import device_limit
 
     # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
     Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=session.chunks)
-    limit = _device_limit()
+    limit = device_limit()
     if limit is None or args.force or (plan := session.plan()).fits(limit):
         return
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
@@ -120,23 +127,18 @@ def _check_fits(session, args: argparse.Namespace) -> None:
     )
 
 
-def _advice(session, args: argparse.Namespace) -> str:
+def _advice(session: "Session", args: argparse.Namespace) -> str:
     """Say what would make the rollout fit."""
+    from worldkv_jax.sessions.free_memory import device_limit
     from worldkv_jax.sessions.plan import advise
 
     # Where the device does not say what it has, a little less than is needed.
-    room = _device_limit() or session.plan().total_bytes * 9 // 10
+    room = device_limit() or session.plan().total_bytes * 9 // 10
     sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": room}
     return in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
 
 
-def _device_limit() -> int | None:
-    import jax
-
-    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-
-
-def _print_summary(report: dict) -> None:
+def _print_summary(report: dict[str, Any]) -> None:
     from worldkv_jax.memory.report import format_bytes
 
     last = report["chunks"][-1]

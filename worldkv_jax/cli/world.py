@@ -1,6 +1,10 @@
 """The command ``worldkv world``: shows what a world folder holds, checks, copies and thins it."""
 
 import argparse
+import typing
+
+if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions import WorldFolder
 
 HELP = "show a world that was kept, check it, copy a part of its past, drop moments of it"
 
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         print(save_figure(args.plot, path_figure(folder.cameras(), title=args.world)))
 
 
-def _show(folder) -> None:
+def _show(folder: "WorldFolder") -> None:
     """Print what a world is, how long, and what it takes."""
     from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.identity import key_from_json

@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import itertools
+import os
 import sys
 import typing
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-from worldkv_jax.cli.flags import from_flags
+from worldkv_jax.cli.flags import errors_in_flags, from_flags
+from worldkv_jax.files import make_writable_folder
 from worldkv_jax.sessions.memory_options import MemoryOptions
 
 if typing.TYPE_CHECKING:
@@ -54,6 +56,10 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
         raise ValueError("--save-every says how often the world of --world is kept; give both")
     if args.session is not None and args.from_world is not None:
         raise ValueError("--session says how a world is made from the beginning, and --from-world goes on with one")
+    if args.session is not None:  # said now, and not when all is made
+        if os.path.lexists(args.session) and not args.force:
+            raise ValueError(f"{args.session} is there already; name another file, or write over it with --force")
+        make_writable_folder(Path(args.session).parent)
     if args.until is not None and not 1 <= args.until <= session.chunks:
         raise ValueError(f"--until {args.until}: the whole path has {session.chunks} chunks")
     if args.world is not None and not _same(args.world, args.from_world) and has_world(open_files(args.world)):
@@ -61,7 +67,8 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
     if args.from_world is None:
         return None
     folder = WorldFolder(args.from_world)
-    check_before_loading(session, folder.manifest, args.from_world)
+    with errors_in_flags(args.model_parser):
+        check_before_loading(session, folder.manifest, args.from_world)
     end = folder.manifest.end
     at = end if args.at is None else args.at
     if not 0 <= at <= end:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 
-with told():
+with optional_imports():
     from gymnasium import spaces
 
 Steer = Callable[[Any], Any]
@@ -59,7 +59,10 @@ class CameraControl:
 
         def steer(action: np.ndarray) -> np.ndarray:
             nonlocal position, yaw, begun
-            forward, right, turn = np.clip(np.asarray(action, np.float64), -1, 1)
+            asked = np.asarray(action, np.float64)
+            if asked.shape != (3,) or not np.isfinite(asked).all():
+                raise ValueError(f"the action is {action!r}, expected three finite numbers: forward, right and turn")
+            forward, right, turn = np.clip(asked, -1, 1)
             poses = []
             for _ in range(frames):
                 if begun:
@@ -93,4 +96,10 @@ class ChoiceControl:
 
     def begin(self, frames: int) -> Steer:
         """Return what looks an action up."""
-        return lambda action: self.choices[int(action)]
+        return self._choose
+
+    def _choose(self, action: Any) -> Any:
+        number = int(action)
+        if not 0 <= number < len(self.choices):
+            raise ValueError(f"the action is {action!r}, expected a number from 0 to {len(self.choices) - 1}")
+        return self.choices[number]

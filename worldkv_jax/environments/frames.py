@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.sessions.session import Session
 
-with told():
+with optional_imports():
     from gymnasium import spaces
 
 

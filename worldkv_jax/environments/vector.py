@@ -11,14 +11,14 @@ from jax.sharding import Mesh
 
 from worldkv_jax.environments.control import CameraControl, Control
 from worldkv_jax.environments.frames import as_pixels, frame_space
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.memory import reset as reset_memory
 from worldkv_jax.rollout import Backbone, ChunkInput, World, generate_chunk
 from worldkv_jax.rollout.stream import draw_noise, place_like
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.session import Session
 
-with told():
+with optional_imports():
     from gymnasium.error import ResetNeeded
     from gymnasium.vector import AutoresetMode, VectorEnv
     from gymnasium.vector.utils import batch_space
@@ -68,24 +68,40 @@ class WorldVectorEnv(VectorEnv):
             seed: of each world, or one number ``s`` for ``s, s + 1, ...``; by default drawn, after earlier seeds.
             options: ``{"reset_mask": bool [worlds]}`` for the worlds to begin anew, by default all; the others stand
                 as they are, and their latest frame is seen again.
+
+        Raises:
+            ValueError: a mask or seeds of another number of worlds, or a mask that names none.
         """
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        if isinstance(seed, int | np.integer):
+            seed = int(seed)
+            super().reset(seed=seed)
+            seeds: Sequence[int | None] = range(seed, seed + self.num_envs)
+        else:
+            super().reset()
+            seeds = [None] * self.num_envs if seed is None else seed
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
-        self._begin(mask, range(seed, seed + self.num_envs) if isinstance(seed, int) else seed)
+        if mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(f"reset_mask is {mask!r}, expected {self.num_envs} bools, at least one of them true")
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} worlds; give one each, None for any")
+        self._begin(mask, seeds)
         return self._make(mask)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """Make the next chunk of every world.
 
         Raises:
-            gymnasium.error.ResetNeeded: before the first `reset`.
+            gymnasium.error.ResetNeeded: before the first `reset`, or after an error.
+            ValueError: another number of actions, or one that is none.
         """
         if not self._made.all():
-            raise ResetNeeded("there are no worlds yet: call reset")
+            raise ResetNeeded("there are no worlds: call reset")
+        if len(actions) != self.num_envs:
+            raise ValueError(f"{len(actions)} actions for {self.num_envs} worlds; give one each")
         ended = self._made >= self.session.chunks
         self._actions = [self.control.rest if end else action for end, action in zip(ended, actions)]
         if ended.any():
-            self._begin(ended)
+            self._begin(ended, [None] * self.num_envs)
         seen, info = self._make(np.ones(self.num_envs, bool))
         return seen, np.zeros(self.num_envs), np.zeros(self.num_envs, bool), self._made >= self.session.chunks, info
 
@@ -94,19 +110,23 @@ class WorldVectorEnv(VectorEnv):
         steer = self.control.begin(self.session.backbone.spec.chunk_frames)
         return iter(self.session.inputs(lambda chunk: steer(self._actions[number]), worlds=1))
 
-    def _begin(self, mask: np.ndarray, seeds: Sequence[int | None] | None = None) -> None:
+    def _begin(self, mask: np.ndarray, seeds: Sequence[int | None]) -> None:
         """Let worlds forget everything, where the mask says."""
         self._worlds = _begin_anew(self._worlds, self._fresh, jnp.asarray(mask))
         self._made[mask] = 0
         for number in np.flatnonzero(mask).tolist():
-            seed = None if seeds is None else seeds[number]
+            seed = seeds[number]
             self._keys[number] = key_of(int(self.np_random.integers(2**63)) if seed is None else seed)
             self._actions[number] = self.control.rest
             self._inputs[number] = self._live(number)
 
     def _make(self, mask: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Make a chunk of the worlds that the mask names; one program makes one of all, and the others are left."""
-        chunks = {number: next(self._inputs[number]) for number in np.flatnonzero(mask).tolist()}
+        try:
+            chunks = {number: next(self._inputs[number]) for number in np.flatnonzero(mask).tolist()}
+        except BaseException:
+            self._made[:] = 0  # such as an action that is none: some worlds would have gone on and others not
+            raise
         unused = next(iter(chunks.values()))
         stacked = _stack([chunks.get(number, unused) for number in range(self.num_envs)])
         frames, picks, self._worlds = _step(

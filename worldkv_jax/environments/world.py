@@ -7,11 +7,11 @@ import numpy as np
 
 from worldkv_jax.environments.control import CameraControl, Control
 from worldkv_jax.environments.frames import as_pixels, frame_space
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.rollout import Chunk
 from worldkv_jax.sessions.session import Session
 
-with told():
+with optional_imports():
     import gymnasium as gym
     from gymnasium.error import ResetNeeded
 
@@ -69,7 +69,8 @@ class WorldEnv(gym.Env):
         """Make the next chunk under an action.
 
         Raises:
-            gymnasium.error.ResetNeeded: before the first `reset`, or after the last chunk.
+            gymnasium.error.ResetNeeded: before the first `reset`, after the last chunk, or after an error.
+            ValueError: an action that is none.
         """
         self._action = action
         return self._next()
@@ -85,7 +86,11 @@ class WorldEnv(gym.Env):
     def _next(self) -> tuple[np.ndarray, float, bool, bool, dict]:
         if self._chunks is None:
             raise ResetNeeded("there is no world, or it was cut: call reset")
-        chunk = next(self._chunks)
+        try:
+            chunk = next(self._chunks)
+        except BaseException:
+            self._chunks = None  # such as an action that is none: the world cannot go on
+            raise
         assert chunk.frames is not None, "the session was checked to decode"
         frames = as_pixels(chunk.frames[0])
         self._seen = frames[-1]

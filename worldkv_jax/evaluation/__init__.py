@@ -1,8 +1,8 @@
 """Evaluation: fidelity of frames, revisits of a camera path, what a video remembers, where attention falls."""
 
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 
-with told():
+with optional_imports():
     from worldkv_jax.evaluation.fidelity import psnr, ssim
     from worldkv_jax.evaluation.intervals import Interval, mean_interval, paired_interval
     from worldkv_jax.evaluation.memory_gain import MemoryGain, PairSets, draw_pairs, memory_gain

@@ -5,6 +5,7 @@ The weights are a local folder as Hugging Face's transformers save a DINOv3 ViT:
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from worldkv_jax.evaluation.fidelity import score_in_blocks
 from worldkv_jax.evaluation.weight_files import read_weights
-from worldkv_jax.media.frames import as_float, check_frames
+from worldkv_jax.media.frames import check_frames
 
 _SIDE = 224  # pixels to which frames are resized
 _MEAN, _DEVIATION = np.array([[[[0.485, 0.456, 0.406]]]], np.float32), np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
@@ -81,10 +83,9 @@ def load_dino(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     weights = read_weights(folder / "model.safetensors", config.shapes())
     distance = jax.jit(dino_distance, static_argnums=0)
 
-    def score(frames, others):
-        pairs = [as_float(check_frames(f)) for f in (frames, others)]
-        parts = [distance(config, weights, *(p[i : i + _BLOCK] for p in pairs)) for i in range(0, len(frames), _BLOCK)]
-        return np.concatenate(parts)
+    def score(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
+        pair = check_frames(frames), check_frames(others)
+        return score_in_blocks(functools.partial(distance, config, weights), *pair, _BLOCK)
 
     return score
 

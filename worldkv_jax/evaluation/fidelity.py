@@ -1,5 +1,7 @@
 """Fidelity of frames to a reference: PSNR and SSIM of every frame, by dm_pix."""
 
+from collections.abc import Callable
+
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from worldkv_jax.media.frames import as_float, check_frames
+
+Measure = Callable[[np.ndarray, np.ndarray], jax.Array]
+"""Scores frames ``[n, h, w, 3]`` in [0, 1] against as many others: ``[n]``."""
 
 PSNR_CAP = 100.0  # dB; the score of identical frames, so that means stay finite
 SSIM_WINDOW = 11  # pixels; side of the Gaussian window (sigma 1.5) of Wang et al. 2004
@@ -74,12 +79,17 @@ def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-def _per_frame(measure, a, b) -> np.ndarray:
-    """Score frame by frame in blocks, so that a long video of large frames needs little memory."""
-    leading, frame = a.shape[:-3], a.shape[-3:]
-    a, b = a.reshape(-1, *frame), b.reshape(-1, *frame)
-    block = max(1, _BLOCK_VALUES // int(np.prod(frame)))
+def score_in_blocks(measure: Measure, frames: np.ndarray, others: np.ndarray, block: int) -> np.ndarray:
+    """Score checked frames ``[n, h, w, 3]`` against others, ``block`` at once: a long video needs little memory."""
     scores = [
-        np.asarray(measure(as_float(a[i : i + block]), as_float(b[i : i + block]))) for i in range(0, len(a), block)
+        np.asarray(measure(as_float(frames[i : i + block]), as_float(others[i : i + block])))
+        for i in range(0, len(frames), block)
     ]
-    return np.concatenate(scores).reshape(leading)
+    return np.concatenate(scores)
+
+
+def _per_frame(measure: Measure, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Score frame by frame, in blocks of so many numbers."""
+    leading, frame = a.shape[:-3], a.shape[-3:]
+    block = max(1, _BLOCK_VALUES // int(np.prod(frame)))
+    return score_in_blocks(measure, a.reshape(-1, *frame), b.reshape(-1, *frame), block).reshape(leading)

@@ -9,6 +9,7 @@ The weights are read from a local file. With PyTorch and the package `lpips` ins
     save_file({name: w for name, w in weights.items() if not name.startswith("lins.")}, "lpips_alex.safetensors")
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from worldkv_jax.evaluation.fidelity import score_in_blocks
 from worldkv_jax.evaluation.weight_files import read_weights
-from worldkv_jax.media.frames import as_float, check_frames
+from worldkv_jax.media.frames import check_frames
 
 SMALLEST_SIDE = 31  # pixels: below that nothing is left after the second pooling
 
@@ -49,10 +51,9 @@ def load_lpips(path: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     weights = read_weights(path, shapes)
     distance = jax.jit(lpips_distance)
 
-    def score(frames, others):
-        pairs = [as_float(check_frames(f)) for f in (frames, others)]
-        parts = [distance(weights, *(p[i : i + _BLOCK] for p in pairs)) for i in range(0, len(pairs[0]), _BLOCK)]
-        return np.concatenate(parts)
+    def score(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
+        pair = check_frames(frames), check_frames(others)
+        return score_in_blocks(functools.partial(distance, weights), *pair, _BLOCK)
 
     return score
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worldkv_jax.cameras import pose_distance
-from worldkv_jax.evaluation.metrics import Metric
-from worldkv_jax.evaluation.revisits import Revisits
+from worldkv_jax.evaluation.metrics import Metric, mean_defined
+from worldkv_jax.evaluation.revisits import Revisits, other_places
 
 _LEAST_SPAN = 1e-6  # of scores that neighbouring frames share beyond the baseline
 
@@ -53,8 +52,8 @@ def draw_pairs(
     rng, baseline = np.random.default_rng(seed), []
     gaps = revisits.frames - revisits.earlier
     for gap in np.unique(gaps):
-        distance, angle = pose_distance(poses[gap:], poses[:-gap])
-        elsewhere = np.flatnonzero((np.rad2deg(angle) > max_angle_degrees) | (distance > max_distance))
+        apart = other_places(poses[gap:], poses[:-gap], max_angle_degrees=max_angle_degrees, max_distance=max_distance)
+        elsewhere = np.flatnonzero(apart)
         if len(elsewhere):
             drawn = rng.choice(elsewhere, int((gaps == gap).sum()))
             baseline.append(np.stack([drawn + gap, drawn], axis=1))
@@ -79,6 +78,4 @@ def memory_gain(metric: Metric, frames: np.ndarray, pairs: PairSets) -> MemoryGa
 def _mean(metric: Metric, frames: np.ndarray, pairs: np.ndarray) -> float | None:
     if not len(pairs):
         return None
-    scores = metric(frames[pairs[:, 0]], frames[pairs[:, 1]])
-    scores = scores[np.isfinite(scores)]
-    return float(scores.mean()) if len(scores) else None
+    return mean_defined(metric(frames[pairs[:, 0]], frames[pairs[:, 1]]))

@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from worldkv_jax.cameras import pose_distance, validate_poses
-from worldkv_jax.evaluation.memory_gain import draw_pairs, memory_gain
-from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric, is_constant
-from worldkv_jax.evaluation.revisits import Revisits, closest_approach, find_revisits, given_revisits
-from worldkv_jax.media.frames import as_float, check_frames
+from worldkv_jax.cameras import validate_poses
+from worldkv_jax.evaluation.memory_gain import PairSets, draw_pairs, memory_gain
+from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric, is_constant, mean_defined
+from worldkv_jax.evaluation.revisits import Revisits, closest_approach, find_revisits, given_revisits, other_places
+from worldkv_jax.media.frames import as_float, check_video
 
 _FEWEST_FOR_SLOPE = 3  # frames
 
@@ -27,18 +28,13 @@ class RevisitCriteria:
     min_away: int = 3
     """Frames that count as having left."""
 
-    def search(self, poses: np.ndarray) -> dict:
-        """Return the options of `find_revisits` for a path."""
+    def limits(self, poses: np.ndarray) -> dict[str, float]:
+        """Return up to where two cameras of a path see the same place, as `find_revisits` and its like take it."""
         distance = self.max_distance
         if distance is None:
             distance = float(np.linalg.norm(np.ptp(poses[:, :3, 3], axis=0))) / 20
             distance = distance if distance > 1e-6 else 1.0  # a camera that only turns: any distance will do
-        return {
-            "max_angle_degrees": self.max_angle_degrees,
-            "max_distance": distance,
-            "min_gap": self.min_gap,
-            "min_away": self.min_away,
-        }
+        return {"max_angle_degrees": self.max_angle_degrees, "max_distance": distance}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +63,25 @@ class MetricScores:
     """The same as a share of how much more alike neighbouring frames are: the Normalised Memory Ratio."""
 
 
+class Closure(TypedDict):
+    """The revisit that closes the longest loop."""
+
+    frame: int
+    earlier: int
+    """Frame of the first visit."""
+    rmse: float
+    """Root mean squared error of the colours of the two."""
+
+
+class Drift(TypedDict):
+    """Change of PSNR over 100 frames, in dB; ``None`` where there is too little to tell, or no truth."""
+
+    revisits: float | None
+    """Of revisits against their first visit."""
+    truth: float | None
+    """Of all frames against the truth."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorldScores:
     """All that is measured of one world."""
@@ -74,10 +89,8 @@ class WorldScores:
     frames: int
     revisits: Revisits
     metrics: dict[str, MetricScores]
-    closure: dict
-    """The revisit that closes the longest loop: its frames, and the root mean squared error of its colours."""
-    drift: dict
-    """Change of PSNR over 100 frames, in dB: of revisits against their first visit, and against the truth."""
+    closure: Closure
+    drift: Drift
     notes: tuple[str, ...]
 
 
@@ -106,36 +119,34 @@ def score_world(
         ValueError: frames, poses and truth of different length or shape, or no revisit (with the closest pair).
     """
     criteria = criteria or RevisitCriteria()
-    frames, poses = check_frames(frames, name="video"), validate_poses(poses)
-    _check_lengths(frames, poses, truth)
-    search = criteria.search(poses)
-    revisits = _find(poses, pairs, search)
+    frames, poses = check_video(frames, name="video"), validate_poses(poses)
+    true = None if truth is None else check_video(truth, name="truth")
+    _check_lengths(frames, poses, true)
+    limits = criteria.limits(poses)
+    revisits = _find(poses, criteria) if pairs is None else given_revisits(pairs, len(poses))
     notes: list[str] = []
     metrics = _usable(metrics, frames.shape[1:3], notes)
-    elsewhere = _random_elsewhere(poses, revisits, search, seed)
+    elsewhere = _random_elsewhere(poses, revisits, limits, seed)
     if not (elsewhere >= 0).any():
         notes.append("headroom is undefined: the camera saw no other place before its revisits")
     if is_constant(frames).all():
         notes.append("headroom is undefined: every frame is one plain colour")
         elsewhere = np.full_like(elsewhere, -1)
-    limits = {name: search[name] for name in ("max_angle_degrees", "max_distance")}
     drawn = draw_pairs(poses, revisits, **limits, seed=seed)
     scores = {}
     for metric in metrics:
-        scores[metric.name] = _score(metric, frames, truth, revisits, elsewhere, drawn, notes)
+        scores[metric.name] = _score(metric, frames, true, revisits, elsewhere, drawn, notes)
     return WorldScores(
         frames=len(frames),
         revisits=revisits,
         metrics=scores,
         closure=_closure(frames, revisits),
-        drift=_drift(frames, truth, revisits),
+        drift=_drift(frames, true, revisits),
         notes=tuple(notes),
     )
 
 
-def _check_lengths(frames: np.ndarray, poses: np.ndarray, truth) -> None:
-    if frames.ndim != 4:
-        raise ValueError(f"video has shape {frames.shape}, expected [frames, height, width, 3]")
+def _check_lengths(frames: np.ndarray, poses: np.ndarray, truth: np.ndarray | None) -> None:
     if len(frames) != len(poses):
         advice = "; frames that were dropped or repeated, or a path that was cut, show in such numbers"
         if are_latents(len(poses), len(frames)):
@@ -143,7 +154,7 @@ def _check_lengths(frames: np.ndarray, poses: np.ndarray, truth) -> None:
         raise ValueError(
             f"the video has {len(frames)} frames but there are {len(poses)} poses; give one pose a frame{advice}"
         )
-    if truth is not None and check_frames(truth, name="truth").shape != frames.shape:
+    if truth is not None and truth.shape != frames.shape:
         raise ValueError(f"the video has shape {frames.shape}, the truth {truth.shape}; cut or resize one of them")
 
 
@@ -152,14 +163,12 @@ def are_latents(count: int, frames: int) -> bool:
     return 1 < count < frames and ((frames - 1) % (count - 1) == 0 or frames % count == 0)
 
 
-def _find(poses: np.ndarray, pairs, search: dict) -> Revisits:
-    if pairs is not None:
-        return given_revisits(pairs, len(poses))
-    revisits = find_revisits(poses, **search)
+def _find(poses: np.ndarray, criteria: RevisitCriteria) -> Revisits:
+    limits = criteria.limits(poses)
+    revisits = find_revisits(poses, **limits, min_gap=criteria.min_gap, min_away=criteria.min_away)
     if len(revisits):
         return revisits
-    limits = f"{search['max_angle_degrees']:g} degrees and {search['max_distance']:.3g} units"
-    nearest = closest_approach(poses, **{k: v for k, v in search.items() if k != "min_away"})
+    nearest = closest_approach(poses, **limits, min_gap=criteria.min_gap)
     closest = "the camera never comes back towards a view that it had left"
     if nearest is not None:
         closest = (
@@ -167,8 +176,9 @@ def _find(poses: np.ndarray, pairs, search: dict) -> Revisits:
             f"degrees and {nearest.distance:.3g} units apart"
         )
     raise ValueError(
-        f"no revisit in the trajectory: no frame sees a view again within {limits}, at least {search['min_gap']} "
-        f"frames later and after {search['min_away']} frames elsewhere; {closest}; widen the limits, or name pairs"
+        f"no revisit in the trajectory: no frame sees a view again within {limits['max_angle_degrees']:g} degrees and "
+        f"{limits['max_distance']:.3g} units, at least {criteria.min_gap} frames later and after {criteria.min_away} "
+        f"frames elsewhere; {closest}; widen the limits, or name pairs"
     )
 
 
@@ -182,18 +192,25 @@ def _usable(metrics: Sequence[Metric], size: tuple[int, int], notes: list[str]) 
     return [metric for metric in metrics if min(size) >= metric.smallest_side]
 
 
-def _random_elsewhere(poses: np.ndarray, revisits: Revisits, search: dict, seed: int) -> np.ndarray:
+def _random_elsewhere(poses: np.ndarray, revisits: Revisits, limits: dict[str, float], seed: int) -> np.ndarray:
     """Draw for each revisit an earlier frame of another place, ``[m]``; -1 where there is none."""
     rng, drawn = np.random.default_rng(seed), np.full(len(revisits), -1)
     for i, frame in enumerate(revisits.frames):
-        distance, angle = pose_distance(poses[frame], poses[:frame])
-        away = (np.rad2deg(angle) > search["max_angle_degrees"]) | (distance > search["max_distance"])
+        away = other_places(poses[frame], poses[:frame], **limits)
         if away.any():
             drawn[i] = rng.choice(np.flatnonzero(away))
     return drawn
 
 
-def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, drawn_pairs, notes) -> MetricScores:
+def _score(
+    metric: Metric,
+    frames: np.ndarray,
+    truth: np.ndarray | None,
+    revisits: Revisits,
+    elsewhere: np.ndarray,
+    drawn_pairs: PairSets,
+    notes: list[str],
+) -> MetricScores:
     now, then, first = revisits.frames, revisits.earlier, revisits.visits == 1
     same = metric(frames[now], frames[then])
     drawn = elsewhere >= 0
@@ -208,40 +225,35 @@ def _score(metric: Metric, frames, truth, revisits: Revisits, elsewhere, drawn_p
         against, revisited = metric(frames, truth), np.zeros(len(frames), bool)
         revisited[now] = True
         true = {
-            "truth_seen": _mean(against[~revisited]),
-            "truth_first": _mean(against[now[first]]),
-            "truth_late": _mean(against[now[~first]]),
-            "same_truth": _mean(metric(truth[now], truth[then])),
+            "truth_seen": mean_defined(against[~revisited]),
+            "truth_first": mean_defined(against[now[first]]),
+            "truth_late": mean_defined(against[now[~first]]),
+            "same_truth": mean_defined(metric(truth[now], truth[then])),
         }
     against_time = memory_gain(metric, frames, drawn_pairs)
     return MetricScores(
-        first=_mean(same[first]),
-        late=_mean(same[~first]),
-        random=_mean(other),
-        headroom=_mean(metric.gain(same, other)),
+        first=mean_defined(same[first]),
+        late=mean_defined(same[~first]),
+        random=mean_defined(other),
+        headroom=mean_defined(metric.gain(same, other)),
         **true,
         memory_gain=against_time.gain,
         memory_ratio=against_time.ratio,
     )
 
 
-def _mean(values: np.ndarray) -> float | None:
-    """Average what is defined; ``None`` if nothing is."""
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None
-
-
-def _closure(frames: np.ndarray, revisits: Revisits) -> dict:
+def _closure(frames: np.ndarray, revisits: Revisits) -> Closure:
     longest = int(np.argmax(revisits.frames - revisits.earlier))
     frame, earlier = int(revisits.frames[longest]), int(revisits.earlier[longest])
     difference = as_float(frames[frame]) - as_float(frames[earlier])
     return {"frame": frame, "earlier": earlier, "rmse": float(np.sqrt(np.mean(np.square(difference))))}
 
 
-def _drift(frames: np.ndarray, truth, revisits: Revisits) -> dict[str, float | None]:
-    drift = {"revisits": _slope(revisits.frames, PSNR(frames[revisits.frames], frames[revisits.earlier]))}
-    drift["truth"] = None if truth is None else _slope(np.arange(len(frames)), PSNR(frames, truth))
-    return drift
+def _drift(frames: np.ndarray, truth: np.ndarray | None, revisits: Revisits) -> Drift:
+    return {
+        "revisits": _slope(revisits.frames, PSNR(frames[revisits.frames], frames[revisits.earlier])),
+        "truth": None if truth is None else _slope(np.arange(len(frames)), PSNR(frames, truth)),
+    }
 
 
 def _slope(times: np.ndarray, values: np.ndarray) -> float | None:

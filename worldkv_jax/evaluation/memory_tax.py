@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import pose_from_angles
-from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric
-from worldkv_jax.media.frames import check_frames
+from worldkv_jax.evaluation.metrics import PSNR, SSIM, Metric, mean_defined
+from worldkv_jax.media.frames import check_video
 from worldkv_jax.names import check_name
 
 _PART = 81  # frames that a model makes at once
@@ -59,13 +59,11 @@ def score_replay(
     Raises:
         ValueError: videos of different shape.
     """
-    frames, truth = check_frames(frames, name="video"), check_frames(truth, name="truth")
+    frames, truth = check_video(frames, name="video"), check_video(truth, name="truth")
     if frames.shape != truth.shape:
         raise ValueError(f"the video has shape {frames.shape}, the truth {truth.shape}; cut or resize one of them")
     scores = {}
     for metric in metrics:
         if min(frames.shape[1:3]) >= metric.smallest_side:
-            values = metric(frames, truth)
-            defined = values[np.isfinite(values)]
-            scores[metric.name] = float(defined.mean()) if len(defined) else None
+            scores[metric.name] = mean_defined(metric(frames, truth))
     return scores

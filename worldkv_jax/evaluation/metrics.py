@@ -43,6 +43,12 @@ PSNR = Metric("psnr", "dB", True, psnr)
 SSIM = Metric("ssim", "", True, ssim, needs_structure=True, smallest_side=SSIM_WINDOW)
 
 
+def mean_defined(scores: np.ndarray) -> float | None:
+    """Average the scores that are defined; ``None`` if none is."""
+    defined = scores[np.isfinite(scores)]
+    return float(defined.mean()) if len(defined) else None
+
+
 def is_constant(frames) -> np.ndarray:
     """Tell which frames ``[..., h, w, 3]`` show one plain colour: ``[...]``."""
     frames = check_frames(frames)

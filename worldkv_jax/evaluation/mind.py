@@ -9,7 +9,7 @@ import numpy as np
 
 from worldkv_jax.cameras import pose_distance, validate_poses
 from worldkv_jax.files import replacing
-from worldkv_jax.media.frames import check_frames
+from worldkv_jax.media.frames import check_video
 from worldkv_jax.media.video import write_video
 from worldkv_jax.names import check_name
 
@@ -50,7 +50,7 @@ def export_memory_test(
         ValueError: a mark outside the video, another length of the truth, or an unknown perspective.
     """
     check_name("perspective", perspective, PERSPECTIVES)
-    frames = check_frames(frames, name="video")
+    frames = check_video(frames, name="video")
     if not 0 <= mark < len(frames):
         raise ValueError(f"mark={mark} is outside the video of {len(frames)} frames: nothing would be left to score")
     if truth is not None and len(truth) != len(frames):

@@ -26,7 +26,10 @@ def over_worlds(worlds: Sequence[WorldScores], *, confidence: float = 0.95) -> d
         fields = dataclasses.fields(MetricScores)
         table[name] = {field.name: over(getattr(score, field.name) for score in scores) for field in fields}
     table["closure"] = {"rmse": over(world.closure["rmse"] for world in worlds)}
-    table["drift"] = {key: over(world.drift[key] for world in worlds) for key in worlds[0].drift}
+    table["drift"] = {
+        "revisits": over(world.drift["revisits"] for world in worlds),
+        "truth": over(world.drift["truth"] for world in worlds),
+    }
     return table
 
 

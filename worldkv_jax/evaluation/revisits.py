@@ -177,6 +177,12 @@ def closest_approach(
     return best
 
 
+def other_places(poses: np.ndarray, others: np.ndarray, *, max_angle_degrees: float, max_distance: float) -> np.ndarray:
+    """Tell which cameras ``[..., 4, 4]`` see another place than others: turned by more, or farther away."""
+    distance, angle = pose_distance(poses, others)
+    return (np.rad2deg(angle) > max_angle_degrees) | (distance > max_distance)
+
+
 def _visit_starts(closeness: np.ndarray, min_away: int) -> np.ndarray:
     """Mark the near frames ``[r, c]`` at which a visit begins, seen from the frame of each row."""
     columns, near = np.arange(closeness.shape[1]), np.isfinite(closeness)

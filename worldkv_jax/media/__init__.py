@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from worldkv_jax.extras import told
+from worldkv_jax.extras import optional_imports
 from worldkv_jax.lazy import lazy
 
-with told():
+with optional_imports():
     from worldkv_jax.media.captions import label, side_by_side
     from worldkv_jax.media.pictures import read_picture
     from worldkv_jax.media.traces import MemoryTrace

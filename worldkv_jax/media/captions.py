@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from worldkv_jax.media.frames import as_bytes, check_frames, enlarge
+from worldkv_jax.media.frames import as_bytes, check_video, enlarge
 from worldkv_jax.names import check_name
 
 _PAPER, _INK, _QUIET_INK = (18, 20, 24), (245, 245, 245), (165, 172, 182)
@@ -33,7 +33,7 @@ def label(frames: ArrayLike, text: str, *, detail: str | Sequence[str] | None = 
     Raises:
         ValueError: invalid frames or scale, or another number of details than frames.
     """
-    frames = _check_panel(frames, "frames")
+    frames = check_video(frames)
     text, details = _one_line(text) or "", [_one_line(line) for line in _per_frame(detail, len(frames), "detail")]
     images = enlarge(as_bytes(frames), scale)
     # One size for all frames: type that grows and shrinks as its text changes is hard to read.
@@ -69,7 +69,7 @@ def side_by_side(
     details = dict(details or {})
     for name in details:
         check_name("panel", name, panels)
-    checked = {name: _check_panel(frames, name) for name, frames in panels.items()}
+    checked = {name: check_video(frames, name=name) for name, frames in panels.items()}
     if len({frames.shape for frames in checked.values()}) > 1:
         shapes = ", ".join(f"{name!r} {frames.shape}" for name, frames in checked.items())
         raise ValueError(f"panels have different shapes: {shapes}; cut them to the same frames and size")
@@ -93,13 +93,6 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
         top, left = (gap + (place // columns) * (height + gap)), (gap + (place % columns) * (width + gap))
         canvas[:, top : top + height, left : left + width] = tile
     return canvas
-
-
-def _check_panel(frames, name: str) -> np.ndarray:
-    array = check_frames(frames, name=name)
-    if array.ndim != 4:
-        raise ValueError(f"{name}: got shape {array.shape}, expected [n, height, width, 3]")
-    return array
 
 
 def _per_frame(detail, count: int, name: str) -> list[str | None]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -85,7 +84,6 @@ def memory_figure(
 
 def _draw(traces, focus, poses, phases, highlights, title) -> Figure:
     figure = Figure(figsize=(12, 8), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
     top = 0.875 if title else 0.935
     left = figure.add_gridspec(
         3, 1, left=0.055, right=0.46, top=top, bottom=0.065, hspace=0.42, height_ratios=(3, 2, 2)

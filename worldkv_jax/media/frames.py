@@ -39,6 +39,18 @@ def check_frames(frames, *, name: str = "frames") -> np.ndarray:
     return array
 
 
+def check_video(frames, *, name: str = "frames") -> np.ndarray:
+    """Check that an array holds the frames of a video ``[n, h, w, 3]``, see `check_frames`.
+
+    Raises:
+        ValueError: as `check_frames`, or another number of axes.
+    """
+    array = check_frames(frames, name=name)
+    if array.ndim != 4:
+        raise ValueError(f"{name}: got shape {array.shape}, expected [n, height, width, 3]")
+    return array
+
+
 def as_float(frames) -> np.ndarray:
     """Turn checked frames ``[...]`` into float32 in [0, 1]."""
     if frames.dtype == np.uint8:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from worldkv_jax.cameras import relative, validate_poses
@@ -32,7 +31,6 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
 
 def _draw(seen: np.ndarray, title: str | None) -> Figure:
     figure = Figure(figsize=(7, 7), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     x, z, frames = seen[:, 0, 3], seen[:, 2, 3], np.arange(len(seen))
     axes.plot(x, z, color=INK, linewidth=0.8, alpha=0.5, zorder=1)

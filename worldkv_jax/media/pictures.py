@@ -34,7 +34,8 @@ def read_picture(
         path: PNG, JPEG, WebP, AVIF, JPEG 2000, TIFF, BMP, GIF, PPM or TGA, whatever its name says.
         upright: turn it as its EXIF orientation asks, as every viewer does.
         background: red, green and blue behind what is transparent, 0 to 255.
-        tell: is told of what is left out of a picture of several frames, and of what Pillow finds odd.
+        tell: is told of what is left out of a picture of several frames, of colours that are not those of sRGB, and
+            of what Pillow finds odd.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -83,6 +84,9 @@ def _read(path, upright: bool, background: tuple[int, int, int]) -> tuple[np.nda
         if count > 1:
             notes.append(f" has {count} {_MOVING[image.format or '']}; the first one is used")
         image.load()
+        profile = image.info.get("icc_profile") or b""
+        if profile and not any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
+            notes.append(" has a colour profile that is not sRGB, and is taken for it; convert it for its true colours")
         if upright:
             image = ImageOps.exif_transpose(image)
         if image.mode in _DEEP:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from worldkv_jax.files import free_name, replacing
 from worldkv_jax.media.encoder import Encoder, remux
 from worldkv_jax.media.ffmpeg import program
-from worldkv_jax.media.frames import check_frames
+from worldkv_jax.media.frames import check_video
 from worldkv_jax.media.video_reading import read_video
 
 __all__ = ["VideoWriter", "read_video", "write_video", "writing_video"]
@@ -56,10 +56,7 @@ class VideoWriter:
         self._encoder = encoder
 
     def __call__(self, frames: ArrayLike) -> None:
-        frames = check_frames(frames)
-        if frames.ndim != 4:
-            raise ValueError(f"frames: got shape {frames.shape}, expected [n, height, width, 3]")
-        for frame in frames:
+        for frame in check_video(frames):
             self._encoder.append(frame)
             self.frames += 1
 

@@ -35,8 +35,10 @@ def attend(
         ``[B, T, M, H]`` in the dtype of ``query``.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, or a layer that the memory does not have.
     """
+    if own.keys.ndim != 4:
+        raise ValueError(f"own keys have shape {own.keys.shape}, expected those of one layer, [B, T, N, H]")
     return Past(context.layer(layer), context).attend(query, own)[0]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from typing import Literal, NamedTuple
 
 from kernels_pallas.dispatch import FILES
@@ -10,6 +11,7 @@ from worldkv_jax.memory.quantization import STORAGES, Storage
 from worldkv_jax.memory.rule_arrays import carries_arrays, structure_of
 from worldkv_jax.memory.rules import RuleOrName, check_methods
 from worldkv_jax.names import check_name
+from worldkv_jax.whole_numbers import make_whole
 
 WhenFull = Literal["error", "drop_oldest", "drop_most_redundant"]
 Positions = Literal["as_stored", "rebased", "auto"]
@@ -48,8 +50,9 @@ class CompressionConfig:
     the default, see `kernels_pallas`."""
 
     def __post_init__(self):
-        if not 0 < self.keep_ratio <= 1:
-            raise ValueError(f"keep_ratio={self.keep_ratio} is outside (0, 1]; 1 keeps everything")
+        make_whole(self, "keep_tokens")
+        if not isinstance(self.keep_ratio, numbers.Real) or not 0 < self.keep_ratio <= 1:
+            raise ValueError(f"keep_ratio={self.keep_ratio!r} is outside (0, 1]; 1 keeps everything")
         check_name("similarity", self.similarity, ("centroid", "per_key"))
         check_name("moment of compression", self.at, ("store", "retrieval"))
         check_name("kept tokens", self.keep, ("novel", "redundant", "random"))
@@ -129,6 +132,7 @@ class RetrievalConfig:
     """Largest re-basing in frames; the released code cannot move further than 1023."""
 
     def __post_init__(self):
+        make_whole(self, "chunks", "max_shift", prefix="retrieval.")
         if self.chunks < 1:
             raise ValueError(
                 f"retrieval.chunks={self.chunks} must be at least 1; to retrieve nothing use mode='sink_recent'"
@@ -163,6 +167,7 @@ class BankConfig:
         return self.tier in ("device", "device_slots")
 
     def __post_init__(self):
+        make_whole(self, "capacity", prefix="bank.")
         check_name("bank tier", self.tier, TIERS)
         check_name("storage of the bank", self.storage, STORAGES)
         check_name("rule for a full bank", self.when_full, ("error", "drop_oldest", "drop_most_redundant"))
@@ -205,6 +210,7 @@ class MemoryConfig:
     def __post_init__(self):
         check_name("memory mode", self.mode, ("full", "sliding", "sink_recent", "worldkv"))
         check_name("position of the sink", self.sink, ("anchored", "moving", "auto"))
+        make_whole(self, "sink_frames", "recent_frames")
         has_sink = self.mode in ("sink_recent", "worldkv")
         sink = self.sink_frames
         if sink is None:
@@ -222,6 +228,8 @@ class MemoryConfig:
                 object.__setattr__(self, name, part())
             elif self.mode != "worldkv" and getattr(self, name) is not None:
                 raise ValueError(f"mode={self.mode!r} has no {name}; use mode='worldkv' or leave {name} out")
+            elif self.mode == "worldkv" and not isinstance(getattr(self, name), part):
+                raise ValueError(f"{name}={getattr(self, name)!r} is no {part.__name__}; give one")
         if self.released_window and self.mode != "worldkv":
             raise ValueError(f"released_window concerns mode='worldkv', got mode={self.mode!r}")
 

@@ -55,7 +55,14 @@ class Context(NamedTuple):
         return tuple(spans)
 
     def layer(self, layer: int | jax.Array) -> tuple[KVSpan, ...]:
-        """Return the keys and values ``[B, n, N, H]`` of one layer, part by part."""
+        """Return the keys and values ``[B, n, N, H]`` of one layer, part by part.
+
+        Raises:
+            ValueError: there is no such layer; of a number that is traced nobody can tell, and the last one is read.
+        """
+        count = jax.tree.leaves(self.layers)[0].shape[0]
+        if not isinstance(layer, jax.Array) and not -count <= layer < count:
+            raise ValueError(f"layer {layer} is not among the {count} that the memory has: KVSpec.layers counts them")
         return self.of_layer(jax.tree.map(lambda a: a[layer], self.layers))
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfi
 from worldkv_jax.memory.quantization import stored_bytes
 from worldkv_jax.memory.retrieval import view_of
 from worldkv_jax.memory.spans import KVSpec
+from worldkv_jax.whole_numbers import make_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,10 @@ class Layout:
     """Chunks of the rollout, where known; ``full`` needs it, and a bank without a capacity."""
 
     def __post_init__(self):
+        for name, kind in (("config", MemoryConfig), ("spec", KVSpec)):
+            if not isinstance(got := getattr(self, name), kind):
+                raise ValueError(f"the {name} of a memory is {got!r}, expected a {kind.__name__}")
+        make_whole(self, "worlds", "chunks")
         if self.worlds < 1:
             raise ValueError(f"worlds={self.worlds} must be at least 1")
         if self.chunks is not None and self.chunks < 1:

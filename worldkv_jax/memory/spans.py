@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
 from worldkv_jax.memory.untouched import zeros
+from worldkv_jax.whole_numbers import make_whole
 
 
 class KVSpan(NamedTuple):
@@ -34,6 +35,9 @@ class TimeShift(Protocol):
         ...
 
 
+_COUNTS = ("layers", "heads", "head_dim", "tokens_per_frame", "chunk_frames")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KVSpec:
     """What a backbone's keys and values look like."""
@@ -52,8 +56,12 @@ class KVSpec:
     For models that make one frame at a time; ids of stored chunks then count these."""
 
     def __post_init__(self):
-        object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)  # equal however it was written
-        for name in ("layers", "heads", "head_dim", "tokens_per_frame", "chunk_frames"):
+        try:
+            object.__setattr__(self, "dtype", jnp.dtype(self.dtype).name)  # equal however it was written
+        except TypeError:
+            raise ValueError(f"dtype={self.dtype!r} is not a type of numbers; use 'bfloat16' or 'float32'") from None
+        make_whole(self, *_COUNTS, "store_frames")
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not jnp.issubdtype(jnp.dtype(self.dtype), jnp.floating):

@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.pruning import needs_scores
@@ -11,7 +13,10 @@ from worldkv_jax.memory.retrieval import needs_query
 
 
 def check_view(view: Any, layout: Layout) -> None:
-    """Raise ValueError for a view of another shape than a chunk of this memory has."""
+    """Raise ValueError for a view of another shape than a chunk of this memory has, or cameras known to be not finite.
+
+    No chunk would be found by such a camera, nor ever again be found that was stored under it.
+    """
     lead = (layout.worlds, layout.spec.chunk_frames)
     if layout.bank is None:  # which looks at none: anything of so many worlds and frames
         frame = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[2:], jnp.float32), view)
@@ -24,6 +29,13 @@ def check_view(view: Any, layout: Layout) -> None:
             which = "camera-to-world poses" if frame.shape == (4, 4) else "as the rule's `view` says"
             axes = ", ".join(map(str, ("worlds", "frames of a chunk", *frame.shape)))
             raise ValueError(f"{what} shape {jnp.shape(view)}, expected {expected}: [{axes}] {which}")
+        if (
+            layout.bank is not None
+            and frame.shape == (4, 4)
+            and _is_known(view)
+            and not np.isfinite(jax.device_get(view)).all()
+        ):
+            raise ValueError("cameras have numbers that are not finite; leave these frames out, or interpolate them")
         return
     expected = jax.tree.map(lambda x: (*lead, *x.shape), frame)
     given = jax.tree.map(jnp.shape, view)
@@ -32,6 +44,14 @@ def check_view(view: Any, layout: Layout) -> None:
             f"the view has the shapes {given}, expected {expected}: [worlds, frames of a chunk, ...] of all that the "
             "rule's `view` names"
         )
+
+
+def _is_known(array: Any) -> bool:
+    """Tell whether the numbers of an array are here: it is not traced, nor being computed, nor elsewhere."""
+    if isinstance(array, jax.Array):
+        ready: Any = array  # JAX does not type `is_ready`
+        return not isinstance(array, Tracer) and array.is_fully_addressable and ready.is_ready()
+    return isinstance(array, np.ndarray)
 
 
 def check_query(query: jax.Array | None, layout: Layout) -> None:

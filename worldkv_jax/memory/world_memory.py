@@ -8,6 +8,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
 from worldkv_jax.memory import report
@@ -263,14 +264,14 @@ def reset(memory: WorldMemory, done: Bool[Array, "..."]) -> WorldMemory:
     Raises:
         ValueError: flags of another shape, or a bank outside of jit's reach.
     """
-    if done.shape != memory.chunk.shape:
+    if np.shape(done) != memory.chunk.shape:
         raise ValueError(
-            f"done has shape {done.shape}, expected {memory.chunk.shape}, one flag for each memory: worlds that are "
-            "reset one by one are memories of one world each, stacked and called under jax.vmap"
+            f"done has shape {np.shape(done)}, expected {memory.chunk.shape}, one flag for each memory: worlds that "
+            "are reset one by one are memories of one world each, stacked and called under jax.vmap"
         )
     if not memory.jittable:
         raise ValueError("only a memory with its bank on the device is reset in place; make a new one")
-    bank = memory.bank
+    bank, done = memory.bank, jnp.asarray(done)
     if bank is not None:
         index = bank.index._replace(chunks=jnp.where(done[..., None], -1, bank.index.chunks))
         bank = bank.replace(index=index)
@@ -281,10 +282,9 @@ def _check_ids(ids: jax.Array, layout: Layout) -> None:
     if layout.bank is None:
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so it takes no picks")
     expected = layout.worlds, layout.bank.retrieval.chunks
-    if ids.shape != expected or ids.dtype != jnp.int32:
-        raise ValueError(
-            f"picks are {ids.dtype}{list(ids.shape)}, expected chunk ids int32{list(expected)}, -1 for none"
-        )
+    shape, dtype = np.shape(ids), getattr(ids, "dtype", type(ids).__name__)
+    if shape != expected or dtype != jnp.int32:
+        raise ValueError(f"picks are {dtype}{list(shape)}, expected chunk ids int32{list(expected)}, -1 for none")
 
 
 def _rules(

@@ -171,6 +171,8 @@ class _Socket:
     @classmethod
     async def open(cls, url: str, token: str | None, init: dict[str, Any]) -> "_Socket":
         parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise PlayError(f"{url!r} is no address; give what the server printed, such as http://127.0.0.1:8000/")
         token = token or urllib.parse.parse_qs(parts.query).get("token", [None])[0]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         http = aiohttp.ClientSession(headers=headers)
@@ -237,22 +239,25 @@ class _Socket:
 
     async def _read(self) -> None:
         said = "the connection ended"
-        async for message in self._socket:
-            data = msgpack.unpackb(message.data)
-            match data["type"]:
-                case "frame_batch":
-                    self._batches[data.get("lane", 0)] += _frames(data)
-                case "chunk_stats":
-                    lanes, self._batches = self._batches, collections.defaultdict(list)
-                    frames = tuple(np.stack(lanes[lane]) for lane in sorted(lanes))
-                    self._waiting["chunk"].put_nowait(Chunk(data["chunk_index"], frames, data))
-                case "receipt" if data["status"] == "refused":
-                    self._waiting["refused"].put_nowait(data["content"])
-                case "error":
-                    said = data["content"]
-                    self._waiting["refused"].put_nowait(said)
-                case kind:
-                    self._waiting[kind].put_nowait(data)
+        try:
+            async for message in self._socket:
+                data = msgpack.unpackb(message.data)
+                match data["type"]:
+                    case "frame_batch":
+                        self._batches[data.get("lane", 0)] += _frames(data)
+                    case "chunk_stats":
+                        lanes, self._batches = self._batches, collections.defaultdict(list)
+                        frames = tuple(np.stack(lanes[lane]) for lane in sorted(lanes))
+                        self._waiting["chunk"].put_nowait(Chunk(data["chunk_index"], frames, data))
+                    case "receipt" if data["status"] == "refused":
+                        self._waiting["refused"].put_nowait(data["content"])
+                    case "error":
+                        said = data["content"]
+                        self._waiting["refused"].put_nowait(said)
+                    case kind:
+                        self._waiting[kind].put_nowait(data)
+        except Exception as error:  # of what is no message of this server: nobody is to wait for ever
+            said = f"the server sent what cannot be read ({error!r})"
         self._ended.set_result(f"{said} ({self._socket.close_code})")
 
 

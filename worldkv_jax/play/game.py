@@ -11,9 +11,9 @@ import numpy as np
 from worldkv_jax.memory import OFFICIAL, PAPER, MemoryConfig
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.sessions import MemoryOptions, ModelOptions, Session
+from worldkv_jax.sessions.free_memory import available_device_bytes, available_host_bytes
 from worldkv_jax.sessions.identity import fingerprint, world_identity
 from worldkv_jax.sessions.plan import Plan
-from worldkv_jax.sessions.provenance import available_device_bytes, available_host_bytes
 from worldkv_jax.sessions.steering import KnowsTruth, Steering
 from worldkv_jax.sessions.world_state import decoded_shapes
 

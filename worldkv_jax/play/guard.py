@@ -15,6 +15,7 @@ MESSAGES_A_SECOND = 120
 _BURST = 360
 _OPEN = ("/health",)
 _LEAST_TOKEN = 16
+_LONGEST_PATH = 200
 
 
 class Guard:
@@ -50,10 +51,12 @@ class Guard:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Let a request through, or answer it."""
+        if len(request.path) > _LONGEST_PATH:  # no file has such a name, and asking for it is an error of the system
+            raise web.HTTPRequestURITooLong(text="there is no such long address\n")
         if not self._any_host and _name(request.host) not in self._hosts:
             raise web.HTTPMisdirectedRequest(text="this server is not called so; start it with --allow-host NAME\n")
         origin = request.headers.get("Origin")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != request.host:
+        if origin is not None and _split(origin).netloc != request.host:
             raise web.HTTPForbidden(text="pages of other sites may not speak to this server\n")
         if self.token is not None and request.path not in _OPEN:
             if _same(request.query.get("token"), self.token) and request.path == "/":
@@ -108,8 +111,19 @@ def make_token() -> str:
 
 def _name(host: str) -> str:
     """Return the name of a host without its port."""
-    return urllib.parse.urlsplit(f"//{host}").hostname or ""
+    return _split(f"//{host}").hostname or ""
+
+
+def _split(address: str) -> urllib.parse.SplitResult:
+    """Return the parts of an address, none of what is no address: a stranger may send anything."""
+    try:
+        return urllib.parse.urlsplit(address)
+    except ValueError:
+        return urllib.parse.SplitResult("", "", "", "", "")
 
 
 def _same(given: str | None, token: str | None) -> bool:
-    return given is not None and token is not None and hmac.compare_digest(given.encode(), token.encode())
+    if given is None or token is None:
+        return False
+    # Headers may have bytes that are no text.
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())

@@ -95,6 +95,13 @@ class Inbox:
         self._keyboard.release()
         self._script.clear()
 
+    def refuse(self) -> list[int]:
+        """Let go of all keys, which nothing can come of; return the numbers of the events that pressed them."""
+        refused = [] if self.idle else [number for number, _ in self._keys] or [self.latest]
+        self._keys.clear()
+        self.release()
+        return refused
+
     def forget(self) -> None:
         """Let go of everything that waits: of a client that is gone nothing is to be done later."""
         self.release()

@@ -206,7 +206,7 @@ class Lobby:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._house.writer, book.read)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             _log.warning("a session cannot be opened: %s", error)
             raise Refused(f"{error}; begin a new one" if isinstance(error, ValueError) else "begin a new one") from None
         await self.prepare(found.tree.memories)

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from worldkv_jax.heap import give_back
 from worldkv_jax.play import frames as pictures
 from worldkv_jax.play import messages, session_file
-from worldkv_jax.play.heap import give_back
 from worldkv_jax.play.inbox import Inbox
 from worldkv_jax.play.keeping import Keeping
 from worldkv_jax.play.metrics import Metrics
@@ -127,7 +127,8 @@ class Seat:
                 return
             busy = self.fresh or goes_on or not self.inbox.idle
             if busy and (full := self.player.full) is not None:
-                self.inbox.release()
+                for number in self.inbox.refuse():  # whoever pressed a key waits for what comes of it
+                    await view.receipt(number, "refused", content=full)
                 await view.status(full)
                 busy = False
             if busy:

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ from worldkv_jax.sessions.world_state import restore, state_of
 
 _FORMAT, _VERSION = "worldkv-jax played world", 1
 _HEADER, _JOURNAL, _PICTURE = "session.json", "journal.jsonl", "picture"
+_OURS_LENGTH = 40
+_OURS = re.compile(rf"[0-9a-f]{{{_OURS_LENGTH}}}")
+"""Names of folders that are made here: the folder around them may hold others of its owner."""
 
 
 class Shown(NamedTuple):
@@ -58,7 +62,6 @@ class Shelf:
 
     def __init__(self, folder: str | os.PathLike, game: Game):
         self._folder, self._game = make_folder(folder), game
-        os.chmod(self._folder, 0o700)
 
     def new(self, name: str, tree: Tree, picture: bytes | None = None) -> "Book":
         """Begin to keep a world.
@@ -67,6 +70,7 @@ class Shelf:
             OSError: the folder cannot be written to.
         """
         folder = make_folder(self._place(name))
+        os.chmod(folder, 0o700)  # its own alone: whose the folder around it is, is not known
         header = {"format": _FORMAT, "version": _VERSION, "identity": self._game.identity}
         with replacing(folder / _HEADER) as draft:
             draft.write_text(json.dumps(header), encoding="utf-8")
@@ -89,13 +93,14 @@ class Shelf:
     def sweep(self, days: float) -> int:
         """Forget worlds that nobody came back to for so long; return how many."""
         since = time.time() - days * 86400
-        old = [path.parent for path in self._folder.glob(f"*/{_JOURNAL}") if path.stat().st_mtime < since]
+        journals = [path for path in self._folder.glob(f"*/{_JOURNAL}") if _OURS.fullmatch(path.parent.name)]
+        old = [path.parent for path in journals if path.stat().st_mtime < since]
         for folder in old:
             shutil.rmtree(folder, ignore_errors=True)
         return len(old)
 
     def _place(self, name: str) -> Path:
-        return self._folder / hashlib.sha256(name.encode()).hexdigest()[:40]
+        return self._folder / hashlib.sha256(name.encode()).hexdigest()[:_OURS_LENGTH]
 
 
 class Book:

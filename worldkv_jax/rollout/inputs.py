@@ -74,6 +74,11 @@ def check_chunks(layout: Layout, chunks: list[ChunkInput], first: int) -> None:
     """
     expected = (layout.worlds, layout.spec.chunk_frames, 4, 4)
     for index, chunk in enumerate(chunks, first):
+        if not hasattr(chunk, "cameras"):
+            raise ValueError(
+                f"chunk {index} is a {type(chunk).__name__}, expected a ChunkInput: chunk_inputs(poses, spec) makes "
+                "them, and the inputs(poses) of a session"
+            )
         check_room(layout, index)
         cameras = np.asarray(chunk.cameras)
         if cameras.shape != expected:

@@ -20,7 +20,7 @@ from worldkv_jax.rollout.backbone import Backbone, ChunkInput
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks
 from worldkv_jax.rollout.prefetching import choose_prefetcher
-from worldkv_jax.rollout.world import World, unshare
+from worldkv_jax.rollout.world import World, check_unconsumed, unshare
 
 Noise = Callable[[int], jax.Array]
 """Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
@@ -101,6 +101,7 @@ def observe(
             that has no room for all chunks; before any of them is observed.
     """
     chunks = as_list(chunks)
+    check_unconsumed(world)
     if len(chunks) != len(latents):
         raise ValueError(f"got {len(chunks)} chunks of cameras but {len(latents)} of latents")
     check_chunks(world.memory.layout, chunks, int(world.position))
@@ -209,12 +210,19 @@ def rollout(
 ) -> tuple[list[Chunk], World]:
     """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
     made: list[Chunk] = []
-    generation = stream(backbone, params, world, chunks, **options)
+    world = exhaust(stream(backbone, params, world, chunks, **options), made.append)
+    return made, world
+
+
+def exhaust(generation: Generator[Chunk, None, World], take: Callable[[Chunk], object] | None = None) -> World:
+    """Run what `stream` returned to its end, giving ``take`` each chunk; return the world after the last one."""
     while True:
         try:
-            made.append(next(generation))
+            chunk = next(generation)
         except StopIteration as end:
-            return made, end.value
+            return end.value
+        if take is not None:
+            take(chunk)
 
 
 def place_like(params: Any, state: Any) -> Any:

@@ -48,8 +48,9 @@ def unshare(world: World) -> World:
     """Return a world that may be consumed: of a fork, a copy of what a step consumes; else the world itself.
 
     Raises:
-        ValueError: the world that was forked was itself used again, so that its buffers are gone.
+        ValueError: the world is consumed already, or was forked and then itself used again.
     """
+    check_unconsumed(world)
     if world.shared is None:
         return world
     return snapshot(world)._replace(shared=None)
@@ -76,13 +77,23 @@ def map_consumed(apply: Callable[[Any], Any], world: World) -> World:
     )
 
 
+def check_unconsumed(world: World) -> None:
+    """Raise ValueError for a world whose buffers a step has consumed."""
+    _check_there(world.position)
+
+
 def _copy(tree: Any) -> Any:
     def copy(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
-            raise ValueError(
-                "the buffers of this world are gone: a step consumed them. A step consumes the world that it is given, "
-                "and what goes on after a fork is what `fork` returned, not what it was given"
-            )
+        _check_there(leaf)
         return leaf.copy()
 
     return jax.tree.map(copy, tree)
+
+
+def _check_there(leaf: Any) -> None:
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and leaf.is_deleted():
+        raise ValueError(
+            "the buffers of this world are gone: a step consumed them. A step consumes the world that it is given: go "
+            "on with what the rollout returned; and what goes on after a fork is what `fork` returned, not what it was "
+            "given"
+        )

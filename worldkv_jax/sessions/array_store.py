@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from worldkv_jax.sessions.world_files import Files
 
 _FOLDER = "arrays/"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_OURS = re.compile(rf"{_FOLDER}{_DIGEST.pattern}\.npy")
 _LONGEST_HEAD = 1 << 12
 _HASHED_AT_ONCE = 1 << 24
 
@@ -42,8 +45,10 @@ class ArrayRef:
             ValueError: it says something else.
         """
         digest, dtype, shape = data
-        if not (isinstance(digest, str) and len(digest) == 64 and digest.isalnum()):
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
             raise ValueError(f"{digest!r} is no checksum")
+        if jnp.dtype(dtype).kind in "OSUmM":
+            raise ValueError(f"{dtype!r} is no dtype of numbers")
         return cls(digest, jnp.dtype(dtype).name, tuple(int(size) for size in shape))
 
 
@@ -120,7 +125,7 @@ class ArrayStore:
 
     @functools.cached_property
     def _there(self) -> set[str]:
-        return {name for name in self._files.names() if name.startswith(_FOLDER)}
+        return {name for name in self._files.names() if _OURS.fullmatch(name)}
 
 
 def describe_array(array: Any) -> ArrayRef:

@@ -11,12 +11,15 @@ from jax.sharding import Mesh
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
+from worldkv_jax.rollout.stream import exhaust
+from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
 from worldkv_jax.sessions.world_folder import WorldFolder, writing
 from worldkv_jax.sessions.world_manifest import WorldManifest
 from worldkv_jax.sessions.world_state import input_of
 from worldkv_jax.sessions.world_state import restore as restore_state
+from worldkv_jax.whole_numbers import whole
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions.session import Session
@@ -27,8 +30,10 @@ if typing.TYPE_CHECKING:
 class Keeper(Protocol):
     """Keeps moments of a rollout: a `TimeLine` in memory, or a `WorldSaver` on disk."""
 
-    key: jax.Array | None
-    """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+    @property
+    def key(self) -> jax.Array | None:
+        """Random key of what it holds; ``None`` where it holds nothing yet, or the noise was given."""
+        ...
 
     def begin(self, world: World, noise: jax.Array | Noise) -> World:
         """Take the world that goes on, and what its noise is drawn from; return the one to go on with."""
@@ -99,6 +104,7 @@ def saving(
 
 def save(session: "Session", world: World, path: str | os.PathLike[str], key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
+    check_unconsumed(world)
     with writing(path, _empty()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
         folder.add_world(world)
@@ -108,11 +114,11 @@ def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None,
     """Put a world together again, see `Session.restore`."""
     folder = WorldFolder(path)
     manifest = folder.manifest
-    at = manifest.end if at is None else at
+    at = manifest.end if at is None else whole("at", at)
     if not 0 <= at <= manifest.end:
         raise ValueError(f"{path} holds a world of {manifest.end} chunks; chunk {at} is not there")
     worlds = manifest.identity["worlds"]
-    world = session.start(worlds=worlds, chunks=max(chunks or session.chunks, manifest.room or 0))
+    world = session.start(worlds=worlds, chunks=max(session.chunks if chunks is None else chunks, manifest.room or 0))
     check_identity(manifest.identity, identify(session, world), what=str(path))
     made = folder.point_before(at)
     if made is not None:
@@ -156,12 +162,7 @@ def replay(
     if not inputs:
         return world
     given_noise, key = (noise, None) if callable(noise) else (None, noise)
-    chunks = session.stream(world, inputs, noise=given_noise, key=key)
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as end:
-            return end.value
+    return exhaust(session.stream(world, inputs, noise=given_noise, key=key))
 
 
 def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput]:

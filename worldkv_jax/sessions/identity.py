@@ -35,14 +35,25 @@ def world_identity(model: str, backbone: Any, params: Any, layout: Layout) -> di
 
 
 def check_identity(saved: Mapping[str, Any], here: Mapping[str, Any], *, what: str) -> None:
-    """Raise ValueError with every value that differs, both of them; weights that are not known do not count."""
+    """Raise ValueError with every value that differs, both of them; weights that are not known do not count.
+
+    The text names the option that gives the same, in backticks, where the length of the path decided and not somebody.
+    """
     saved, here = dict(_flat("", saved)), dict(_flat("", here))
     if here.get("weights") is None:
         here["weights"] = saved.get("weights")
     names = [name for name in {**saved, **here} if saved.get(name) != here.get(name)]
     if names:
-        lines = [f"  {name}: {saved.get(name)} there, {here.get(name)} here" for name in names]
+        lines = [
+            f"  {name}: {saved.get(name)} there, {here.get(name)} here"
+            + (f"; give `{_FITTED[name]}` {saved[name]}" if name in _FITTED and name in saved else "")
+            for name in names
+        ]
         raise ValueError(f"{what} is a world of something else; give what it was made with:\n" + "\n".join(lines))
+
+
+_FITTED = {"memory.retrieval.chunks": "retrieve"}
+"""What a short path has fewer of, see `MemoryConfig.fitted`, and the option that says how many."""
 
 
 def made_with() -> dict[str, str]:

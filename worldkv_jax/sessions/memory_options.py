@@ -30,7 +30,7 @@ class MemoryOptions:
     """Which memory is asked for; what is ``None`` stays as the model has it."""
 
     memory: typing.Literal["full", "sliding", "sink-recent", "worldkv"] | None = option(
-        None, "which past a chunk attends to", choices=("full", "sliding", "sink-recent", "worldkv")
+        None, "which past a chunk attends to"
     )
     profile: str | None = option(
         None, "default, paper or official (the released code, quirk for quirk)", metavar="NAME"
@@ -52,7 +52,6 @@ class MemoryOptions:
     tier: typing.Literal["device", "device_slots", "pinned_host", "host"] | None = option(
         None,
         "memory that holds the stored chunks; device_slots keeps them apart, so that forks share them",
-        choices=("device", "device_slots", "pinned_host", "host"),
     )
     storage: str | None = option(None, "what they are stored in: model (its dtype), bits, int8, float8", metavar="NAME")
     capacity: int | None = option(None, "chunks the bank holds", metavar="N")

@@ -4,11 +4,11 @@ import typing
 from typing import Any, ClassVar
 
 from worldkv_jax.entry_points import load_entry
+from worldkv_jax.sessions.memory_options import MemoryOptions
 from worldkv_jax.sessions.options import ReleasedCommand
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
-    from worldkv_jax.sessions.memory_options import MemoryOptions
     from worldkv_jax.sessions.session import Session
 
 
@@ -27,7 +27,8 @@ class ModelOptions:
         """Check everything that was asked for; reads heads of files and allocates nothing on a device.
 
         Args:
-            memory: which past a chunk attends to; changes to the model's own memory; or ``None`` for just that.
+            memory: which past a chunk attends to; changes to the model's own memory; or ``None`` for just that, as no
+                changes are.
             weights: whether the rollout is to be run. Without, files that only a run needs may be missing.
             decode: whether frames are wanted, and not only latents.
 
@@ -36,6 +37,16 @@ class ModelOptions:
             ValueError: something is not as it has to be; the text says what to give, and names options as `name`
                 in backticks.
         """
+        from worldkv_jax.memory import MemoryConfig
+
+        given: Any = memory  # anybody's
+        if given is not None and not isinstance(given, MemoryConfig | MemoryOptions):
+            raise ValueError(
+                f"the memory is {given!r}, expected MemoryOptions(...), such as MemoryOptions(profile='paper'), or a "
+                "MemoryConfig"
+            )
+        if memory == MemoryOptions():
+            memory = None  # so that ports need not tell the two apart
         open_session: Any = load_entry("model", type(self).__name__, self.OPENED_BY)
         return open_session(self, memory, weights=weights, decode=decode)
 

@@ -5,13 +5,16 @@ is quick, and nothing here knows a command line.
 """
 
 import dataclasses
+import functools
 import math
+import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from worldkv_jax.names import check_name
+from worldkv_jax.whole_numbers import whole
 
 _KEY = "option"
 
@@ -27,7 +30,7 @@ class Option:
     metavar: str | None = None
     """What stands for its value in help."""
     choices: tuple[str, ...] = ()
-    """Its values, where there are few."""
+    """Its values, where there are few and its type is no ``Literal`` of them."""
     flag: str | None = None
     """Its flag, where that is not its name with dashes."""
     also: tuple[str, ...] = ()
@@ -64,8 +67,8 @@ def option(
 ) -> Any:
     """Declare a field of an options dataclass, see `Option`.
 
-    Its type says what its flag takes: ``bool`` is a switch, a tuple may be given several times, a dataclass of options
-    becomes the flags of its own fields.
+    Its type says what its flag takes: ``bool`` is a switch, a ``Literal`` one of its values, a tuple may be given
+    several times, a dataclass of options becomes the flags of its own fields.
     """
     also = (also,) if isinstance(also, str) else also
     described = Option(help=help, metavar=metavar, choices=choices, flag=flag, also=also, group=group)
@@ -78,12 +81,17 @@ def options_class(cls: type[T]) -> type[T]:
     checked = getattr(cls, "__post_init__", lambda self: None)
 
     def __post_init__(self: Any) -> None:
+        types = field_types(type(self))
         for field, described in described_fields(type(self)):
-            value = getattr(self, field.name)
-            if described.choices and value is not None:
-                check_name(f"`{field.name}`", value, described.choices)
+            value, choices = getattr(self, field.name), described.choices or types[field.name].choices
+            if choices and value is not None:
+                check_name(f"`{field.name}`", value, choices)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"`{field.name}` {value} is not a finite number")
+            if value is not None and types[field.name] == FieldType(int):
+                object.__setattr__(self, field.name, whole(f"`{field.name}`", value))
+            elif value is not None and types[field.name] == FieldType(float) and not isinstance(value, numbers.Real):
+                raise ValueError(f"`{field.name}` {value!r} is not a number")
         checked(self)
 
     setattr(cls, "__post_init__", __post_init__)  # noqa: B010 (no attribute that every class has)
@@ -106,8 +114,11 @@ class FieldType:
     """Makes a value from a word; ``bool`` for a switch, a dataclass for options within options."""
     many: bool = False
     """Whether it may be given several times."""
+    choices: tuple[str, ...] = ()
+    """Its values, where it is a ``Literal``."""
 
 
+@functools.cache
 def field_types(cls: type) -> dict[str, FieldType]:
     """Read what the fields of an options dataclass take from their annotations."""
     return {name: _field_type(hint) for name, hint in typing.get_type_hints(cls).items()}
@@ -120,5 +131,5 @@ def _field_type(hint: Any) -> FieldType:
     if origin is tuple:
         return FieldType(_field_type(parts[0]).of, many=True)
     if origin is typing.Literal:
-        return FieldType(type(parts[0]))
+        return FieldType(type(parts[0]), choices=parts)
     return FieldType(origin or hint)

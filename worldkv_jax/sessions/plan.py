@@ -105,6 +105,10 @@ class Plan:
         """Tell whether device and host have that much memory."""
         return self.total_bytes <= device_bytes and (host_bytes is None or self.host_bytes <= host_bytes)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a report."""
+        return dataclasses.asdict(self) | {"total_bytes": self.total_bytes}
+
     def floor_seconds(self, device: Device) -> float:
         """Return the time of the last chunk if the device computed and moved at its data sheet's speed."""
         return max(self.chunk_flops / device.flops, self.link_bytes / device.link_bytes) / self.chips

@@ -32,7 +32,7 @@ class Recording:
         latents: of each chunk, where they are kept.
     """
 
-    def __init__(self, session: Session, videos: list[VideoWriter], keep_latents: bool, left: int | None):
+    def __init__(self, videos: list[VideoWriter], keep_latents: bool, left: int | None):
         self.files: list[Path] = []
         self.report: dict[str, Any] = {}
         self.videos, self._keep_latents = videos, keep_latents
@@ -100,7 +100,7 @@ def recording(
                 )
                 for name in names
             ]
-            kept = Recording(session, videos, latents, _frames_left(session, first))
+            kept = Recording(videos, latents, _frames_left(session, first))
             yield kept
             if not kept.rows:
                 raise ValueError("no chunk was made: nothing was given for the first one")
@@ -141,7 +141,7 @@ def _finish(
         "weights": "random" if session.random_weights else "loaded",
         "request": session.summary,
         "memory": dataclasses.asdict(session.memory),
-        "plan": dataclasses.asdict(session.plan()) | {"total_bytes": session.plan().total_bytes},
+        "plan": session.plan().to_json(),
         "seconds": seconds,
         "fps": _steady_fps(kept.rows),
         "latency": _latency(kept.rows),

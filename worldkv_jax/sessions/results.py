@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from worldkv_jax.files import make_folder, replacing
+from worldkv_jax.files import check_named, make_writable_folder, replacing
 
 
 def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), force: bool = False) -> Path:
@@ -28,22 +28,22 @@ def prepare_output(path: str | os.PathLike[str], *, writes: Sequence[str] = (), 
 
     Raises:
         OSError: it cannot be made or written to; the text says why.
+        ValueError: an empty path, or a folder without a name of its own that holds an earlier result.
     """
+    check_named(path, "the folder for results")
     folder = Path(path)
     if not force:
         taken = itertools.takewhile(lambda place: _holds(place, writes), _numbered(folder))
         folder = next(itertools.islice(_numbered(folder), sum(1 for _ in taken), None))
     if folder != Path(path):
         print(f"{path} holds an earlier result; writing to {folder}", file=sys.stderr)
-    folder = make_folder(folder)
-    with replacing(folder / "writable"):
-        pass
-    (folder / "writable").unlink()
-    return folder
+    return make_writable_folder(folder)
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
     yield folder
+    if folder.name in ("", ".."):
+        raise ValueError(f"{folder} holds an earlier result; name another folder, or one in it")
     for number in itertools.count(2):
         yield folder.with_name(f"{folder.name}-{number}")
 

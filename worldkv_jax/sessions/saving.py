@@ -15,6 +15,7 @@ from worldkv_jax.sessions.identity import key_from_json, key_to_json
 from worldkv_jax.sessions.session_file import Answers
 from worldkv_jax.sessions.world_folder import WorldFolder
 from worldkv_jax.sessions.world_state import state_of
+from worldkv_jax.whole_numbers import whole
 
 CHUNKS_HELD = 4
 """Chunks that a saver holds at most: two that are begun, one that waits for the writer, one that is being written."""
@@ -51,7 +52,7 @@ class WorldSaver:
     def __init__(
         self, folder: WorldFolder, every: int, identify: Callable[[World], dict[str, Any]], answers: Answers | None
     ):
-        if every < 1:
+        if whole("every", every) < 1:
             raise ValueError(f"a point every {every} chunks: give at least 1")
         self.folder, self._every, self._identify, self._answers = folder, every, identify, answers
         self.failed: OSError | None = None

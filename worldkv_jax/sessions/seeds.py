@@ -3,6 +3,8 @@
 import typing
 from typing import Any
 
+from worldkv_jax.whole_numbers import whole
+
 if typing.TYPE_CHECKING:
     import jax
 
@@ -13,9 +15,13 @@ def check_seed(seed: Any) -> int:
     Raises:
         ValueError: it is none.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+    try:
+        number = whole("seed", seed)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**64:
         raise ValueError(f"seed={seed!r} is no whole number from 0 to 2**64 - 1")
-    return seed
+    return number
 
 
 def key_of(seed: int) -> "jax.Array":

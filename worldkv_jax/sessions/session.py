@@ -16,6 +16,8 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
+from worldkv_jax.rollout.stream import exhaust
+from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.loaded import Loaded, Placement
 from worldkv_jax.sessions.plan import Cost, Plan, make_plan
@@ -110,7 +112,7 @@ class Session:
         Raises:
             ValueError: what does not fit the model; or the session is not loaded.
         """
-        made = self._loaded().inputs(*sources, worlds=worlds or self.worlds, **options)
+        made = self._loaded().inputs(*sources, worlds=self.worlds if worlds is None else worlds, **options)
         return [self._placed(chunk) for chunk in made] if isinstance(made, list) else map(self._placed, made)
 
     @property
@@ -129,7 +131,10 @@ class Session:
             worlds: worlds in the batch; by default as many as the options ask for.
             chunks: length that the memory has room for; by default what the options ask for.
         """
-        sizes = {"chunks": chunks or self.chunks, "worlds": worlds or self.worlds}
+        sizes = {
+            "chunks": self.chunks if chunks is None else chunks,
+            "worlds": self.worlds if worlds is None else worlds,
+        }
         mesh = self.placement.sharding
         if isinstance(mesh, Mesh):
             with self._on_mesh():
@@ -166,6 +171,7 @@ class Session:
         """
         if seed is not None and (key is not None or noise is not None):
             raise ValueError("give one of seed, key and noise: exactly one of them decides the world")
+        check_unconsumed(world)
         drawn_from = key if noise is None else noise
         if drawn_from is None:
             kept = None if keeper is None or seed is not None else keeper.key
@@ -186,6 +192,14 @@ class Session:
             watch=keeper,
         )
         return (yield from continuing.keep(chunks, keeper, self._on_mesh))
+
+    def rollout(
+        self, world: World, inputs: Iterable[ChunkInput] | None = None, **options: Any
+    ) -> tuple[list[Chunk], World]:
+        """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
+        made: list[Chunk] = []
+        world = exhaust(self.stream(world, inputs, **options), made.append)
+        return made, world
 
     def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
         """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""

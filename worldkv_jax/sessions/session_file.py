@@ -1,18 +1,19 @@
 """Session files: what made a world, in one small JSON that can be shared and replayed."""
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldkv_jax.readers import read_json
+from worldkv_jax.sessions.file_formats import check_format
+from worldkv_jax.sessions.memory_options import MemoryOptions
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
-from worldkv_jax.sessions.versions import check_format
 
 _FORMAT = "worldkv-jax session"
 _VERSION = 1
@@ -43,15 +44,15 @@ class SessionFile:
         Raises:
             ValueError: no such model, or options that it does not have.
         """
-        cls = model_options(self.model)
-        types, given = field_types(cls), {}
-        for name, value in self.options.items():
-            if name not in types:
-                raise ValueError(f"{self.model} has no option {name!r}: the session was made by another version")
-            kind: Callable[..., Any] = types[name].of
-            inner = isinstance(value, dict) and dataclasses.is_dataclass(types[name].of)
-            given[name] = kind(**value) if inner else tuple(value) if isinstance(value, list) else value
-        return cls(**given)
+        return _made_of(model_options(self.model), self.options, self.model)
+
+    def asked_memory(self) -> MemoryOptions:
+        """Return the changes to the model's own memory.
+
+        Raises:
+            ValueError: options that no memory has.
+        """
+        return _made_of(MemoryOptions, self.memory, "the memory")
 
     def source(self) -> Callable[[int], Any] | None:
         """Return who answers as the live source did; ``None`` where none was asked."""
@@ -65,6 +66,18 @@ class SessionFile:
         longest = max(len(self.latents), len(latents))
         ours, theirs = ([*sums, *[None] * (longest - len(sums))] for sums in (latents, self.latents))
         return next((chunk for chunk, (a, b) in enumerate(zip(ours, theirs)) if a != b), None)
+
+
+def _made_of(cls: Any, options: dict[str, Any], what: str) -> Any:
+    """Make an options dataclass of JSON."""
+    types, given = field_types(cls), {}
+    for name, value in options.items():
+        if name not in types:
+            raise ValueError(f"{what} has no option {name!r}: the session was made by another version")
+        inner = isinstance(value, dict) and dataclasses.is_dataclass(types[name].of)
+        whole = _made_of(types[name].of, value, what) if inner else value
+        given[name] = tuple(whole) if isinstance(whole, list) else whole
+    return cls(**given)
 
 
 class Answers:
@@ -120,7 +133,7 @@ def read_session(path: str | os.PathLike[str]) -> SessionFile:
         ValueError: it is damaged, something else, or of a newer format.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = read_json(path)
         found, version = data.pop("format"), data.pop("version")
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is no session file ({error}); `worldkv rollout --session` writes one") from None

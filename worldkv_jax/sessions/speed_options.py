@@ -1,8 +1,13 @@
 """What makes a model faster or smaller at some cost, the same for every model: fewer passes, and where weights lie."""
 
-from typing import Any
+from typing import Any, Literal
 
 from worldkv_jax.sessions.options import option
+
+Commit = Literal["clean_pass", "last_pass"]
+"""The pass that yields what is remembered, see `worldkv_jax.rollout.Schedule.commit`."""
+EightBits = Literal["int8", "fp8"]
+"""What weights may be rounded to."""
 
 _GROUP = "faster at some cost, see docs/performance.md"
 
@@ -17,16 +22,13 @@ def commit_option() -> Any:
     return option(
         "clean_pass",
         "remember from a pass of its own over the clean chunk (default), or from the last denoising pass",
-        choices=("clean_pass", "last_pass"),
         group=_GROUP,
     )
 
 
 def weights_option() -> Any:
     """Declare whether the kernels of the blocks are in eight bits."""
-    return option(
-        None, "eight bits for the blocks' kernels and what they multiply", choices=("int8", "fp8"), group=_GROUP
-    )
+    return option(None, "eight bits for the blocks' kernels and what they multiply", group=_GROUP)
 
 
 def offload_option() -> Any:

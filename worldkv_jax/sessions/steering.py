@@ -10,6 +10,10 @@ import numpy as np
 from worldkv_jax.cameras.actions import Stance
 from worldkv_jax.rollout import ChunkInput
 
+MOST_DEGREES = 180.0
+"""That a mouse turns the camera in one chunk."""
+_MOST_FRAMES = 64
+
 
 class Key(NamedTuple):
     """A key that the model knows."""
@@ -62,11 +66,6 @@ class Controls:
         if len(look) > 1 or not np.isfinite([right, up]).all() or max(abs(right), abs(up)) > MOST_DEGREES:
             raise ValueError(f"a look of {str(look)[:60]} is not two numbers of at most {MOST_DEGREES} degrees")
         return cls(tuple(frames), (right, up))
-
-
-MOST_DEGREES = 180.0
-"""That a mouse turns the camera in one chunk."""
-_MOST_FRAMES = 64
 
 
 def _count(number: Any) -> int:

@@ -6,6 +6,7 @@ import jax
 
 from worldkv_jax.rollout import ChunkInput, Noise, World, fork, snapshot
 from worldkv_jax.sessions.held_world import HeldWorld
+from worldkv_jax.whole_numbers import whole
 
 
 class TimeLine:
@@ -29,7 +30,7 @@ class TimeLine:
         Raises:
             ValueError: not a whole number of chunks, or another memory.
         """
-        if every < 1:
+        if whole("every", every) < 1:
             raise ValueError(f"every={every}: give at least 1 chunk")
         if points not in ("device", "host"):
             raise ValueError(f"points={points!r}: give 'device' or 'host'")

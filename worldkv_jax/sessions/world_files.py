@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ from typing import Protocol
 
 import numpy as np
 
-from worldkv_jax.files import make_folder, replacing
+from worldkv_jax.files import check_named, make_folder, replacing
 
 _FLUSHED_AT_ONCE = 16
 _LOCK = "lock"
+_HOLDER, _LONGEST_HOLDER = "process ", 500
+_DRAFT = re.compile(r"world\.draft-\w+\.json|[0-9a-f]{64}\.draft(-\w+)?\.npy")
+"""Names that are given to drafts here, and to nothing else: the folder may hold other files of its owner."""
 
 
 class Files(Protocol):
@@ -87,8 +91,9 @@ def open_files(path: str | os.PathLike[str]) -> Files:
     """Open a place: a path, or a URL such as ``gs://bucket/room`` of a key-value store of TensorStore.
 
     Raises:
-        ValueError: a URL that is none.
+        ValueError: a URL that is none, or an empty path.
     """
+    check_named(path, "the world's folder")
     if isinstance(path, str) and "://" in path:
         from worldkv_jax.sessions.remote_files import RemoteFiles
 
@@ -98,7 +103,7 @@ def open_files(path: str | os.PathLike[str]) -> Files:
 
 def holder() -> str:
     """Say who writes, for others who would like to."""
-    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{_HOLDER}{os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class LocalFiles:
@@ -114,7 +119,10 @@ class LocalFiles:
 
     def read(self, name: str) -> np.ndarray:
         """Return a file's bytes."""
-        return np.fromfile(self.folder / name, np.uint8)
+        path = self.folder / name
+        if path.exists() and not path.is_file():  # of a device, such as one a link leads to, reading has no end
+            raise OSError(f"{path} is not a regular file; take a copy of the world")
+        return np.fromfile(path, np.uint8)
 
     def names(self) -> set[str]:
         """Name the files that are there."""
@@ -172,16 +180,19 @@ class LocalFiles:
         """Hold the lock; drafts go, also those of a writer that was killed."""
         path = make_folder(self.folder) / _LOCK
         try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below)
+            file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below)
         except OSError as error:
             raise type(error)(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
         with file:
+            file.seek(0)
+            who = file.read(_LONGEST_HOLDER).strip()
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                file.seek(0)
-                who = file.read().strip() or "another process"
+                who = who or "another process"
                 raise ValueError(f"{self} is being written by {who}; wait for it, or name another folder") from None
+            if who and not who.startswith(_HOLDER):
+                raise ValueError(f"{path} is a file of something else; name another folder for the world")
             file.truncate(0)
             file.write(holder())
             file.flush()
@@ -193,8 +204,9 @@ class LocalFiles:
                 file.truncate(0)
 
     def _drop_drafts(self) -> None:
-        for draft in [*self.folder.rglob("*.draft*")]:
-            draft.unlink()
+        for draft in [*self.folder.glob("*.draft*"), *self.folder.glob("arrays/*.draft*")]:
+            if _DRAFT.fullmatch(draft.name):
+                draft.unlink()
 
 
 def _flush(path: Path) -> None:

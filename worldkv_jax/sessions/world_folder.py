@@ -34,28 +34,27 @@ class WorldFolder:
         store: its arrays.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        files: Files | None = None,
+        manifest: WorldManifest | None = None,
+    ):
         """Open a folder to read it.
 
         Args:
             path: a folder, or a URL, see `worldkv_jax.sessions.world_files.open_files`.
+            files: its files, where they are open already.
+            manifest: what it holds, where that is known; else it is read.
 
         Raises:
             FileNotFoundError: there is no world.
             ValueError: it is damaged, edited, something else, or of a newer format.
         """
-        files = open_files(path)
-        self._fill(files, read_manifest(files))
-
-    @classmethod
-    def of(cls, files: Files, manifest: WorldManifest) -> "WorldFolder":
-        """Return a folder whose manifest is known already."""
-        folder = cls.__new__(cls)
-        folder._fill(files, manifest)
-        return folder
-
-    def _fill(self, files: Files, manifest: WorldManifest) -> None:
-        self.files, self.manifest, self.store = files, manifest, ArrayStore(files)
+        self.files = open_files(path) if files is None else files
+        self.manifest = read_manifest(self.files) if manifest is None else manifest
+        self.store = ArrayStore(self.files)
 
     def key_of_seed(self, seed: int | None) -> jax.Array:
         """Return the random key that the world goes on with: its own, which a seed that is given has to be.
@@ -169,7 +168,7 @@ class WorldFolder:
         Raises:
             ValueError: no cameras were recorded.
         """
-        given = [named["cameras"] for _, named in sorted(self.manifest.inputs.items())]
+        given = [refs["cameras"] for _, refs in sorted(self.manifest.inputs.items())]
         if not given:
             raise ValueError(f"{self.files} does not say what its chunks were given, so there are no cameras")
         return np.concatenate([self.store.get(ref)[world] for ref in given])
@@ -223,7 +222,7 @@ def writing(path: str | os.PathLike[str], new: WorldManifest | None = None) -> G
     if new is None:
         read_manifest(files)  # says what is missing
     with files.alone():
-        yield WorldFolder.of(files, read_manifest(files) if new is None or has_world(files) else new)
+        yield WorldFolder(path, files=files, manifest=None if has_world(files) else new)
 
 
 def branch(source: str | os.PathLike[str], target: str | os.PathLike[str], chunk: int | None = None) -> WorldFolder:

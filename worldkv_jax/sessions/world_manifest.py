@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worldkv_jax.sessions.array_store import ArrayRef
-from worldkv_jax.sessions.versions import check_format
+from worldkv_jax.sessions.file_formats import check_format
 from worldkv_jax.sessions.world_files import Files
 
 FILE_NAME = "world.json"
 _FORMAT = "worldkv-jax world"
 _VERSION = 1
+_MADE_WITH = ("jax", "platform", "device")
 
 Named = dict[str, ArrayRef]
 """Arrays of a pytree by their paths."""
@@ -102,20 +103,21 @@ def read_manifest(files: Files) -> WorldManifest:
     what = f"{FILE_NAME} of {files}"
     try:
         text = files.read(FILE_NAME).tobytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{files} holds no world: it has no {FILE_NAME}; `worldkv rollout --world` makes one"
         ) from None
     try:
         data = json.loads(text)
         found, version, digest = data.pop("format"), data.pop("version"), data.pop("sha256", None)
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        checksum = _checksum(data)
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{what} is damaged ({error}); take a copy of the world") from None
     check_format(what, found, version, expected=_FORMAT, newest=_VERSION)
-    if digest != _checksum(data):
+    if digest != checksum:
         raise ValueError(f"{what} was changed: its checksum is another; take a copy of the world")
     try:
-        return WorldManifest(
+        manifest = WorldManifest(
             identity=dict(data["identity"]),
             made_with=dict(data["made_with"]),
             key=data["key"],
@@ -129,8 +131,20 @@ def read_manifest(files: Files) -> WorldManifest:
                 for at, point in data["points"].items()
             },
         )
+        _check(manifest)
+        return manifest
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{what} is damaged ({error!r}); take a copy of the world") from None
+
+
+def _check(manifest: WorldManifest) -> None:
+    """Raise LookupError, TypeError or ValueError where a part is not there that others name."""
+    worlds, lacking = manifest.identity["worlds"], [name for name in _MADE_WITH if name not in manifest.made_with]
+    named = {chunk for point in manifest.points.values() for chunk in point.slots if chunk >= 0}
+    if type(worlds) is not int or not isinstance(manifest.identity["memory"]["mode"], str) or lacking:
+        raise ValueError("it does not say whose world it is")
+    if wrong := [chunk for chunk in named if len(manifest.stored[chunk]) != worlds]:
+        raise ValueError(f"chunk {wrong[0]} is not stored for each of {worlds} worlds")
 
 
 def write_manifest(files: Files, manifest: WorldManifest) -> None:

@@ -87,7 +87,7 @@ def restore(
     memory = fresh.memory.replace(window=loaded["window"], chunk=loaded["chunk"])
     if memory.bank is not None:
         spans = {slot: _spans(memory.bank.layout, slot, refs, read) for slot, refs in chunks.items()}
-        index = jax.tree.map(_over, index, loaded["index"])
+        index = jax.tree.map(_write_first_rows, index, loaded["index"])
         bank = memory.bank.filled(index, spans, memory.window, int(memory.chunk))
         memory = memory.replace(bank=bank)
     return World(memory, loaded["carry"], loaded["position"], loaded["decoder"])
@@ -148,7 +148,7 @@ def _parts(world: World, carry: Any, decoder: Any) -> dict[str, Any]:
     }
 
 
-def _over(whole: jax.Array, part: jax.Array) -> jax.Array:
+def _write_first_rows(whole: jax.Array, part: jax.Array) -> jax.Array:
     """Write the first rows of an array."""
     return jax.device_put(whole.at[: len(part)].set(part), whole.sharding)
 
@@ -184,11 +184,11 @@ def _check_shapes(like: Any, state: Mapping[str, ArrayRef]) -> None:
     there = {name: (ref.dtype, ref.shape) for name, ref in state.items()}
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if names:
-        lines = [f"  {name}: {_said(there.get(name))} there, {_said(here.get(name))} here" for name in names]
+        lines = [f"  {name}: {_describe(there.get(name))} there, {_describe(here.get(name))} here" for name in names]
         raise ValueError("the world does not fit this session:\n" + "\n".join(lines))
 
 
-def _said(leaf: tuple[str, tuple[int, ...]] | None) -> str:
+def _describe(leaf: tuple[str, tuple[int, ...]] | None) -> str:
     return "nothing" if leaf is None else f"{leaf[0]} {leaf[1]}"
 
 

@@ -2,34 +2,29 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
 
+from ports.demo_world.model_choice import ModelChoice
 from worldkv_jax.sessions.options import option, options_class
 
-# Only what is light: the command line reads this module to list its commands.
 HELP = "show the memory at work in a small trained world (about a minute on a laptop)"
 
 
 @options_class
-class DemoCommand:
+class DemoCommand(ModelChoice):
     """Compare memories in worlds that the model has never seen, at several times the length it was trained on."""
 
     out: Path = option(Path("outputs/demo"), "folder for what the demo makes")
     worlds: int = option(4, "held-out worlds to average over")
     seed: int = option(3, "which held-out worlds (1 and 2 are training's)")
-    world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
-    past: Literal["gaps", "clips"] = option("clips", "what the model saw of the past while it was trained")
     laps: int = option(4, "of the camera after the tour: one of first revisits, then late ones", metavar="N")
-    checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:
         """Run the demo and write demo.mp4, memory.png, revisits.png and report.json."""
         from ports.demo_world.backbone import DemoWorld
         from ports.demo_world.demo.compare import MODES, PUBLISHED, run_mode
         from ports.demo_world.demo.results import WRITES, print_results, write_results
-        from ports.demo_world.demo.scenario import make_scenario
+        from ports.demo_world.scenario import make_scenario
         from ports.demo_world.training.training_data import TRAIN_SEED, VALIDATION_SEED
-        from ports.demo_world.weights import shipped_weights
         from worldkv_jax.sessions.results import prepare_output
         from worldkv_jax.sessions.seeds import check_seed
 
@@ -41,7 +36,7 @@ class DemoCommand:
         if self.seed in (TRAIN_SEED, VALIDATION_SEED):
             raise ValueError(f"`seed` {self.seed}: the model was trained on these worlds; use any seed but 1 and 2")
         out = prepare_output(self.out, writes=WRITES)
-        backbone, params = DemoWorld.load(self.checkpoint or shipped_weights(self.world, self.past))
+        backbone, params = DemoWorld.load(self.weights_file())
         family = backbone.config.family
         scenario = make_scenario(self.seed, self.worlds, family=family, laps=family.tour_laps + self.laps)
         print(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, observe_tour
+from ports.demo_world.scenario import FIRST, LATE, Scenario, observe_tour
 from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import DEFAULT, PAPER, BankConfig, MemoryConfig
 from worldkv_jax.memory.layout import Layout

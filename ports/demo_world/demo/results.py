@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ports.demo_world.demo.compare import MODES, Outcome, summarise
-from ports.demo_world.demo.scenario import LATE, TOUR, Scenario
+from ports.demo_world.scenario import LATE, TOUR, Scenario
 from worldkv_jax.files import replacing
 from worldkv_jax.media.captions import side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure

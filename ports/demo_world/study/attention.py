@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import LATE, Scenario
+from ports.demo_world.scenario import LATE, Scenario
 from ports.demo_world.study.runs import noise_of_worlds
 from ports.demo_world.study.variants import COVERAGE, OVERLAP
 from worldkv_jax.evaluation.attention import AttentionMap, attention_map, rank_correlation

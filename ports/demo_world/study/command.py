@@ -1,11 +1,10 @@
 """The command `worldkv study`: what each part of a memory is worth, on worlds whose truth is known."""
 
 from pathlib import Path
-from typing import Literal
 
+from ports.demo_world.model_choice import ModelChoice
 from worldkv_jax.sessions.options import option, options_class
 
-# Only what is light: the command line reads this module to list its commands.
 HELP = "sweep memories over held-out worlds: which parts of WorldKV are worth what, with intervals"
 
 _VALIDATION, _TEST = 21, 22  # seeds of rooms; the demo, its tests and the training have others
@@ -14,23 +13,20 @@ _WORLDS = {"full": (24, 32, 9, 8), "quick": (4, 4, 3, 2)}  # validation, test, l
 
 
 @options_class
-class StudyCommand:
+class StudyCommand(ModelChoice):
     """Measure what each part of a memory is worth."""
 
     quick: bool = option(False, "few worlds and variants: minutes instead of an hour")
     out: Path = option(Path("outputs/study"), "folder; a second run goes on there")
     worlds: int | None = option(None, "of both splits, instead of 24 and 32", metavar="N")
     only: tuple[str, ...] | None = option(None, "groups whose title has one of these, or claims", metavar="TEXT")
-    world: Literal["rooms", "apartments"] = option("rooms", "family of worlds")
-    past: Literal["gaps", "clips"] = option("clips", "what the model saw of the past while it was trained")
-    checkpoint: Path | None = option(None, "other weights than the shipped ones")
 
     def run(self) -> None:
         """Measure what is not measured yet, then write tables and figures."""
         from ports.demo_world.study.groups import FINAL, GROUPS
         from ports.demo_world.study.lengths import lengths
         from ports.demo_world.study.report import Plan, run_study
-        from ports.demo_world.weights import read_config, shipped_weights
+        from ports.demo_world.weights import read_config
         from worldkv_jax.sessions.results import prepare_output
 
         if self.worlds is not None and self.worlds < 1:
@@ -38,7 +34,7 @@ class StudyCommand:
         worlds = list(_WORLDS["quick" if self.quick else "full"])
         if self.worlds is not None:
             worlds = [self.worlds, self.worlds, min(self.worlds, worlds[2]), min(self.worlds, worlds[3])]
-        checkpoint = self.checkpoint or shipped_weights(self.world, self.past)
+        checkpoint = self.weights_file()
         everything = (*GROUPS, lengths(read_config(checkpoint).family))
         groups = [group for group in everything if self._asks_for(group.title)]
         claims = self._asks_for(_CLAIMS)

@@ -1,13 +1,12 @@
 """The figures of the study: differences with intervals, counts, laps, and fidelity against cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ports.demo_world.demo.scenario import LAP, LATE
+from ports.demo_world.scenario import LAP, LATE
 from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results, late_difference
 from ports.demo_world.study.variants import Group, Variant
@@ -23,7 +22,6 @@ _ON_LATE = "late-revisit PSNR"
 def new_figure(width: float, height: float, rows: int, columns: int, **options):
     """Make an empty figure and its axes ``[rows, columns]``."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -98,7 +96,7 @@ def noise_figure(group: Group, results: Results) -> Figure:
     return figure
 
 
-def cost_figure(variants: Sequence[Variant], results: Results, named: Mapping[str, str], full: Result) -> Figure:
+def cost_figure(variants: Sequence[Variant], results: Results, named: Collection[str], full: Result) -> Figure:
     """Draw late-revisit PSNR against attended tokens and against stored bytes; ``named`` ones are labelled."""
     figure, axes = new_figure(9.6, 4.2, 1, 2, sharey=True)
     plain = [v for v in variants if v.name in results and v.plain]
@@ -108,11 +106,10 @@ def cost_figure(variants: Sequence[Variant], results: Results, named: Mapping[st
     )
     for panel, (cost, label) in zip(axes[0], costs):
         for variant in plain:
-            result = results[variant.name]
-            name = named.get(variant.name)
+            name, result = variant.name, results[variant.name]
             late = result.of_phase(LATE).mean()
-            panel.plot(cost(result), late, "o", color=_colour(variant), ms=8 if name else 5, alpha=0.85)
-            if name:
+            panel.plot(cost(result), late, "o", color=_colour(variant), ms=8 if name in named else 5, alpha=0.85)
+            if name in named:
                 panel.annotate(name, (cost(result), late), (6, 4), textcoords="offset points", fontsize=9, color=INK)
         panel.axhline(full.of_phase(LATE).mean(), color=INK, lw=1, ls="--")
         panel.set_xlabel(label)

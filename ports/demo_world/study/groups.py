@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ports.demo_world.demo.scenario import CREEPING_LAP, SLOW_LAP
+from ports.demo_world.scenario import CREEPING_LAP, SLOW_LAP
 from ports.demo_world.study.variants import COVERAGE, LONG, OLDEST, OVERLAP, Group, Variant, whole, worldkv
 from worldkv_jax.memory import DEFAULT, OFFICIAL, PAPER, BankConfig, CameraDistance, MemoryConfig
 from worldkv_jax.memory.config import WhenFull

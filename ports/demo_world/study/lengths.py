@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ports.demo_world.demo.scenario import LAP
+from ports.demo_world.scenario import LAP
 from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results
 from ports.demo_world.study.variants import Group, Variant

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ports.demo_world.demo.scenario import along_paths
+from ports.demo_world.scenario import along_paths
 from ports.demo_world.worlds.families import Family
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ports.demo_world.demo.scenario import along_paths
+from ports.demo_world.scenario import along_paths
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 

@@ -4,9 +4,12 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, make_scenario
 from ports.demo_world.study import attention as study_attention
 from ports.demo_world.study import claims as study_claims
 from ports.demo_world.study import figures as study_figures
@@ -15,6 +18,7 @@ from ports.demo_world.study import tables as study_tables
 from ports.demo_world.study.attention_figure import attention_figure
 from ports.demo_world.study.lengths import LENGTHS_TITLE, confirmed, length_table
 from ports.demo_world.study.runs import Result, Runner, Setting
+from ports.demo_world.study.tables import Results
 from ports.demo_world.study.variants import Group, Variant
 from worldkv_jax.files import replacing
 from worldkv_jax.media.figures import save_figure
@@ -53,22 +57,45 @@ class Plan:
         return list(chosen.values())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a study found."""
+
+    family: str
+    """Of the worlds."""
+    checkpoint: str
+    """SHA-256 of the weights."""
+    validation: Results
+    final: Results
+    """Of the plan's final variants, on test worlds."""
+    confirmed: Results
+    """Of variants of the groups that are measured once more, on test worlds."""
+    attention: study_attention.Attention | None
+
+    def claims(self) -> list[study_claims.Verdict]:
+        """Judge the claims; none without final variants."""
+        return study_claims.judge(self.final, self.attention) if self.final else []
+
+
 def run_study(plan: Plan, out: Path, checkpoint: Path) -> list[Path]:
     """Measure what ``out`` does not hold yet of the weights in a file, and write the report; return its files."""
     backbone, params = DemoWorld.load(checkpoint)
     sha, family = hashlib.sha256(checkpoint.read_bytes()).hexdigest(), backbone.config.family
     validation = Runner(backbone, params, Setting(plan.validation_seed, plan.worlds, sha, family), out / "runs")
     test = Runner(backbone, params, Setting(plan.test_seed, plan.test_worlds, sha, family), out / "runs")
-    found = _measure("validation", validation, plan.measured(), plan)
-    finals = _measure("test", test, _chosen(plan.final, plan), plan)
-    again = _measure("test", test, _chosen([v for group in plan.groups for v in confirmed(group)], plan), plan)
-    attention = None
-    if plan.attention_worlds:
-        attention = _attention(backbone, params, plan, sha, out / "runs")
-    written = _figures(plan, found, finals, attention, out)
-    written.append(_write_markdown(family.name, plan, found, finals, again, attention, sha, out / "study.md"))
-    written.append(_write_numbers(plan, found, finals, again, attention, sha, out / "study.json"))
-    return written
+    measured = Measured(
+        family=family.name,
+        checkpoint=sha,
+        validation=_measure("validation", validation, plan.measured(), plan),
+        final=_measure("test", test, _chosen(plan.final, plan), plan),
+        confirmed=_measure("test", test, _chosen([v for group in plan.groups for v in confirmed(group)], plan), plan),
+        attention=_attention(backbone, params, plan, sha, out / "runs") if plan.attention_worlds else None,
+    )
+    return [
+        *_write_figures(plan, measured, out),
+        _write_markdown(plan, measured, out / "study.md"),
+        _write_numbers(plan, measured, out / "study.json"),
+    ]
 
 
 def _chosen(variants: Sequence[Variant], plan: Plan) -> list[Variant]:
@@ -99,60 +126,60 @@ def _attention(
     return study_attention.Attention.load(folder / name)
 
 
-def _figures(plan: Plan, found, finals, attention, out: Path) -> list[Path]:
-    figures, v = {}, study_groups
-    of = {group.title: group for group in plan.groups}
-    full = found.get(v.FULL.name)
+def _write_figures(plan: Plan, measured: Measured, out: Path) -> list[Path]:
+    titles, found = {group.title for group in plan.groups}, measured.validation
+    full = found.get(study_groups.FULL.name)
 
-    def groups(*wanted: Group) -> list[Group]:
-        return [group for group in wanted if group.title in of]
+    def chosen(*groups: Group) -> list[Group]:
+        """Return those of the groups that the plan has."""
+        return [group for group in groups if group.title in titles]
 
-    if finals:
-        title = dataclasses.replace(v.MODES, variants=tuple(plan.final))
-        figures["modes.png"] = study_figures.modes_figure(title, finals)
-    pruning = groups(v.KEEP_RATIO, v.BUDGET, v.SLOW, v.SCORE)
-    if pruning:
+    figures: dict[str, Figure] = {}
+    if measured.final:
+        modes = dataclasses.replace(study_groups.MODES, variants=plan.final)
+        figures["modes.png"] = study_figures.modes_figure(modes, measured.final)
+    if pruning := chosen(study_groups.KEEP_RATIO, study_groups.BUDGET, study_groups.SLOW, study_groups.SCORE):
         figures["pruning.png"] = study_figures.differences_figure(pruning, found)
-    if groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE):
-        shown = groups(v.ONE_CHUNK, v.THREE_CHUNKS, v.STORAGE)
-        figures["rules.png"] = study_figures.differences_figure(shown, found)
-    if full is not None and groups(v.COUNT):
-        figures["count.png"] = study_figures.count_figure(v.COUNT, found, full)
-    if groups(v.POSITIONS, v.LONG_RULES, v.BANK):
-        figures["long.png"] = study_figures.laps_figure(groups(v.POSITIONS, v.LONG_RULES, v.BANK), found)
-    if groups(v.CAMERAS):
-        figures["cameras.png"] = study_figures.noise_figure(v.CAMERAS, found)
+    if rules := chosen(study_groups.ONE_CHUNK, study_groups.THREE_CHUNKS, study_groups.STORAGE):
+        figures["rules.png"] = study_figures.differences_figure(rules, found)
+    if full is not None and chosen(study_groups.COUNT):
+        figures["count.png"] = study_figures.count_figure(study_groups.COUNT, found, full)
+    if long := chosen(study_groups.POSITIONS, study_groups.LONG_RULES, study_groups.BANK):
+        figures["long.png"] = study_figures.laps_figure(long, found)
+    if chosen(study_groups.CAMERAS):
+        figures["cameras.png"] = study_figures.noise_figure(study_groups.CAMERAS, found)
     if full is None:
         return [save_figure(out / name, figure) for name, figure in figures.items()]
-    named = {name: name for name in ("PAPER", "OFFICIAL", "DEFAULT", "sliding window", "sink + recent")}
-    figures["cost.png"] = study_figures.cost_figure(plan.measured(), found, named | {"full KV": "full KV"}, full)
-    if attention is not None:
-        figures["attention.png"] = attention_figure(attention)
+    named = ("PAPER", "OFFICIAL", "DEFAULT", "sliding window", "sink + recent", "full KV")
+    figures["cost.png"] = study_figures.cost_figure(plan.measured(), found, named, full)
+    if measured.attention is not None:
+        figures["attention.png"] = attention_figure(measured.attention)
     return [save_figure(out / name, figure) for name, figure in figures.items()]
 
 
-def _write_markdown(family: str, plan: Plan, found, finals, again, attention, sha: str, path: Path) -> Path:
+def _write_markdown(plan: Plan, measured: Measured, path: Path) -> Path:
     parts = [
         "# The study in numbers\n",
-        f"Weights SHA-256 `{sha}`. Validation: {family} of seed {plan.validation_seed}, {plan.worlds} worlds "
-        f"({min(plan.long_worlds, plan.worlds)} in long rollouts); test: seed {plan.test_seed}, {plan.test_worlds} "
-        f"worlds. After ± is half of the 95 % interval over worlds; differences are paired over the same worlds. "
+        f"Weights SHA-256 `{measured.checkpoint}`. Validation: {measured.family} of seed {plan.validation_seed}, "
+        f"{plan.worlds} worlds ({min(plan.long_worlds, plan.worlds)} in long rollouts); test: seed {plan.test_seed}, "
+        f"{plan.test_worlds} worlds. After ± is half of the 95 % interval over worlds; differences are paired over the "
+        "same worlds. "
         "*Attends* counts the stored tokens that the last chunk attends to, *stores* all keys and values at the end "
         "against full KV's, in bytes.\n",
     ]
-    if finals or again:
+    if measured.final or measured.confirmed:
         parts.append("## Test worlds\n")
-    if finals:
-        parts.append(study_claims.markdown(study_claims.judge(finals, attention)) + "\n")
+    if measured.final:
+        parts.append(study_claims.markdown(measured.claims()) + "\n")
         reference = plan.final[0].name
-        rows = study_tables.table(plan.final, finals, reference)
+        rows = study_tables.table(plan.final, measured.final, reference)
         parts.append(study_tables.markdown(rows, reference) + "\n")
     for group in plan.groups:
-        if variants := [v for v in confirmed(group) if v.name in again]:
-            parts += [f"### {group.title}\n", length_table(variants, again) + "\n"]
+        if variants := [v for v in confirmed(group) if v.name in measured.confirmed]:
+            parts += [f"### {group.title}\n", length_table(variants, measured.confirmed) + "\n"]
     parts.append("## Validation worlds\n")
     for who, tokens in _BUDGETS.items():
-        recommended = study_tables.recommend(plan.measured(), found, tokens=tokens)
+        recommended = study_tables.recommend(plan.measured(), measured.validation, tokens=tokens)
         if recommended is None:
             continue
         chosen, best = recommended
@@ -163,17 +190,17 @@ def _write_markdown(family: str, plan: Plan, found, finals, again, attention, sh
     for group in plan.groups:
         parts += [f"### {group.title}\n", f"{group.question}\n"]
         if group.title == LENGTHS_TITLE:
-            parts.append(length_table(group.variants, found) + "\n")
+            parts.append(length_table(group.variants, measured.validation) + "\n")
             continue
-        rows = study_tables.table(group.variants, found, group.reference)
+        rows = study_tables.table(group.variants, measured.validation, group.reference)
         parts.append(study_tables.markdown(rows, group.reference) + "\n")
     with replacing(path) as draft:
         draft.write_text("\n".join(parts), encoding="utf-8")
     return path
 
 
-def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: Path) -> Path:
-    def late(result: Result) -> dict:
+def _write_numbers(plan: Plan, measured: Measured, path: Path) -> Path:
+    def late(result: Result) -> dict[str, Any]:
         if result.latest != LATE:
             return {}
         return {
@@ -181,7 +208,7 @@ def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: 
             "late_ssim": result.of_phase(LATE, result.ssim).round(4),
         }
 
-    def numbers(results):
+    def numbers(results: Results) -> dict[str, dict[str, Any]]:
         return {
             name: {
                 "attended_tokens": result.attended,
@@ -195,15 +222,15 @@ def _write_numbers(plan: Plan, found, finals, again, attention, sha: str, path: 
         }
 
     data = {
-        "checkpoint_sha256": sha,
+        "checkpoint_sha256": measured.checkpoint,
         "plan": {
             field.name: getattr(plan, field.name) for field in dataclasses.fields(plan) if field.name not in _LARGE
         },
         "machine": describe_machine(),
-        "claims": [claim._asdict() for claim in study_claims.judge(finals, attention)] if finals else [],
-        "validation": numbers(found),
-        "test": numbers({**finals, **again}),
+        "claims": [claim._asdict() for claim in measured.claims()],
+        "validation": numbers(measured.validation),
+        "test": numbers({**measured.final, **measured.confirmed}),
     }
-    if attention is not None:
+    if (attention := measured.attention) is not None:
         data["attention"] = {"rank_correlation": attention.correlation, "covered": attention.covered}
     return write_json(path, data)

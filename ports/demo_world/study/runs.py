@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import (
+from ports.demo_world.scenario import (
     LAP,
     TOUR,
     Scenario,
@@ -260,15 +260,15 @@ def _digest(variant: Variant, setting: Setting, worlds: int) -> str:
     memory = _essence(variant.memory)
     what = [memory, variant.laps, variant.noise, setting.seed, worlds, setting.checkpoint, _FORMAT]
     what += [variant.lap] if variant.lap != LAP else []
-    # What came later is named where it is not as it was, so that older measurements keep their names.
-    since = (
+    # Named only where they are not the default, so that measurements made without these options keep their names.
+    optional = (
         ("arc", variant.arc, 360.0),
         ("cut", variant.cut, None),
         ("true_past", variant.true_past, False),
         ("family", setting.family.name, ROOMS.name),
         ("tour_laps", variant.tour_laps, None),
     )
-    what += [[name, value] for name, value, usual in since if value != usual]
+    what += [[name, value] for name, value, usual in optional if value != usual]
     what += [variant.speed] if variant.speed else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.backbone import DemoParams, DemoWorld
-from ports.demo_world.demo.scenario import FIRST, LATE, Scenario, make_scenario
+from ports.demo_world.scenario import FIRST, LATE, Scenario, make_scenario
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import DEFAULT, BankConfig, KVSpan, MemoryConfig
 from worldkv_jax.memory.device_bank import DeviceBank
@@ -23,7 +23,7 @@ from worldkv_jax.memory.quantization import Storage, dequantize, quantize
 from worldkv_jax.rollout import World, chunk_inputs, observe, rollout, start
 from worldkv_jax.sessions.results import print_table
 
-VALIDATION_SEED = 10
+_SEED = 10  # of the rooms
 _LARGEST = {"int8": 127.0, "int4": 7.0}
 
 Round = Callable[[KVSpan], KVSpan]
@@ -121,7 +121,7 @@ def main(worlds: int = 16) -> None:
     print_table(errors, list(errors[0]))
     print()
     backbone, params = DemoWorld.load()
-    scenario = make_scenario(VALIDATION_SEED, worlds)
+    scenario = make_scenario(_SEED, worlds)
     rows, exact = [], None
     for name, (storage, rounding) in VARIANTS.items():
         scores = revisit_fidelity(backbone, params, scenario, storage, rounding)

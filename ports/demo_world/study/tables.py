@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ports.demo_world.demo.scenario import FIRST, LATE
+from ports.demo_world.scenario import FIRST, LATE
 from ports.demo_world.study.runs import Result
 from ports.demo_world.study.variants import Variant
 from worldkv_jax.evaluation.intervals import Interval, mean_interval, paired_interval

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from ports.demo_world.demo.scenario import LAP
 from ports.demo_world.model import TOKENS
+from ports.demo_world.scenario import LAP
 from ports.demo_world.worlds.families import ROOMS
 from ports.demo_world.worlds.pinhole import intrinsics
 from worldkv_jax.cameras import field_of_view

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
+from ports.demo_world.model_choice import FamilyName, Past
 from worldkv_jax.sessions.options import option, options_class
 
-# Only what is light: the command line reads this module to list its commands.
 HELP = "train the demo world's model; goes on where it stopped"
+
+
+_COUNTS = ("steps", "batch", "chunks", "worlds", "report_every", "dim", "heads", "layers", "ffn_dim", "frequency_dim")
 
 
 @options_class
@@ -14,8 +17,8 @@ class TrainCommand:
     """Train the demo world's model; what is not given is as in `TrainConfig` and `DemoConfig`, or in ``begin``."""
 
     out: Path = option(Path("outputs/train"), "folder of state, curve and weights; resumes from it", metavar="DIR")
-    world: Literal["rooms", "apartments"] | None = option(None, "family of worlds (default: rooms)")
-    past: Literal["gaps", "clips"] | None = option(None, "what chunks see of the past (default: clips)")
+    world: FamilyName | None = option(None, "family of worlds (default: rooms)")
+    past: Past | None = option(None, "what chunks see of the past (default: clips)")
     begin: str | None = option(None, "weights to go on from (default: drawn ones)", metavar="FILE")
     visible: float | None = option(None, "0: latent errors count alike (default), to 1: as in pixels", metavar="R")
     steps: int | None = option(None, "steps of the optimizer", metavar="N")
@@ -31,6 +34,14 @@ class TrainCommand:
     ffn_dim: int | None = option(None, "hidden width of a block's MLP", metavar="N")
     predicts: Literal["flow", "residual"] | None = option(None, "what the model's head gives (default: flow)")
     frequency_dim: int | None = option(None, "width of the diffusion time's embedding", metavar="N")
+
+    def __post_init__(self):
+        for name in _COUNTS:
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"`{name}` {count}: give at least 1")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ValueError(f"`learning_rate` {self.learning_rate:g}: give a positive number")
 
     def run(self) -> None:
         """Train, and write the weights whenever the curve gets a point."""

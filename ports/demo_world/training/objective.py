@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import GRID, TOKENS, DemoConfig, DemoDiT
 from ports.demo_world.training.training_data import Batch
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
@@ -14,9 +14,9 @@ from ports.wan.nn.patches import PATCH
 CHUNK_TOKENS = CHUNK_FRAMES * TOKENS
 
 
-def importance_of(weights: codec.Codec, visible: float) -> jax.Array:
+def importance_of(codec: Codec, visible: float) -> jax.Array:
     """Return what each number of a token counts in the loss ``[c]``, 1 on average: its visibility to a power."""
-    cell = codec.visibility(weights) ** visible
+    cell = codec.visibility**visible
     return jnp.tile(cell / cell.mean(), PATCH**2)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import DemoConfig, ray_features
 from ports.demo_world.training.objective import CHUNK_TOKENS, predict_flow
 from ports.demo_world.training.training_data import VALIDATION_SEED, Batch
@@ -24,14 +24,14 @@ class Probe(NamedTuple):
     truth: jax.Array  # [B, 3, H, W, 3] what the last chunk should show
 
 
-def make_probe(weights: codec.Codec, family: Family, *, chunks: int, size: int = 32) -> Probe:
+def make_probe(codec: Codec, family: Family, *, chunks: int, size: int = 32) -> Probe:
     """Draw the probe's walks, always the same ones."""
     worlds = jax.tree.map(jnp.asarray, family.make(VALIDATION_SEED, size))
     keys = jax.random.split(jax.random.key(VALIDATION_SEED), size)
-    return _make_probe(keys, worlds, weights, family, chunks)
+    return _make_probe(keys, worlds, codec, family, chunks)
 
 
-def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: Probe) -> dict[str, float]:
+def revisit_psnr(config: DemoConfig, params: dict, codec: Codec, probe: Probe) -> dict[str, float]:
     """Return the PSNR in dB of one denoising step with the whole past, the last chunk only, and no past."""
     full = probe.batch.visible.seen
     assert full is not None, "a probe hides chunks"
@@ -39,11 +39,11 @@ def revisit_psnr(config: DemoConfig, params: dict, weights: codec.Codec, probe: 
     window = full.at[:, -1, : chunks - 2].set(False)
     nothing = window.at[:, -1, chunks - 2].set(False)
     visible = {name: ChunkMask.causal(s) for name, s in (("full", full), ("window", window), ("none", nothing))}
-    return {name: float(_psnr(params, weights, probe, mask, config=config)) for name, mask in visible.items()}
+    return {name: float(_psnr(params, codec, probe, mask, config=config)) for name, mask in visible.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("family", "chunks"))
-def _make_probe(keys, worlds, weights: codec.Codec, family: Family, chunks: int) -> Probe:
+def _make_probe(keys, worlds, codec: Codec, family: Family, chunks: int) -> Probe:
     size = keys.shape[0]
     poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=True))(keys, worlds)
     back = 2 + jnp.arange(size) % 3
@@ -52,7 +52,7 @@ def _make_probe(keys, worlds, weights: codec.Codec, family: Family, chunks: int)
     frames = jax.vmap(family.render)(worlds, poses)
     order = jnp.arange(chunks)
     batch = Batch(
-        patchify(codec.encode(weights, frames)),
+        patchify(codec.encode(frames)),
         jax.vmap(ray_features)(poses[:, 0], poses),
         jnp.broadcast_to(jnp.arange(chunks * CHUNK_FRAMES), (size, chunks * CHUNK_FRAMES)),
         jnp.broadcast_to((order == chunks - 1).astype(jnp.float32), (size, chunks)),
@@ -63,10 +63,10 @@ def _make_probe(keys, worlds, weights: codec.Codec, family: Family, chunks: int)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _psnr(params, weights: codec.Codec, probe: Probe, visible, *, config: DemoConfig):
+def _psnr(params, codec: Codec, probe: Probe, visible, *, config: DemoConfig):
     sigma = jnp.repeat(probe.batch.t, CHUNK_TOKENS, axis=1)[..., None]
     tokens = jnp.where(sigma > 0, probe.noise, probe.batch.latents)
     flow = predict_flow(config, params, probe.batch._replace(visible=visible), tokens)
     clean = unpatchify((tokens - sigma * flow)[:, -CHUNK_TOKENS:], *CELLS)
-    error = jnp.mean(jnp.square(codec.decode(weights, clean) - probe.truth), axis=(1, 2, 3, 4))
+    error = jnp.mean(jnp.square(codec.decode(clean) - probe.truth), axis=(1, 2, 3, 4))
     return -10 * jnp.mean(jnp.log10(error))

@@ -15,11 +15,12 @@ import numpy as np
 import optax
 
 from checkpoints.pytrees import load_pytree, save_pytree
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec, fit_codec
 from ports.demo_world.model import DemoConfig, DemoDiT
+from ports.demo_world.model_choice import Past
 from ports.demo_world.training.objective import flow_loss, importance_of
 from ports.demo_world.training.probe import make_probe, revisit_psnr
-from ports.demo_world.training.training_data import TRAIN_SEED, Past, sample_batch
+from ports.demo_world.training.training_data import TRAIN_SEED, sample_batch
 from ports.demo_world.weights import load_weights, save_weights
 from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params
@@ -88,7 +89,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 def advance(
     state: TrainState,
     worlds: Any,
-    weights: codec.Codec,
+    codec: Codec,
     *,
     config: TrainConfig,
     model_config: DemoConfig,
@@ -98,13 +99,13 @@ def advance(
     batch = sample_batch(
         keys[0],
         worlds,
-        weights,
+        codec,
         family=model_config.family,
         size=config.batch,
         chunks=config.chunks,
         past=config.past,
     )
-    noise, importance = jax.random.normal(keys[1], batch.latents.shape), importance_of(weights, config.visible)
+    noise, importance = jax.random.normal(keys[1], batch.latents.shape), importance_of(codec, config.visible)
     loss, gradient = jax.value_and_grad(lambda p: flow_loss(model_config, p, batch, noise, importance))(state.params)
     updates, opt_state = optimizer(config).update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -135,26 +136,26 @@ def train(
     _check_folder(out, config, model_config)
     family = model_config.family
     worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
-    weights, params = _beginning(config, model_config, worlds)
+    codec, params = _beginning(config, model_config, worlds)
     state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
     if (out / "state").is_dir():
         state = load_pytree(out / "state", state)
         log(f"resuming at step {int(state.step)}")
-    probe = make_probe(weights, family, chunks=config.chunks)
+    probe = make_probe(codec, family, chunks=config.chunks)
     losses, since = [], time.time()
     last = config.steps if stop_at is None else stop_at
     for step in range(int(state.step) + 1, last + 1):
-        state, loss = advance(state, worlds, weights, config=config, model_config=model_config)
+        state, loss = advance(state, worlds, codec, config=config, model_config=model_config)
         losses.append(loss)
         if step % config.report_every and step != last:
             continue
         loss = float(np.mean(jax.device_get(losses)))  # waits for the steps
         seconds = (time.time() - since) / len(losses)
-        row = {"step": step, "loss": loss, **revisit_psnr(model_config, state.average, weights, probe)}
+        row = {"step": step, "loss": loss, **revisit_psnr(model_config, state.average, codec, probe)}
         _append(out / "curve.csv", {k: round(v, 4) for k, v in row.items()})
         log(" ".join(f"{k}={v:.4g}" for k, v in row.items()) + f" seconds_per_step={seconds:.3f}")
         save_pytree(out / "state", state)
-        save_weights(out / "demo_world.safetensors", model_config, weights, state.average)
+        save_weights(out / "demo_world.safetensors", model_config, codec, state.average)
         losses, since = [], time.time()
 
 
@@ -168,8 +169,8 @@ def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> N
     del asked["report_every"]
     path = out / "training.json"
     if path.exists():
-        usual = dataclasses.asdict(TrainConfig()) | dataclasses.asdict(DemoConfig())  # of what came later
-        kept = usual | json.loads(path.read_text())
+        # A run that was begun without some of the options has their defaults.
+        kept = dataclasses.asdict(TrainConfig()) | dataclasses.asdict(DemoConfig()) | json.loads(path.read_text())
         differ = [
             f"{name}={kept.get(name)!r}, now {value!r}" for name, value in asked.items() if kept.get(name) != value
         ]
@@ -178,24 +179,24 @@ def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> N
     write_json(path, asked)
 
 
-def _beginning(config: TrainConfig, model_config: DemoConfig, worlds: Any) -> tuple[codec.Codec, Any]:
+def _beginning(config: TrainConfig, model_config: DemoConfig, worlds: Any) -> tuple[Codec, Any]:
     """Return codec and parameters to begin with: of a file, or a codec that fits the worlds and drawn weights."""
     if config.begin is None:
         params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
         return _fit_codec(model_config.family, worlds), params
-    found, weights, params = load_weights(Path(config.begin))
+    found, codec, params = load_weights(Path(config.begin))
     if found != model_config:
         raise ValueError(f"{config.begin} holds {found}, and {model_config} was asked for; ask for the same sizes")
-    return weights, params
+    return codec, params
 
 
-def _fit_codec(family: Family, worlds: Any) -> codec.Codec:
+def _fit_codec(family: Family, worlds: Any) -> Codec:
     """Fit the codec to a few walks through training worlds."""
     some = jax.tree.map(lambda a: a[:64], worlds)
     keys = jax.random.split(jax.random.key(5), len(jax.tree.leaves(some)[0]))
     walk = jax.vmap(lambda key, world: family.render(world, family.walk(key, world, 8, jumps=True)))
     frames = np.asarray(jax.jit(walk)(keys, some)).reshape(-1, *family.size, 3)
-    return codec.fit_codec(frames, cell=family.cell, channels=family.channels)
+    return fit_codec(frames, cell=family.cell, channels=family.channels)
 
 
 def _append(path: Path, row: dict) -> None:

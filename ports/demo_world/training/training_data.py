@@ -1,23 +1,20 @@
 """Random walks through random worlds, and which past each training chunk may see."""
 
 import itertools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ports.demo_world import codec
+from ports.demo_world.codec import Codec
 from ports.demo_world.model import ray_features
+from ports.demo_world.model_choice import Past
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 from ports.wan.nn.chunk_attention import ChunkMask
 from ports.wan.nn.patches import patchify
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2  # of the worlds; the demo and the tests draw theirs from other seeds
-
-
-Past = Literal["gaps", "clips"]
-"""What a model sees of the past while it is trained."""
 
 
 class Batch(NamedTuple):
@@ -31,14 +28,14 @@ class Batch(NamedTuple):
 
 
 def sample_batch(
-    key: jax.Array, worlds: Any, weights: codec.Codec, *, family: Family, size: int, chunks: int, past: Past = "clips"
+    key: jax.Array, worlds: Any, codec: Codec, *, family: Family, size: int, chunks: int, past: Past = "clips"
 ) -> Batch:
     """Draw a batch of walks, each with chunks to denoise and what they may see of the past.
 
     Args:
         key: typed random key.
         worlds: those to train on, with one leading axis.
-        weights: the fixed codec.
+        codec: the fixed codec.
         family: of the worlds.
         size: sequences ``B``.
         chunks: chunks of a walk.
@@ -53,7 +50,7 @@ def sample_batch(
     walk_keys = jax.random.split(walk_key, size)
     poses = jax.vmap(lambda k, world: family.walk(k, world, chunks, jumps=past == "gaps"))(walk_keys, picked)
     frames = jax.lax.map(lambda walk: family.render(*walk), (picked, poses))  # one walk's rays stay in cache
-    latents = patchify(codec.encode(weights, frames))
+    latents = patchify(codec.encode(frames))
     rays = jax.vmap(ray_features)(poses[:, 0], poses)
     return (with_gaps if past == "gaps" else side_by_side)(past_key, latents, rays, chunks)
 

@@ -18,7 +18,6 @@ Pictures are ordered by the numbers in their names. Depth pictures of 16 bits an
 with their range beside them.
 """
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +34,7 @@ from ports.inspatio_world.source.depth_files import (
 from ports.inspatio_world.source.scene import Scene
 from ports.inspatio_world.source.trajectory import read_target_poses
 from worldkv_jax.cameras import inverse
+from worldkv_jax.cameras.formats.json_fields import is_number
 from worldkv_jax.media import read_picture, read_video
 from worldkv_jax.readers import find_series, numbers_of, read_array, read_json, read_text
 from worldkv_jax.readers.texts import MAX_DATA
@@ -223,12 +223,8 @@ def _read_settings(path: Path) -> dict:
     if not isinstance(settings, dict) or settings.get("kind", "video") not in kinds:
         raise ValueError(f"{path} describes no scene; expected an object whose kind is {' or '.join(kinds)}")
     fps, valid = settings.get("fps"), settings.get("valid_frames")
-    if fps is not None and not (_is_number(fps) and 0 < fps <= 1000):
+    if fps is not None and not (is_number(fps) and 0 < fps <= 1000):
         raise ValueError(f"{path}: fps is {fps!r}, expected a number of frames a second")
-    if valid is not None and not (_is_number(valid) and valid >= 1 and valid == int(valid)):
+    if valid is not None and not (is_number(valid) and valid >= 1 and valid == int(valid)):
         raise ValueError(f"{path}: valid_frames is {valid!r}, expected a whole number of frames")
     return settings
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -59,6 +59,24 @@ class Past:
         self.remember(last)
         return both
 
+    def finish(self, network: "Network", x: jax.Array) -> jax.Array:
+        """Pass ``x [B, T, H, W, c]`` through the rest of the network, which makes a frame of each.
+
+        On a CPU one after another: all frames of a pass at once take it several times the memory.
+        """
+        before = None if self._before is None else self._before[len(self._after) :]
+        if before is None:  # then there is one frame
+            y, after = run_piece(network, x, None)
+        else:
+            y, after = jax.lax.platform_dependent(
+                x,
+                before,
+                cpu=lambda x, before: run_pieces(network, x, 1, before),
+                default=lambda x, before: run_piece(network, x, before),
+            )
+        self._after += after
+        return y
+
     @property
     def remembered(self) -> Caches:
         """What the layers remembered in this pass."""

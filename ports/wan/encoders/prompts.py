@@ -3,17 +3,18 @@
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from checkpoints.safetensors_files import read_safetensors
+from checkpoints.tensors import LazyTensor
 from ports.wan.encoders import umt5
 from ports.wan.encoders.text import LENGTH, Tokenizer
+from worldkv_jax.readers import read_array
 
 NAMES = ("prompt_embeds", "embedding")
 """What a prompt embedding is called among the tensors of a file, the first when we write it."""
@@ -49,7 +50,7 @@ _encode = jax.jit(umt5.encode, static_argnums=0)
 
 def is_embedding(prompt: str | os.PathLike) -> bool:
     """Tell whether a prompt is the path of a prompt embedding and not text."""
-    return Path(prompt).suffix in (".npy", ".safetensors")
+    return Path(prompt).suffix.lower() in (".npy", ".safetensors")
 
 
 def embed_prompt(
@@ -101,18 +102,18 @@ def load_embedding(path: str | os.PathLike, *, dim: int | None = None, length: i
     if not path.is_file():
         raise FileNotFoundError(f"no prompt embedding at {path}")
     try:
-        if path.suffix == ".npy":
-            embedding = np.load(path, allow_pickle=False)
-        elif path.suffix == ".safetensors":
-            embedding = _choose(load_file(path), path)
+        if path.suffix.lower() == ".npy":
+            embedding = read_array(path, what="a prompt's embedding")
+        elif path.suffix.lower() == ".safetensors":
+            embedding = _choose(read_safetensors(path).tensors).open()
         else:
             raise ValueError("expected a .npy or .safetensors file")
-    except (ValueError, EOFError, SafetensorError) as error:
+    except ValueError as error:
         raise ValueError(f"cannot read a prompt embedding from {path}: {error}") from error
     return np.asarray(_checked(embedding, str(path), dim, length))
 
 
-def _choose(tensors: dict[str, np.ndarray], path: Path) -> np.ndarray:
+def _choose(tensors: Mapping[str, LazyTensor]) -> LazyTensor:
     """Find the embedding among the tensors of a file."""
     named = [tensors[name] for name in NAMES if name in tensors]
     found = named or list(tensors.values())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -161,6 +162,7 @@ def test_minecraft_actions_walk_and_turn(tmp_path):
         ("a.json", '{"c2w": [[[1, 2], [3, 4]]]}', r"c2w has shape \(2, 2\), expected a matrix"),
         ("a.json", '{"frames": [{"transform_matrix": "x"}]}', "transform_matrix is 'x'|expected numbers"),
         ("a.json", '{"frames": {"transform_matrix": 1}}', "frames is .*expected a list"),
+        ("a.json", json.dumps({"c2w": [np.eye(4).tolist()], "w": 10**400, "h": 1}), "w is 1000.*a number"),
         ("a.jsonl", '{"forward": 2}', "key forward is 2, expected 0 or 1"),
         ("a.jsonl", '{"forward": 1}\n[1]', "line 2: expected an object"),
         ("a.jsonl", '{"camera": [1, "x"]}', "line 1: camera is .*expected numbers"),
@@ -172,6 +174,24 @@ def test_what_is_wrong_is_named(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=rf"(?s){name}.*({message})"):
         read_cameras(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["A.TXT", "A.TUM", "A.NPY", "A.JSON", "A.JSONL"])
+def test_suffixes_may_be_written_in_capitals(tmp_path, name):
+    small = tmp_path / name.lower()
+    if name == "A.JSONL":
+        small.write_text('{"forward": 1}')
+    else:
+        format = {"A.NPY": "npy", "A.JSON": "json"}.get(name, "tum")
+        write_cameras(small, CameraFile(poses=[RIGHT], intrinsics=[50, 50, 40, 30], size=(60, 80)), format=format)
+    np.testing.assert_array_equal(read_cameras(small).poses, read_cameras(small.rename(tmp_path / name)).poses)
+
+
+def test_pipes_and_devices_are_no_camera_paths(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(ValueError, match="is not a regular file, expected a camera path"):
+            read_cameras(place)
 
 
 def test_missing_parts_and_other_folders_are_named(tmp_path):

@@ -20,7 +20,7 @@ from worldkv_jax.cameras.formats import (
 )
 from worldkv_jax.cameras.formats.camera_file import CameraFile
 from worldkv_jax.names import check_name
-from worldkv_jax.readers import what_it_is
+from worldkv_jax.readers import check_file, what_it_is
 
 __all__ = ["FORMATS", "CameraFile", "format_of", "read_cameras", "write_cameras"]
 
@@ -47,11 +47,13 @@ def read_cameras(path: str | os.PathLike[str], *, format: str | None = None) -> 
 
     Raises:
         FileNotFoundError: nothing is there, or a file beside it is missing.
-        ValueError: it is damaged, of no format known here, or holds no path; the text names the file.
+        ValueError: it is a device or a pipe, damaged, of no format known here, or holds no path; the text names it.
     """
     path = Path(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is not there; expected a camera path, see worldkv cameras --help")
+    if not os.path.isdir(path):
+        check_file(path, "a camera path")  # a pipe can be read once, and formats are found by looking
     format = format or format_of(path)
     if format is None:
         found = what_it_is(path) if path.is_file() else _listing(path)

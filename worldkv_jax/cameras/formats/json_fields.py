@@ -1,6 +1,6 @@
 """Fields of JSON objects, checked: numbers, lists and matrices."""
 
-import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,14 @@ def a_list(data: Any, key: str) -> list[Any]:
 def number(data: Any, key: str) -> float:
     """Return a field that is a finite number."""
     value = optional(data, key, None)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"{key} is {_short(value)}, expected a number")
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number; JSON's whole ones may be larger than any float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def array(value: Any, what: str) -> np.ndarray:

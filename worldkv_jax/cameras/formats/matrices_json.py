@@ -21,7 +21,7 @@ _SIZES = ("image_size", "resolution", "size", "img_size")
 
 def recognise(path: Path) -> bool:
     """Tell whether a path is a JSON file."""
-    return path.suffix == ".json" and path.is_file()
+    return path.suffix.lower() == ".json" and path.is_file()
 
 
 def read(path: Path) -> CameraFile:

@@ -29,7 +29,7 @@ class Actions(NamedTuple):
 
 def recognise(path: Path) -> bool:
     """Tell whether a path is such a file, by its suffix."""
-    return path.suffix == ".jsonl" and path.is_file()
+    return path.suffix.lower() == ".jsonl" and path.is_file()
 
 
 def read_actions(path: Path) -> Actions:

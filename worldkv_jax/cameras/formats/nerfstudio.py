@@ -23,7 +23,7 @@ def recognise(path: Path) -> bool:
     """Tell whether a path is such a file, or a folder with one."""
     if path.is_dir():
         return (path / "transforms.json").is_file()
-    return path.suffix == ".json" and '"transform_matrix"' in _start(path)
+    return path.suffix.lower() == ".json" and '"transform_matrix"' in _start(path)
 
 
 def _start(path: Path) -> str:

@@ -14,7 +14,7 @@ KIND = "a .npy file of camera-to-world matrices [n, 4, 4] or [n, 3, 4]"
 
 def recognise(path: Path) -> bool:
     """Tell whether a path is such a file, by its suffix; of an archive of several arrays reading tells."""
-    return path.suffix in (".npy", ".npz") and path.is_file()
+    return path.suffix.lower() in (".npy", ".npz") and path.is_file()
 
 
 def read(path: Path) -> CameraFile:

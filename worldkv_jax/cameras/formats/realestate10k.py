@@ -15,7 +15,7 @@ _RATE = 30.0  # frames a second, where a path has no times
 
 def recognise(path: Path) -> bool:
     """Tell whether a path is such a file, by the length of its rows."""
-    return path.is_file() and path.suffix in (".txt", "") and count_columns(path) == _COLUMNS
+    return path.is_file() and path.suffix.lower() in (".txt", "") and count_columns(path) == _COLUMNS
 
 
 def read(path: Path) -> CameraFile:

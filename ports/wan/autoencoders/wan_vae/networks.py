@@ -52,13 +52,15 @@ class Decoder(nnx.Module):
         self.middle = Middle(widths[0], rngs=rngs)
         twice = config.decoder_rule == "inspatio"
         stages, width = [], widths[0]
-        for wide, temporal in zip(widths, (*config.temporal_downsample[::-1], None)):
+        doubles = config.temporal_downsample[::-1]
+        for wide, temporal in zip(widths, (*doubles, None)):
             last = temporal is None
             up = None if last else Upsample(wide, temporal=temporal, remember_newest_twice=twice, rngs=rngs)
             stages.append(Stage(width, wide, blocks=config.num_res_blocks + 1, resample=up, rngs=rngs))
             width = wide // 2
         self.stages = nnx.List(stages)
         self.head = Head(widths[-1], 3, rngs=rngs)
+        self.doubling = max((place + 1 for place, here in enumerate(doubles) if here), default=0)
 
     def __call__(self, z: jax.Array, past: Past) -> jax.Array:
         """Map a latent ``[B, 1, h, w, 16]`` to frames ``[B, T, 8 h, 8 w, 3]``, not clamped.
@@ -66,6 +68,12 @@ class Decoder(nnx.Module):
         ``T`` is 1 where a clip begins and 4 later.
         """
         x = self.middle(self.conv_in(self.latents_in(z), past), past)
-        for stage in self.stages:
-            x = stage(x, past)
+        for place in range(self.doubling):
+            x = self.stages[place](x, past)
+        return past.finish(self._refine, x)
+
+    def _refine(self, x: jax.Array, past: Past) -> jax.Array:
+        """Map frames, of which there are all by now, to pixels."""
+        for place in range(self.doubling, len(self.stages)):
+            x = self.stages[place](x, past)
         return self.head(x, past)

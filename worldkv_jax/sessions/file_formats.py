@@ -1,4 +1,4 @@
-"""Formats of the files that sessions keep: which one a file has, and whether this program knows it."""
+"""Formats of the files that sessions keep: which one a file has, and whether this program reads its version."""
 
 import os
 from typing import Any

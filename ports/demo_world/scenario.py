@@ -1,4 +1,4 @@
-"""What the demo puts a memory through: a true tour of a world as context, then views of it once more."""
+"""What a memory is put through: a true tour of a world as context, then views of it once more."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

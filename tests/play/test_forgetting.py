@@ -1,39 +1,19 @@
-"""Memory of a server that runs for long: what sessions leave goes back, and what nobody can go back to is forgotten."""
+"""Memory of a server that runs for long: what nobody can go back to is forgotten."""
 
 import asyncio
-import gc
-import sys
 import types
 
-import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("prometheus_client")
 
-from worldkv_jax.play.heap import _malloc_trim, give_back
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.metrics import Metrics
 from worldkv_jax.play.seat import House, Seat
 from worldkv_jax.play.store import Shown
 from worldkv_jax.play.turns import Turns
 from worldkv_jax.sessions.steering import Controls, Key
-
-
-def resident_mib():
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 2**10
-
-
-@pytest.mark.skipif(sys.platform != "linux" or _malloc_trim() is None, reason="of glibc")
-def test_holes_that_are_left_go_back_to_the_system():
-    pieces = [np.ones(2**16, np.uint8) for _ in range(1600)]  # too small to be mapped each by itself
-    full = resident_mib()
-    last = pieces[-1]  # above the hole
-    del pieces
-    gc.collect()
-    give_back()
-    assert resident_mib() < full - 60 and last.all()
 
 
 def test_pictures_of_a_past_that_was_rewound_are_forgotten(tmp_path):
