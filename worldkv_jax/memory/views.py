@@ -47,7 +47,7 @@ def check_view(view: Any, layout: Layout) -> None:
 
 
 def _is_known(array: Any) -> bool:
-    """Tell whether the numbers of an array are the host's own: it is not traced, nor being computed, nor on a device."""
+    """Tell whether the numbers of an array are the host's own: it is not traced, computed just now or on a device."""
     if isinstance(array, jax.Array) and not isinstance(array, Tracer):
         ready: Any = array  # JAX does not type `is_ready`
         return array.is_fully_addressable and ready.is_ready() and {d.platform for d in array.devices()} == {"cpu"}
