@@ -29,8 +29,8 @@ def give_back_after_compiling() -> None:
     XLA compiles a video decoder in 240 MiB, of which it frees three quarters.
     """
 
-    def listen(event: str, seconds: float, **_: Any) -> None:
-        if event == _COMPILED and seconds > _LONG:
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if event == _COMPILED and duration_secs > _LONG:
             give_back()
 
     jax.monitoring.register_event_duration_secs_listener(listen)

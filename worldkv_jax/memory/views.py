@@ -47,10 +47,10 @@ def check_view(view: Any, layout: Layout) -> None:
 
 
 def _is_known(array: Any) -> bool:
-    """Tell whether the numbers of an array are here: it is not traced, nor being computed, nor elsewhere."""
-    if isinstance(array, jax.Array):
+    """Tell whether the numbers of an array are the host's own: it is not traced, computed just now or on a device."""
+    if isinstance(array, jax.Array) and not isinstance(array, Tracer):
         ready: Any = array  # JAX does not type `is_ready`
-        return not isinstance(array, Tracer) and array.is_fully_addressable and ready.is_ready()
+        return array.is_fully_addressable and ready.is_ready() and {d.platform for d in array.devices()} == {"cpu"}
     return isinstance(array, np.ndarray)
 
 
