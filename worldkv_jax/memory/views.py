@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.pruning import needs_scores
@@ -13,9 +12,10 @@ from worldkv_jax.memory.retrieval import needs_query
 
 
 def check_view(view: Any, layout: Layout) -> None:
-    """Raise ValueError for a view of another shape than a chunk of this memory has, or cameras known to be not finite.
+    """Raise ValueError for a view of another shape than a chunk of this memory has, or NumPy's cameras not all finite.
 
-    No chunk would be found by such a camera, nor ever again be found that was stored under it.
+    No chunk would be found by such a camera, nor ever again be found that was stored under it. One of JAX would have to
+    be waited for and fetched, and then holds what was fetched.
     """
     lead = (layout.worlds, layout.spec.chunk_frames)
     if layout.bank is None:  # which looks at none: anything of so many worlds and frames
@@ -29,12 +29,8 @@ def check_view(view: Any, layout: Layout) -> None:
             which = "camera-to-world poses" if frame.shape == (4, 4) else "as the rule's `view` says"
             axes = ", ".join(map(str, ("worlds", "frames of a chunk", *frame.shape)))
             raise ValueError(f"{what} shape {jnp.shape(view)}, expected {expected}: [{axes}] {which}")
-        if (
-            layout.bank is not None
-            and frame.shape == (4, 4)
-            and _is_known(view)
-            and not np.isfinite(jax.device_get(view)).all()
-        ):
+        looked_at = layout.bank is not None and frame.shape == (4, 4) and isinstance(view, np.ndarray)
+        if looked_at and not np.isfinite(view).all():
             raise ValueError("cameras have numbers that are not finite; leave these frames out, or interpolate them")
         return
     expected = jax.tree.map(lambda x: (*lead, *x.shape), frame)
@@ -44,14 +40,6 @@ def check_view(view: Any, layout: Layout) -> None:
             f"the view has the shapes {given}, expected {expected}: [worlds, frames of a chunk, ...] of all that the "
             "rule's `view` names"
         )
-
-
-def _is_known(array: Any) -> bool:
-    """Tell whether the numbers of an array are the host's own: it is not traced, computed just now or on a device."""
-    if isinstance(array, jax.Array) and not isinstance(array, Tracer):
-        ready: Any = array  # JAX does not type `is_ready`
-        return array.is_fully_addressable and ready.is_ready() and {d.platform for d in array.devices()} == {"cpu"}
-    return isinstance(array, np.ndarray)
 
 
 def check_query(query: jax.Array | None, layout: Layout) -> None:
