@@ -98,7 +98,7 @@ def test_a_memory_of_another_configuration_is_refused(other, says, tmp_path):
 
 def test_saved_memories_of_a_layout_have_the_same_arrays_however_full():
     for config in CONFIGS.values():
-        fresh = wm.WorldMemory.create(config, SPEC, chunks=4 if config.mode == "full" else LENGTH)
+        fresh = wm.WorldMemory.create(config, SPEC, chunks=LENGTH)
         _, world = run(config, 4 if config.mode == "full" else LENGTH)
         for ours, theirs in zip(*map(jax.tree.leaves, (fresh.to_saved(), world.memory.to_saved())), strict=True):
             assert jnp.shape(ours) == jnp.shape(theirs) and ours.dtype == theirs.dtype
