@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.rollout.test_steady_state import compiled
 from worldkv_jax.memory import BankConfig, KVSpan, KVSpec, MemoryConfig, WorldMemory, remember
 from worldkv_jax.memory.untouched import zeros
 
@@ -36,16 +35,6 @@ def test_zeros_are_held_once_they_are_written():
     rows = write(rows, row, 5).block_until_ready()
     assert resident() - before < 48
     np.testing.assert_array_equal(rows.sum(axis=1), np.where(np.arange(96) == 5, len(row), 0))
-
-
-def test_a_few_zeros_compile_nothing_and_are_written_in_place():
-    row = jnp.ones(19)
-    write(zeros((5, 19), jnp.float32), row, 0)
-    compiled.clear()
-    rows = zeros((5, 19), jnp.float32)
-    start = rows.unsafe_buffer_pointer()
-    assert write(rows, row, 1).unsafe_buffer_pointer() == start and not compiled
-    assert zeros((7, 19), jnp.float32).shape == (7, 19) and not compiled
 
 
 def test_a_bank_grows_with_what_it_stores():

@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Float, Float32, Int32
 from worldkv_jax.memory.layout import BankLayout
 from worldkv_jax.memory.retrieval import choose, distances_between
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, carries_arrays, with_arrays
-from worldkv_jax.memory.untouched import zeros
 
 FARTHEST = float(jnp.finfo(jnp.float32).max)
 """Score of a chunk that was not found: the largest number and not infinity, which is an error in a strict mode."""
@@ -42,7 +41,7 @@ def empty_index(layout: BankLayout) -> Index:
         tuple(jax.tree.leaves(layout.retrieval.rule)) if carries_arrays(layout.retrieval.rule) else (),
     )
     shape = (layout.capacity, *description.shape)
-    return Index(zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
+    return Index(jnp.zeros(shape, jnp.float32), jnp.full((layout.capacity,), -1, jnp.int32))
 
 
 def describe_chunk(
