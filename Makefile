@@ -17,7 +17,7 @@ TEST_ENV := .venv-test
 # Named after the extras, so that asking for others installs them.
 DEMO_STAMP := $(DEMO_ENV)/.installed-$(EXTRAS)
 TEST_STAMP := $(TEST_ENV)/.installed-$(EXTRAS)
-# A file stays in one process, which then makes its fixtures and compiles its programs once.
+# A folder stays in one process, which then makes its fixtures and compiles its programs once.
 PYTEST := $(TEST_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope
 
 .PHONY: help demo lint types test test-long test-browser test-all docs versions gpu clean check-python
