@@ -100,13 +100,13 @@ def test_somebody_walks_forks_records_and_comes_back(serve, demo, tmp_path):
 @pytest.mark.long
 def test_a_full_world_refuses_what_is_pressed(serve, monkeypatch):
     """Whoever waits for what comes of it is told, every time, also in the middle of a script."""
-    monkeypatch.setattr(Player, "full", property(lambda self: "it is full" if self.position >= 14 else None))
+    monkeypatch.setattr(Player, "full", property(lambda self: "it is full" if self.position >= 3 else None))
     with serve() as address, connect(address, memories=["window"], fast=True) as world:
         world.wait("chunk")  # the first comes by itself, and there is room for one more
         for frames in (6, 3, 3):
             with pytest.raises(PlayError, match="it is full"):
                 world.act(["l"], frames=frames)
-        world.rewind(13)
+        world.rewind(2)
         assert len(world.act(["l"], frames=3)) == 1
 
 

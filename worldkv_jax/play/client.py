@@ -207,6 +207,8 @@ class _Socket:
         try:
             await asyncio.wait([*waits.values(), self._ended], return_when=asyncio.FIRST_COMPLETED)
             if waits[kind].done():
+                if waits["refused"].done():  # both came at once: whoever waits next is told
+                    self._waiting["refused"].put_nowait(waits["refused"].result())
                 return waits[kind].result()
             if waits["refused"].done():
                 raise PlayError(waits["refused"].result())

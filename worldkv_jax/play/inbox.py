@@ -119,7 +119,7 @@ class Inbox:
     async def wait(self, gone: asyncio.Event, idle_seconds: float) -> None:
         """Wait until something comes, the client is gone, or nothing was done for so long."""
         self._wake.clear()
-        if self._events or gone.is_set():
+        if self._events or not self.idle or gone.is_set():  # also what came while others were told something
             return
         waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(gone.wait())]
         try:
