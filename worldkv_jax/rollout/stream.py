@@ -209,20 +209,22 @@ def rollout(
     backbone: Backbone, params: Any, world: World, chunks: Iterable[ChunkInput], **options: Any
 ) -> tuple[list[Chunk], World]:
     """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
+    return collect(stream(backbone, params, world, chunks, **options))
+
+
+def collect(generation: Generator[Chunk, None, World]) -> tuple[list[Chunk], World]:
+    """Run what `stream` returned to its end; return its chunks, and the world after the last one."""
     made: list[Chunk] = []
-    world = exhaust(stream(backbone, params, world, chunks, **options), made.append)
-    return made, world
+    return made, exhaust(generation, made.append)
 
 
-def exhaust(generation: Generator[Chunk, None, World], take: Callable[[Chunk], object] | None = None) -> World:
+def exhaust(generation: Generator[Chunk, None, World], take: Callable[[Chunk], object] = lambda _: None) -> World:
     """Run what `stream` returned to its end, giving ``take`` each chunk; return the world after the last one."""
     while True:
         try:
-            chunk = next(generation)
+            take(next(generation))
         except StopIteration as end:
             return end.value
-        if take is not None:
-            take(chunk)
 
 
 def place_like(params: Any, state: Any) -> Any:

@@ -16,7 +16,7 @@ from worldkv_jax import rollout as ro
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
-from worldkv_jax.rollout.stream import exhaust
+from worldkv_jax.rollout.stream import collect
 from worldkv_jax.rollout.world import check_unconsumed
 from worldkv_jax.sessions import continuing
 from worldkv_jax.sessions.loaded import Loaded, Placement
@@ -197,9 +197,7 @@ class Session:
         self, world: World, inputs: Iterable[ChunkInput] | None = None, **options: Any
     ) -> tuple[list[Chunk], World]:
         """Collect what `stream` yields, and the world after it; takes the options of `stream`."""
-        made: list[Chunk] = []
-        world = exhaust(self.stream(world, inputs, **options), made.append)
-        return made, world
+        return collect(self.stream(world, inputs, **options))
 
     def fork(self, world: World, count: int = 2) -> tuple[World, ...]:
         """Branch a world, see `worldkv_jax.rollout.fork`: ``world, other = session.fork(world)``."""
