@@ -36,6 +36,14 @@ def test_a_full_memory_raises_outside_jit_and_counts_inside(config, chunks):
     assert stacked.lost.tolist() == [0, 2]
 
 
+def test_a_full_memory_raises_also_while_its_counter_is_computed():
+    *_, last = walk(worldkv(capacity=4), 5)
+    late = jax.jit(lambda chunk, x: chunk + jnp.int32((x @ x @ x @ x @ x @ x < 0).any()))
+    counted = late(last.memory.chunk, jnp.ones((1500, 1500)))  # computed for half a second after this line
+    with pytest.raises(ValueError, match=r"full.*chunk 5 needs a place"):
+        wm.remember(last.memory.replace(chunk=counted), span(5), still(5))
+
+
 def test_a_memory_that_may_drop_loses_nothing():
     *_, step = walk(worldkv(capacity=3, when_full="drop_oldest"), 7)
     assert int(step.memory.lost) == 0

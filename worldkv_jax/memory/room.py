@@ -1,7 +1,5 @@
 """Whether a memory has room: how many chunks are stored, how many are lost, and the error before one would be."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -41,9 +39,12 @@ def count_lost(layout: Layout, chunk: jax.Array) -> jax.Array:
 
 
 def check_known_room(layout: Layout, chunk: jax.Array) -> None:
-    """Raise as `check_room` if the number of the chunk is known by now: not under jit, nor while it is computed."""
-    array: Any = chunk  # JAX does not type `is_ready`
-    if isinstance(chunk, Tracer) or chunk.ndim or not chunk.is_fully_replicated or not array.is_ready():
+    """Raise as `check_room` where the number of the chunk can be read: outside jit, for one memory.
+
+    Whether an error is raised must not depend on how busy the machine is, so a number that is still computed is
+    waited for. It was set when the chunk before was remembered: what this chunk computes goes on meanwhile.
+    """
+    if isinstance(chunk, Tracer) or chunk.ndim or not chunk.is_fully_replicated:
         return
     check_room(layout, int(jax.device_get(chunk)))
 

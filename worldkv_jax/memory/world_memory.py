@@ -215,8 +215,8 @@ def remember(
         compression_rule: and the compression rule.
 
     Raises:
-        ValueError: keys, cameras or scores of another shape, a rule that is missing, a host tier inside jit, or (where
-            it is known without waiting: outside jit) a memory that is full and may not drop. Under jit
+        ValueError: keys, cameras or scores of another shape, a rule that is missing, a host tier inside jit, or
+            (outside jit, where the memory's counter can be read) a memory that is full and may not drop. Under jit
             `WorldMemory.lost` counts.
     """
     layout = memory.layout
