@@ -97,7 +97,8 @@ def test_an_interrupt_while_it_compiles_ends_with_its_code(tmp_path):
     ) as child:
         said = b""
         while b"compiling the chunk step" not in said:
-            assert (more := os.read(child.stderr.fileno(), 4096)), said
+            more = os.read(child.stderr.fileno(), 4096)
+            assert more, said
             said += more
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
