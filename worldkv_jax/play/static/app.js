@@ -67,20 +67,21 @@ async function start() {
     await visit.read();
   } catch (error) {
     showProblem(error.message);
+    visit.goBack();
   }
   connection.open();
 }
 
 /** Begin the world that a changed address asks for. */
 function beginFromAddress() {
-  visit.forget();
+  visit.leave();
   session = null;
   start();
 }
 
 /** Begin another world, with `{seed, prompt, first_frame, replay}`. */
 function begin(wish) {
-  visit.forget();
+  visit.leave();
   visit.wish = { memories: session?.memories, ...wish };
   session = null;
   connection.open();
@@ -194,7 +195,7 @@ function showError({ content }) {
   if (visit.isComingBack) visit.forget(); // it is gone there
   else if (Object.values(visit.wish).some((wish) => wish !== undefined)) {
     showProblem(content);
-    visit.wish = {};
+    visit.goBack(); // nothing of the world before is lost to a file that is no session
   } else return notice(content, true);
   connection.greet();
 }
