@@ -179,7 +179,7 @@ def test_the_verbs_say_what_they_were_given_in_place_of_a_memory_or_a_span():
             call()
     for given, says in (
         (tuple(own), r"own is a tuple, expected KVSpan\(keys, values\)"),
-        (view, "own is a .*Array"),
+        (view, "own is a ndarray, expected KVSpan"),
         (wm.KVSpan(own.keys, None), "values NoneType do not fit this memory"),
     ):
         with pytest.raises(ValueError, match=says):
