@@ -46,8 +46,8 @@ def attend(
     check_span(own, (worlds, *tokens, *head), "one layer's [worlds, tokens, heads, head dim]")
     if jnp.ndim(query) != 4 or query.dtype != own.keys.dtype:
         raise ValueError(
-            f"query is {query.dtype}{list(query.shape)} beside own keys {own.keys.dtype}{list(own.keys.shape)}: expected "
-            "[worlds, tokens, heads, head dim] of their dtype, where heads are theirs or a multiple"
+            f"query is {query.dtype}{list(query.shape)} beside own keys {own.keys.dtype}{list(own.keys.shape)}: "
+            "expected [worlds, tokens, heads, head dim] of their dtype, where heads are theirs or a multiple"
         )
     return Past(spans, context).attend(query, own)[0]
 

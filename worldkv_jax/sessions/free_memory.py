@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jax
 
-
 _ROOT = Path("/")
 _UNLIMITED = 2**60  # what a control group of version 1 says where there is no limit is more than this
 
