@@ -28,16 +28,24 @@ def program() -> NoReturn:
     modules away (SIGSEGV, jax 0.10.2): whoever asks for the code would hear of a crash. By then everything is written
     and said, so the process ends there.
     """
+    stopped: list[int] = []
+    atexit.register(_end_at_once, stopped)  # the first that is registered runs last
     code = main()
     if code in (_INTERRUPTED, _TERMINATED):
         for number in (signal.SIGINT, signal.SIGTERM):  # whoever asks twice is served already
             signal.signal(number, signal.SIG_IGN)
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # nobody may be reading any more
-                stream.flush()
-        os._exit(code)
+        stopped.append(code)
     sys.exit(code)
+
+
+def _end_at_once(stopped: list[int]) -> None:
+    """End the process with the code of one that was stopped, before Python clears its modules away."""
+    if not stopped:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody may be reading any more
+            stream.flush()
+    os._exit(stopped[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ scatter and a concatenation is not, so that worlds by vmap are better off with `
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,11 +38,12 @@ def attend(
         ValueError: what is no context or span, shapes and dtypes that do not fit, or a layer that the memory does not
             have.
     """
-    if not isinstance(context, Context):
-        raise ValueError(f"context is a {type(context).__name__}, expected the first of the two that `recall` returns")
+    past: Any = context  # anybody's
+    if not isinstance(past, Context):
+        raise ValueError(f"context is a {type(past).__name__}, expected the first of the two that `recall` returns")
     spans = context.layer(layer)
     worlds, _, *head = spans[0].keys.shape
-    tokens = getattr(own.keys, "shape", ())[1:2] if isinstance(own, KVSpan) else ()
+    tokens = getattr(getattr(own, "keys", None), "shape", ())[1:2]
     check_span(own, (worlds, *tokens, *head), "one layer's [worlds, tokens, heads, head dim]")
     if jnp.ndim(query) != 4 or query.dtype != own.keys.dtype:
         raise ValueError(
