@@ -50,7 +50,7 @@ def test_what_comes_while_a_client_is_told_that_nothing_does_is_not_waited_for()
         told = inbox.taken
         # A key is let go: there is nothing to do, but to say that it was seen.
         inbox.take(Event(kind="camera_actions", payload=[Transition(frozenset(), 0.0)], number=1))
-        await asyncio.wait_for(inbox.wait(gone, 900.0, told=told), 60)
+        await asyncio.wait_for(inbox.wait(gone, 900.0, told=told), 300)
         assert inbox.idle and inbox.taken == 1
 
     asyncio.run(main())
@@ -125,7 +125,7 @@ def test_a_session_that_is_put_away_while_it_is_waited_for_is_opened_again(game,
             while not first.playing._waiters:
                 await asyncio.sleep(0)
         assert await lobby._drop_one()
-        found, resumed = await asyncio.wait_for(coming, 60)
+        found, resumed = await asyncio.wait_for(coming, 300)
         assert resumed and found is not first and lobby.seats[first.name] is found
         await lobby.close()
 

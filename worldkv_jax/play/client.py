@@ -99,7 +99,7 @@ class World:
         """Send any event, and return its number without waiting."""
         return self._run(self._socket.event(kind, payload))
 
-    def wait(self, kind: str, seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, kind: str, seconds: float = 300.0) -> dict[str, Any]:
         """Wait for the next message of a type."""
         return self._run(asyncio.wait_for(self._socket.next(kind), seconds))
 
