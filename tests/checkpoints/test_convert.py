@@ -204,6 +204,20 @@ def test_two_at_once(model_folder, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_one_that_ends_while_another_begins(model_folder, tmp_path, monkeypatch):
+    """The folder that is locked is the one that is there, and not one that its maker has just taken away."""
+    lock = drafts.fcntl.flock
+
+    def end_first(descriptor, how):
+        monkeypatch.setattr(drafts.fcntl, "flock", lock)
+        (tmp_path / ".out.part").rmdir()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(drafts.fcntl, "flock", end_first)
+    run(model_folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 def test_progress_counts_to_the_end(model_folder, tmp_path):
     done, totals = collections.Counter(), {}
 
