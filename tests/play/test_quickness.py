@@ -11,6 +11,7 @@ from worldkv_jax.play.history import Tree
 from worldkv_jax.play.inbox import Inbox
 from worldkv_jax.play.keyboard import Transition
 from worldkv_jax.play.lobby import Lobby
+from worldkv_jax.play.outlet import Outlet
 from worldkv_jax.play.player import Player
 from worldkv_jax.play.points import Moment
 from worldkv_jax.play.protocol import Event
@@ -78,6 +79,18 @@ def test_who_comes_back_and_acts_at_once_is_answered_for_that(serve):
             assert world.fork(2) == 1
             world.rewind(1)
             assert world.timeline["position"] == 1
+
+
+def test_why_a_connection_ends_is_told_also_where_the_server_has_no_time_for_it(serve, monkeypatch):
+    async def nothing(outlet, content, **more):
+        pass
+
+    monkeypatch.setattr(Outlet, "error", nothing)
+    told = pytest.raises(PlayError, match=r"the connection ended: opened in another window \(1000\)")
+    with serve() as address, connect(address) as first:
+        first.wait("rest")
+        with connect(address, session=first.session["session_id"]), told:
+            first.wait("saved")
 
 
 def test_rest_is_told_of_the_latest_event(serve):

@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image
 
 PATH = "/v1/realtime_video/generate"
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
+_ENDED = "the connection ended"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,9 +243,9 @@ class _Socket:
         await self._http.close()
 
     async def _read(self) -> None:
-        said = "the connection ended"
+        said = _ENDED
         try:
-            async for message in self._socket:
+            while (message := await self._socket.receive()).type not in _CLOSED:
                 data = msgpack.unpackb(message.data)
                 match data["type"]:
                     case "frame_batch":
@@ -260,6 +262,8 @@ class _Socket:
                     case kind:
                         self._waiting[kind].append(data)
                 self._came.set()
+            if message.type == aiohttp.WSMsgType.CLOSE and message.extra and said == _ENDED:
+                said = f"{said}: {message.extra}"  # a busy server may have no time for more words
         except Exception as error:  # of what is no message of this server: nobody is to wait for ever
             said = f"the server sent what cannot be read ({error!r})"
         self._ended.set_result(f"{said} ({self._socket.close_code})")
