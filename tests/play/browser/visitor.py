@@ -72,7 +72,7 @@ class Visitor:
 
     def rest(self) -> None:
         """Wait until the server has done all that it was told, and the page shows all of it."""
-        self.until("document.querySelector('#pace dd').textContent === 'at rest'")
+        self.until("document.querySelector('#pace dd')?.textContent === 'at rest'")
 
     def button(self, name: str):
         """Return the button of this name."""
