@@ -14,7 +14,7 @@ import numpy as np
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import capacity_by_tier
-from worldkv_jax.play.admission import Admission, Limits
+from worldkv_jax.play.admission import Admission, Full, Limits
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.metrics import Metrics
@@ -92,7 +92,7 @@ class Lobby:
             gone: is set when the client gives up.
 
         Raises:
-            Full: too many wait.
+            Full: too many wait, or the server ends.
             Refused: there is no session of this name, or it cannot be opened.
         """
         resumed = name is not None
@@ -101,7 +101,7 @@ class Lobby:
             while name in self._moving:
                 await asyncio.shield(self._moving[name])
             if self.closing:
-                raise Refused("the server ends; come back when it is there again")
+                raise Full("the server ends; come back when it is there again")
             seat = self.seats.get(name)
             if seat is None:
                 async with (
@@ -115,7 +115,7 @@ class Lobby:
                 await seat.outlet.close(OK, "opened in another window", patience=2.0)
             try:
                 async with seat.playing:
-                    if self.seats.get(name) is seat:
+                    if self.seats.get(name) is seat and not self.closing:
                         self._count()
                         yield seat, resumed
                         return
@@ -125,7 +125,7 @@ class Lobby:
                 self._admission.look_again()
                 if not kept and self.seats.get(name) is seat:
                     await self._drop(seat)
-            # It was put away while whoever had it let go: it is opened again.
+            # It was put away while it was waited for: it is opened again.
 
     async def close(self) -> None:
         """Keep all sessions on disk, and end all threads."""

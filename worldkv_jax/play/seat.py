@@ -125,13 +125,13 @@ class Seat:
         while not outlet.gone.is_set():
             if again is not None:
                 await self._show_again(again, view, pace)
-            if not self._begins and (again := await self._change(view)) is not None:
+            again = None if self._begins else await self._change(view)
+            if again is not None:
                 continue
             if init.max_chunks is not None and made >= init.max_chunks:
                 await outlet.close(OK, "generation complete")
                 return
-            idles = self.inbox.idle and not self._begins
-            if idles and time.monotonic() > self.inbox.used + self._house.idle_seconds:
+            if self.inbox.idle and not self._begins and time.monotonic() > self.inbox.used + self._house.idle_seconds:
                 await outlet.close(OK, "idle")
                 return
             busy = self.fresh or goes_on or not self.inbox.idle
