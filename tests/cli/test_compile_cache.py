@@ -40,6 +40,19 @@ def test_programs_are_kept_where_asked_for(settings, tmp_path):
     assert any(folder.iterdir())
 
 
+@pytest.mark.filterwarnings("error:.*persistent compilation cache")
+def test_one_that_was_killed_while_it_wrote_is_cleared_away(settings, tmp_path):
+    jax.block_until_ready(jax.jit(lambda x: x + 1)(1.0))
+    half = tmp_path / f"jit_step-{'0a' * 32}-cache"
+    (tmp_path / "notes.txt").touch()
+    half.write_bytes(b"a part")
+    use_cache(given("--compile-cache", str(tmp_path)))
+    jax.block_until_ready(jax.jit(lambda x: x * 7 + 2)(1.0))
+    assert not half.exists() and (tmp_path / "notes.txt").exists()
+    kept = {path.name.removesuffix("-cache") for path in tmp_path.glob("jit_*-cache")}
+    assert kept and kept == {path.name.removesuffix("-atime") for path in tmp_path.glob("*-atime")}
+
+
 def test_where_jax_has_a_folder_it_stays(settings, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     use_cache(given())

@@ -1,7 +1,9 @@
 """Compiled programs are kept from one run to the next, in a folder among the user's caches."""
 
 import argparse
+import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 MOST_BYTES = 2 * 1024**3
 """What the folder holds at most; the programs that were used least lately go first."""
 _OWN = "own folder"
+_PROGRAM = re.compile(r"(.+-[0-9a-f]{64})-cache")
+_JAX_LOCK, _LOCK_SECONDS = ".lockfile", 10
 
 
 def add_cache_flag(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,7 @@ def use_cache(args: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder} cannot be written to")
+        _drop_unfinished(folder)
     except (OSError, RuntimeError) as error:  # such as: no home
         if asked:
             raise
@@ -62,6 +67,19 @@ def use_cache(args: argparse.Namespace) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a rollout has dozens of quick ones
     compilation_cache.set_cache_dir(str(folder))
     compilation_cache.reset_cache()  # whatever was compiled before has fixed that there is none
+
+
+def _drop_unfinished(folder: Path) -> None:
+    """Remove programs whose writer was killed while it wrote: one of them, and JAX keeps no other any more.
+
+    It writes a program, then when that was used last, which it asks of all before it keeps another one.
+    """
+    from filelock import FileLock, Timeout
+
+    with contextlib.suppress(Timeout), FileLock(folder / _JAX_LOCK, timeout=_LOCK_SECONDS):
+        for path in folder.iterdir():
+            if (program := _PROGRAM.fullmatch(path.name)) and not path.with_name(f"{program[1]}-atime").exists():
+                path.unlink()
 
 
 def own_folder() -> Path:
