@@ -15,8 +15,8 @@ from worldkv_jax.sessions.memory_options import MemoryOptions
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.saving import WorldSaver
-    from worldkv_jax.sessions.session_file import Answers
 
 SAVE_EVERY = 5
 
@@ -140,7 +140,7 @@ def inputs_to_come(
         whole = list(session.inputs())
         past, inputs = whole[:at], whole[at : args.until]
     else:
-        from worldkv_jax.sessions.session_file import Answers
+        from worldkv_jax.sessions.answers import Answers
 
         known = [] if folder is None else folder.manifest.answers[:at]
         if len(known) < at:

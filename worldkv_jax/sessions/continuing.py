@@ -22,8 +22,8 @@ from worldkv_jax.sessions.world_state import restore as restore_state
 from worldkv_jax.whole_numbers import whole
 
 if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.session import Session
-    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 

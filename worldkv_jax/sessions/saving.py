@@ -11,8 +11,8 @@ import jax
 
 from worldkv_jax.memory import KVSpan
 from worldkv_jax.rollout import ChunkInput, Noise, World
+from worldkv_jax.sessions.answers import Answers
 from worldkv_jax.sessions.identity import key_from_json, key_to_json
-from worldkv_jax.sessions.session_file import Answers
 from worldkv_jax.sessions.world_folder import WorldFolder
 from worldkv_jax.sessions.world_state import state_of
 from worldkv_jax.whole_numbers import whole

@@ -24,8 +24,8 @@ from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
 
 if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.saving import WorldSaver
-    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 

@@ -46,7 +46,7 @@ class WorldManifest:
     inputs: dict[int, Named] = dataclasses.field(default_factory=dict)
     """What each chunk was given."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """What a live source answered, chunk by chunk from the first, see `worldkv_jax.sessions.session_file.Answers`."""
+    """What a live source answered, chunk by chunk from the first, see `worldkv_jax.sessions.Answers`."""
     stored: dict[int, list[Named]] = dataclasses.field(default_factory=dict)
     """Stored chunks, of each world of the batch."""
     points: dict[int, Point] = dataclasses.field(default_factory=dict)
