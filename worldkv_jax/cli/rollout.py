@@ -16,7 +16,6 @@ from worldkv_jax.cli.world_flags import (
     check_world_flags,
     inputs_to_come,
     kept_world,
-    tell_if_stopped,
     write_session_file,
 )
 
@@ -86,7 +85,7 @@ def _generate(
     if past is not None:
         about["goes_on"] = {"world": args.from_world, "chunk": first}
     inputs, answers = inputs_to_come(args, session, past, first)
-    record, said, sums = None, [], []
+    record, sums = None, []
     try:
         with (
             kept_world(args, session, first, answers) as saver,
@@ -94,10 +93,8 @@ def _generate(
         ):
             for chunk in session.stream(world, inputs, key=key, keeper=saver, progress=True):
                 record(chunk)
-                tell_if_stopped(saver, said, args)
                 if args.session is not None:
                     sums.append(describe_array(chunk.latents).sha256)
-        tell_if_stopped(saver, said, args)
     except BaseException:
         if record is not None and record.files:
             print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)

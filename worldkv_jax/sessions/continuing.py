@@ -91,11 +91,16 @@ def check_before_loading(session: "Session", manifest: WorldManifest, path: str 
 
 @contextlib.contextmanager
 def saving(
-    session: "Session", path: str | os.PathLike[str], *, every: int, answers: "Answers | None"
+    session: "Session",
+    path: str | os.PathLike[str],
+    *,
+    every: int,
+    answers: "Answers | None",
+    stopped: Callable[[OSError], object],
 ) -> Generator[WorldSaver]:
     """Offer a `WorldSaver`, see `Session.saving`."""
     with writing(path, _empty()) as folder:
-        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers)
+        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers, stopped)
         try:
             yield saver
         finally:
