@@ -21,7 +21,7 @@ from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
 from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
-from ports.demo_world.study.report import Plan, run_study
+from ports.demo_world.study.report import StudyPlan, run_study
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant, whole
 from ports.demo_world.weights import shipped_weights
@@ -237,7 +237,7 @@ def test_rooms_of_chunks_are_those_the_cameras_stand_in():
 @pytest.mark.long
 def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys):
     tiny = Group(title="Tiny", variants=(SLIDING,), reference="sliding window", question="Which?")
-    plan = Plan(
+    plan = StudyPlan(
         groups=(tiny,), final=(SLIDING,), quick=False, validation_seed=31, test_seed=31, worlds=2, test_worlds=2,
         long_worlds=2, attention_worlds=0, always=(SINK,),
     )  # fmt: skip
