@@ -107,8 +107,8 @@ def _generate(
 
 def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size."""
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.memory.layout import Layout
-    from worldkv_jax.memory.report import format_bytes
     from worldkv_jax.sessions.free_memory import device_limit
 
     # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
@@ -136,7 +136,7 @@ def _advice(session: "Session", args: argparse.Namespace) -> str:
 
 
 def _print_summary(report: dict[str, Any]) -> None:
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     last = report["chunks"][-1]
     sizes = ", ".join(f"{format_bytes(size)} in {tier} memory" for tier, size in last["kv_bytes"].items())

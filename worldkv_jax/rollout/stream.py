@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory import MemoryConfig, Picks, WorldMemory
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks

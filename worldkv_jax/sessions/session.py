@@ -13,8 +13,8 @@ import numpy as np
 from jax.sharding import Mesh, Sharding
 
 from worldkv_jax import rollout as ro
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory import MemoryConfig
-from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.rollout.stream import collect
 from worldkv_jax.rollout.world import check_unconsumed

@@ -13,12 +13,13 @@ from PIL import Image
 
 from ports.demo_world.demo.compare import MODES, Outcome, summarise
 from ports.demo_world.scenario import LATE, TOUR, Scenario
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.files import replacing
 from worldkv_jax.media.captions import side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
 from worldkv_jax.sessions.results import print_table, write_json
 
 TRUTH = "Ground truth"
