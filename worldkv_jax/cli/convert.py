@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--only", nargs="+", metavar="PART", default=(), help="networks to convert, such as dit (default: all)")
     add("--dry-run", action="store_true", help="check every tensor, print which becomes what, write nothing")
-    add("--force", action="store_true", help="replace OUT if it exists")
+    add("--force", action="store_true", help="replace the converted checkpoint in OUT")
     add("--no-hash", action="store_true", help="do not note the SHA-256 of the source files")
 
 
