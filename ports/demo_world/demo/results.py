@@ -1,13 +1,10 @@
 """What the demo leaves behind: a table, a video, two pictures and a report."""
 
 import dataclasses
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -20,6 +17,7 @@ from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
 from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
+from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import print_table, write_json
 
 TRUTH = "Ground truth"
@@ -150,12 +148,7 @@ def report(outcomes: Mapping[str, Outcome], scenario: Scenario, *, seed: int) ->
         "seed": seed,
         "worlds": len(scenario.poses),
         "phases": list(scenario.phases),
-        "platform": {
-            "device": jax.devices()[0].device_kind,
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("jax", "jaxlib", "numpy", "worldkv-jax")},
-        },
+        **describe_machine(),
         "memories": {
             name: {
                 **summarise(name, outcome, scenario),
