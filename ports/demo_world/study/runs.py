@@ -134,9 +134,9 @@ class Runner:
             scenario = make_scenario(setting.seed, setting.worlds, family=family, **path)
             rooms = moves = None
             if family.rooms_seen is not None:
-                rooms = rooms_of_chunks(family, setting.seed, scenario.poses)
+                rooms = rooms_of_chunks(family, scenario)
             if family.moving_pixels is not None:
-                moves = moving_pixels_of(family, setting.seed, scenario.poses)
+                moves = moving_pixels_of(family, scenario)
                 moves = moves.reshape(len(moves), scenario.chunks, -1, *moves.shape[2:])
             self._stages[key] = _Stage(scenario, rooms, moves)
         return self._stages[key]
