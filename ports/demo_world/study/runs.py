@@ -33,8 +33,7 @@ from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
-from worldkv_jax.rollout import ChunkInput, stream
-from worldkv_jax.rollout.stream import Noise
+from worldkv_jax.rollout import ChunkInput, Noise, stream
 from worldkv_jax.sessions.results import write_json
 
 _FORMAT = 1  # raise it when old results no longer mean the same
