@@ -65,6 +65,11 @@ class WorldManifest:
             for named in worlds:
                 yield from named.values()
 
+    def stored_at(self, point: int) -> dict[int, list[Named]]:
+        """Return the stored chunks of a point by their slots, of each world of the batch."""
+        slots = enumerate(self.points[point].slots)
+        return {slot: self.stored[chunk] for slot, chunk in slots if chunk >= 0}
+
     def cut(self, chunk: int) -> "WorldManifest":
         """Return what it was when ``chunk`` chunks were made."""
         points = {at: point for at, point in self.points.items() if at <= chunk}
