@@ -223,6 +223,20 @@ def test_two_at_once(model_folder, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_one_that_ends_while_another_begins(model_folder, tmp_path, monkeypatch):
+    """The folder that is locked is the one that is there, and not one that its maker has just taken away."""
+    lock = drafts.fcntl.flock
+
+    def end_first(descriptor, how):
+        monkeypatch.setattr(drafts.fcntl, "flock", lock)
+        (tmp_path / ".out.part").rmdir()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(drafts.fcntl, "flock", end_first)
+    run(model_folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 def test_progress_counts_to_the_end(model_folder, tmp_path):
     done, totals = collections.Counter(), {}
 
@@ -340,6 +354,7 @@ CHILD = """
 import os, signal, sys, threading, time
 from checkpoints import layout
 from checkpoints.convert import run_conversion
+from checkpoints.drafts import Draft
 from checkpoints.planning import plan_conversion
 from tests.checkpoints.formats import FORMAT
 layout.PIECE_BYTES = 4096
@@ -356,6 +371,7 @@ def count(what, done, total):
         before, converted = converted, converted + done
         if before <= float(share) * total < converted:
             threading.Thread(target=kill).start()  # meanwhile it goes on
+            Draft.finish = lambda draft: time.sleep(600)  # but not to its end, however late the thread comes
 
 run_conversion(plan_conversion(source, FORMAT), out, progress=count)
 """
@@ -367,7 +383,7 @@ def test_killed_at_random_moments(tmp_path):
 
     def start(out, share=2.0, delay=0.0):
         command = [sys.executable, "-c", CHILD, str(source), str(out), str(share), str(delay)]
-        return subprocess.run(command, cwd=ROOT, timeout=120).returncode
+        return subprocess.run(command, cwd=ROOT, timeout=300).returncode
 
     assert start(tmp_path / "undisturbed") == 0
     random = np.random.default_rng(0)
