@@ -118,11 +118,30 @@ def test_an_existing_folder_is_not_touched(model_folder, tmp_path):
     with pytest.raises(FileExistsError, match=r"out exists; choose another folder, or replace it with --force"):
         run(model_folder, out)
     assert contents(out) == {"mine": b"x"}
-    run(model_folder, out, force=True)
-    assert "mine" not in contents(out) and list(tmp_path.iterdir()) == [out]
+    with pytest.raises(FileExistsError, match=r"out holds what no conversion made and would be lost \(mine\)"):
+        run(model_folder, out, force=True)
+    assert contents(out) == {"mine": b"x"} and list(tmp_path.iterdir()) == [out]
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileExistsError, match="is a file; give the name of a new folder"):
         run(model_folder, tmp_path / "file", force=True)
+
+
+def test_what_a_conversion_made_is_replaced_and_nothing_beside_it(model_folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    run(model_folder, out, force=True)  # an empty folder holds nothing that could be lost
+    made = contents(out)
+    for change in (lambda: None, lambda: (out / "manifest.json").write_text("{")):  # whole, and damaged
+        change()
+        run(model_folder, out, force=True)
+        assert contents(out) == made
+    for name, text in (("notes.txt", "x"), ("manifest.json", '{"format": "of another program"}')):
+        (out / name).write_text(text)
+        before = contents(out)
+        with pytest.raises(FileExistsError, match="holds what no conversion made"):
+            run(model_folder, out, force=True)
+        assert contents(out) == before
+        (out / "notes.txt").unlink(missing_ok=True)
 
 
 def test_the_source_is_never_replaced(tmp_path):
@@ -269,7 +288,7 @@ def test_interrupted_at_the_end(model_folder, tmp_path, monkeypatch, undisturbed
     out, rename, calls, attempts = tmp_path / "out", os.rename, [], []
     if force:
         out.mkdir()
-        (out / "old").write_text("x")
+        (out / "manifest.json").write_text("x")
 
     def die(*paths):
         calls.append(1)
@@ -286,7 +305,7 @@ def test_interrupted_at_the_end(model_folder, tmp_path, monkeypatch, undisturbed
         attempts.append(1)
         with pytest.raises(Stop):
             run(model_folder, out, force=force)
-        assert not out.exists() or contents(out) in ({"old": b"x"}, undisturbed)
+        assert not out.exists() or contents(out) in ({"manifest.json": b"x"}, undisturbed)
     assert len(attempts) == (4 if force else 2)
 
 

@@ -1,6 +1,7 @@
 """Compiled programs are kept in a folder, unless that is turned off or cannot be."""
 
 import argparse
+import os
 from pathlib import Path
 
 import jax
@@ -40,19 +41,6 @@ def test_programs_are_kept_where_asked_for(settings, tmp_path):
     assert any(folder.iterdir())
 
 
-@pytest.mark.filterwarnings("error:.*persistent compilation cache")
-def test_one_that_was_killed_while_it_wrote_is_cleared_away(settings, tmp_path):
-    jax.block_until_ready(jax.jit(lambda x: x + 1)(1.0))
-    half = tmp_path / f"jit_step-{'0a' * 32}-cache"
-    (tmp_path / "notes.txt").touch()
-    half.write_bytes(b"a part")
-    use_cache(given("--compile-cache", str(tmp_path)))
-    jax.block_until_ready(jax.jit(lambda x: x * 7 + 2)(1.0))
-    assert not half.exists() and (tmp_path / "notes.txt").exists()
-    kept = {path.name.removesuffix("-cache") for path in tmp_path.glob("jit_*-cache")}
-    assert kept and kept == {path.name.removesuffix("-atime") for path in tmp_path.glob("*-atime")}
-
-
 def test_where_jax_has_a_folder_it_stays(settings, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     use_cache(given())
@@ -85,3 +73,37 @@ def test_what_cannot_be_kept_is_a_warning_unless_asked_for(settings, tmp_path, m
         use_cache(given())
         assert "compiled programs are not kept" in capsys.readouterr().err
     assert jax.config.jax_compilation_cache_dir is None
+
+
+def programs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*-cache"))
+
+
+def test_a_program_that_was_cut_while_it_was_written_is_compiled_again(settings, tmp_path, recwarn):
+    """Killed in the middle, or a full disk: JAX then stored nothing any more, and never wrote that one whole."""
+    use_cache(given("--compile-cache", str(tmp_path)))
+    jax.block_until_ready(jax.jit(lambda x: x * 7 + 2)(1.0))
+    whole = {path: path.stat().st_size for path in tmp_path.glob("*-cache")}
+    for path, size in whole.items():
+        os.truncate(path, size // 2)
+        path.with_name(path.name.replace("-cache", "-atime")).unlink()
+    jax.clear_caches()
+    use_cache(given("--compile-cache", str(tmp_path)))
+    jax.block_until_ready(jax.jit(lambda x: x * 7 + 2)(1.0))
+    jax.block_until_ready(jax.jit(lambda x: x * 7 + 3)(1.0))
+    assert all(path.stat().st_size > 0.9 * size for path, size in whole.items())  # seconds are packed with it
+    assert len(programs(tmp_path)) > len(whole)
+    assert not [str(w.message) for w in recwarn if "compilation cache" in str(w.message)]
+
+
+def test_a_folder_that_jax_filled_without_a_bound_is_used(settings, tmp_path, recwarn):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()
+    jax.block_until_ready(jax.jit(lambda x: x * 11 + 2)(1.0))
+    before = programs(tmp_path)
+    assert before and not [*tmp_path.glob("*-atime")]
+    use_cache(given("--compile-cache", str(tmp_path)))
+    jax.block_until_ready(jax.jit(lambda x: x * 11 + 3)(1.0))
+    assert set(before) < set(programs(tmp_path)) and len([*tmp_path.glob("*-atime")]) == len(programs(tmp_path))
+    assert not [str(w.message) for w in recwarn if "compilation cache" in str(w.message)]

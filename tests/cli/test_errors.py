@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 RUN = (
     # Interrupts are ignored by a shell's background jobs, where tests may run.
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from worldkv_jax.cli.main import main; sys.exit(main())"
+    "from worldkv_jax.cli.main import program; program()"
 )
 
 
@@ -85,6 +85,25 @@ def test_a_folder_that_hides_a_package_of_ours_is_named(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=tmp_path, timeout=300)
     assert done.returncode == 2
     assert f"{tmp_path}/checkpoints hides the package 'checkpoints'" in done.stderr
+
+
+@pytest.mark.long
+def test_an_interrupt_while_it_compiles_ends_with_its_code(tmp_path):
+    """JAX that was stopped there crashes when Python clears its modules away, and the code was that of a crash."""
+    words = ["rollout", "demo-world", "--no-compile-cache", "--out", str(tmp_path / "out")]
+    settings = environment(XLA_FLAGS="", JAX_ENABLE_COMPILATION_CACHE="false")
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=settings
+    ) as child:
+        said = b""
+        while b"compiling the chunk step" not in said:
+            more = os.read(child.stderr.fileno(), 4096)
+            assert more, said
+            said += more
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        said += child.communicate(timeout=60)[1]
+    assert child.returncode == 130 and said.endswith(b"interrupted\n"), said
 
 
 @pytest.mark.long

@@ -310,6 +310,38 @@ def test_whatever_stands_in_a_head_is_answered(token):
         assert answered(port, b"GET /static/" + b"a" * 5000 + b" HTTP/1.1", host) == 414
 
 
+def test_a_client_that_leaves_before_it_is_answered_is_no_error_of_the_server(serve, caplog):
+    """As a browser that asked while the server was starting, and was closed."""
+    left = []
+
+    class Slow(Guard):
+        @web.middleware
+        async def check(self, request, handler):
+            if request.path.endswith(SOCKET):
+                while request.transport is not None and not request.transport.is_closing():
+                    await asyncio.sleep(0.01)
+            try:
+                return await handler(request)
+            finally:
+                left.append(request.path)
+
+    with serve(guard=Slow("127.0.0.1", token=None)) as address:
+        port = urllib.parse.urlsplit(address).port
+        head = (
+            f"GET /{SOCKET} HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            "Upgrade: websocket\r\nConnection: Upgrade",
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall("\r\n".join(head).encode())
+        since = time.monotonic()
+        while not left and time.monotonic() < since + 30:
+            time.sleep(0.01)
+        assert get(address, "health")[0] == 200
+    assert left == [f"/{SOCKET}", "/health"] and not caplog.records, caplog.text
+
+
 def answered(port, *lines):
     """Send a head, whatever bytes it has; return the status of the answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:

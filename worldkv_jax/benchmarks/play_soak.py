@@ -12,7 +12,7 @@ import aiohttp
 import msgpack
 
 from worldkv_jax.benchmarks.play import SOCKET, send
-from worldkv_jax.memory.report import format_bytes
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.sessions.provenance import describe_machine
 
 _SAMPLE_SECONDS, _SAMPLES_OF_A_LINE = 10.0, 6

@@ -1,9 +1,7 @@
 """Compiled programs are kept from one run to the next, in a folder among the user's caches."""
 
 import argparse
-import contextlib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 MOST_BYTES = 2 * 1024**3
 """What the folder holds at most; the programs that were used least lately go first."""
 _OWN = "own folder"
-_PROGRAM = re.compile(r"(.+-[0-9a-f]{64})-cache")
-_JAX_LOCK, _LOCK_SECONDS = ".lockfile", 10
+_PROGRAM, _TIME, _LOCK = "-cache", "-atime", ".lockfile"  # as `jax._src.lru_cache` names them
+_PATIENCE = 5.0  # seconds
 
 
 def add_cache_flag(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +54,15 @@ def use_cache(args: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder} cannot be written to")
-        _drop_unfinished(folder)
     except (OSError, RuntimeError) as error:  # such as: no home
         if asked:
             raise
         print(f"compiled programs are not kept: {error} (--no-compile-cache says so in advance)", file=sys.stderr)
         return
+    try:
+        mend_folder(folder)
+    except OSError as error:
+        print(f"compiled programs in {folder} stay as they are: {error}", file=sys.stderr)
     # The command line is a program of its own, so it may say what holds for the whole process.
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a rollout has dozens of quick ones
@@ -69,17 +70,32 @@ def use_cache(args: argparse.Namespace) -> None:
     compilation_cache.reset_cache()  # whatever was compiled before has fixed that there is none
 
 
-def _drop_unfinished(folder: Path) -> None:
-    """Remove programs whose writer was killed while it wrote: one of them, and JAX keeps no other any more.
+def mend_folder(folder: Path) -> None:
+    """Let JAX use a folder of compiled programs in which one was cut while it was written.
 
-    It writes a program, then when that was used last, which it asks of all before it keeps another one.
+    JAX writes a program and then, where the folder is bounded, when it was used. A process that is killed between, or a
+    disk that is full, leaves a program without that. From then on JAX stores nothing: it looks for all times, and ends
+    at the missing one; and the cut program, once asked for, gets its time and is never written whole. A folder that no
+    bound was ever set for has neither times nor a lock, and its programs are whole.
+
+    Raises:
+        OSError: files that cannot be written or removed.
     """
     from filelock import FileLock, Timeout
 
-    with contextlib.suppress(Timeout), FileLock(folder / _JAX_LOCK, timeout=_LOCK_SECONDS):
-        for path in folder.iterdir():
-            if (program := _PROGRAM.fullmatch(path.name)) and not path.with_name(f"{program[1]}-atime").exists():
-                path.unlink()
+    bounded = (folder / _LOCK).exists()
+    try:
+        with FileLock(folder / _LOCK, timeout=_PATIENCE):  # JAX's own: who holds it may be between the two
+            programs = {path.name.removesuffix(_PROGRAM): path for path in folder.glob(f"*{_PROGRAM}")}
+            times = {path.name.removesuffix(_TIME) for path in folder.glob(f"*{_TIME}")}
+            for key in programs.keys() - times:
+                if bounded or times:
+                    programs[key].unlink()
+                else:
+                    used = programs[key].stat().st_mtime_ns
+                    (folder / f"{key}{_TIME}").write_bytes(used.to_bytes(8, "little"))
+    except Timeout:
+        return  # somebody is at work there, and leaves it whole or to the next
 
 
 def own_folder() -> Path:

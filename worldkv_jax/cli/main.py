@@ -1,12 +1,15 @@
 """The ``worldkv`` command line: chooses a command, runs it, and turns its errors into messages."""
 
 import argparse
+import atexit
+import contextlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from typing import NoReturn
 
 from worldkv_jax.cli.commands import find_commands, load_command
 from worldkv_jax.cli.errors import Terminated, signals_as_exceptions, user_message
@@ -15,6 +18,23 @@ from worldkv_jax.names import check_name
 
 _PACKAGES = ("worldkv-jax", "jax", "jaxlib", "flax")
 _USER_ERROR, _INTERRUPTED, _UNREAD, _TERMINATED = 2, 130, 141, 143  # the codes that argparse and shells use
+
+
+def program() -> NoReturn:
+    """Be the program ``worldkv``: run `main`, and end the process with its code.
+
+    An interrupt may stop JAX in the middle of compiling, and what it leaves there kills Python while it clears its
+    modules away (SIGSEGV, jax 0.10.2): whoever asks for the code would hear of a crash. By then everything is written
+    and said, so the process ends there.
+    """
+    code = main()
+    if code in (_INTERRUPTED, _TERMINATED):
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # nobody may be reading any more
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

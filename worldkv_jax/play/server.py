@@ -1,5 +1,6 @@
 """The server of `worldkv play`: the page, the WebSocket, recordings, health, metrics, and what is played."""
 
+import contextlib
 import dataclasses
 from importlib.resources import files
 from pathlib import Path
@@ -87,10 +88,14 @@ async def _recording(request: web.Request) -> web.StreamResponse:
 async def _socket(request: web.Request) -> web.StreamResponse:
     lobby, guard, address = request.app[_LOBBY], request.app[_GUARD], request.remote or ""
     socket = web.WebSocketResponse(max_msg_size=MOST_MESSAGE_BYTES, heartbeat=30.0, compress=False)
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionError:  # left before it was answered, as while the server starts: no error of the server
+        return web.Response()
     if lobby.closing or not guard.connect(address, lobby.limits.per_client):
         lobby.metrics.refused.labels("client").inc()
-        await socket.close(code=PROTOCOL, message=b"too many connections of one client; close one")
+        with contextlib.suppress(ConnectionError):
+            await socket.close(code=PROTOCOL, message=b"too many connections of one client; close one")
         return socket
     try:
         await Connection(lobby, socket, lambda: request.transport and request.transport.abort()).run()

@@ -21,11 +21,11 @@ from worldkv_jax.play.history import Tree
 from worldkv_jax.play.player import Player
 from worldkv_jax.play.points import Moment
 from worldkv_jax.rollout import World, fork
-from worldkv_jax.sessions.identity import key_to_json, made_with
+from worldkv_jax.sessions.identity import key_to_json
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.steering import Controls
-from worldkv_jax.sessions.world_folder import WorldFolder, writing
-from worldkv_jax.sessions.world_manifest import WorldManifest, write_manifest
+from worldkv_jax.sessions.world_folder import WorldFolder, empty_manifest, writing
+from worldkv_jax.sessions.world_manifest import write_manifest
 from worldkv_jax.sessions.world_state import restore, state_of
 
 _FORMAT, _VERSION = "worldkv-jax played world", 1
@@ -243,14 +243,14 @@ class Book:
             session = self._game.sessions[memory]
             self._keep_only(name, lane, position)
             folder = WorldFolder(self._folder / name / str(lane))
-            kept = folder.manifest.points[position]
+            manifest = folder.manifest
             worlds.append(
                 restore(
                     session.backbone,
                     session.params,
                     session.start(worlds=1, chunks=self._game.rooms[memory]),
-                    kept.state,
-                    {slot: folder.manifest.stored[chunk] for slot, chunk in enumerate(kept.slots) if chunk >= 0},
+                    manifest.points[position].state,
+                    manifest.stored_at(position),
                     folder.store.get,
                     example=lambda: example,
                     decode=True,
@@ -260,8 +260,7 @@ class Book:
         return Moment(tuple(fork(world, 1)[0] for world in worlds), state)
 
     def _writing(self, name: str, lane: int) -> contextlib.AbstractContextManager[WorldFolder]:
-        empty = WorldManifest(identity={}, made_with=made_with(), key=None)
-        return writing(self._folder / name / str(lane), empty)
+        return writing(self._folder / name / str(lane), empty_manifest())
 
     def _keep_only(self, name: str, lane: int, position: int) -> None:
         """Forget all of a lane but one point, also what was begun after it when the process was killed."""
