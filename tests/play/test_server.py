@@ -5,10 +5,13 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -380,3 +383,8 @@ def test_a_folder_of_somebody_is_left_as_it_is(tmp_path, game):
     for folder in (theirs, ours):
         os.utime(folder / "journal.jsonl", (0, 0))
     assert shelf.sweep(30) == 1 and [*tmp_path.iterdir()] == [theirs]
+
+
+def test_the_client_needs_no_jax():
+    code = "import sys, worldkv_jax.play.client; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -20,7 +20,8 @@ import msgpack
 import numpy as np
 from PIL import Image
 
-PATH = "/v1/realtime_video/generate"
+from worldkv_jax.play.routes import WEBSOCKET_PATH
+
 _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 _ENDED = "the connection ended"
 
@@ -180,7 +181,7 @@ class _Socket:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         http = aiohttp.ClientSession(headers=headers)
         try:
-            address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, PATH, "", ""))
+            address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, WEBSOCKET_PATH, "", ""))
             socket = cls(http, await http.ws_connect(address, max_msg_size=0))
             await socket.send({"type": "init", **init})
             socket.session = await socket.next("session")

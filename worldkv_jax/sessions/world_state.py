@@ -127,6 +127,13 @@ def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -
     return jax.eval_shape(backbone.decode, params, latents, decoder)
 
 
+def frames_of_chunks(backbone: Backbone, params: Any, worlds: int) -> tuple[int, int]:
+    """Count the frames of a world's first chunk, which may have fewer, and of each later one."""
+    first, decoder = decoded_shapes(backbone, params, worlds, None)
+    later, _ = decoded_shapes(backbone, params, worlds, decoder)
+    return first.shape[1], later.shape[1]
+
+
 def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
     return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
 
