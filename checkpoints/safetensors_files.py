@@ -24,10 +24,11 @@ def read_safetensors(path: Path) -> TensorFile:
     """
     # Tensors outside the file, overlaps, gaps and absurd headers are all found here. Only its NumPy arrays would
     # not do: they know neither every dtype nor views.
+    open(path, "rb").close()  # a folder, or a file that may not be read, is no damaged file
     try:
         with safe_open(path, framework="numpy"):
             pass
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:  # the latter of devices, which cannot be mapped
         raise ValueError(f"{path} is not a whole safetensors file: {error}; get it again") from None
     data = map_file(path)
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")

@@ -95,12 +95,14 @@ def load_weights(path: Path) -> tuple[DemoConfig, Codec, Any]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Generator[Any]:
+    open(path, "rb").close()  # a folder, or a file that may not be read, is no damaged file
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}); reinstall worldkv-jax or train it again: worldkv train --out DIR"
+            f"{path} holds no weights of a demo world, or is damaged ({error}); `worldkv train --out DIR` makes such "
+            "files, and what worldkv-jax ships comes back when it is installed again"
         ) from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from checkpoints.safetensors_files import read_safetensors
 from checkpoints.sources import open_source
 from tests.checkpoints.formats import write_shards
 from tests.checkpoints.torch_writer import save_torch
@@ -329,3 +330,10 @@ def test_a_header_whose_length_looks_like_a_pickle(tmp_path):
     head = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode().ljust(640)
     (tmp_path / "a.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
     assert open_source(tmp_path / "a.safetensors").tensors["a"].shape == (2,)
+
+
+def test_a_folder_or_a_device_in_place_of_a_safetensors_file_is_named(tmp_path):
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):  # and not: no such device
+        read_safetensors(tmp_path)
+    with pytest.raises(ValueError, match="/dev/null is not a whole safetensors file"):
+        read_safetensors(Path("/dev/null"))

@@ -82,7 +82,7 @@ def test_a_world_goes_on_in_its_own_folder(made, tmp_path, capsys):
         (["--at", "2"], "--at says a moment of the world of --from-world"),
         (["--save-every", "2"], "--save-every says how often"),
         (["--world", "new", "--save-every", "0"], "a point every 0 chunks: give at least 1"),
-        (["--until", "9"], "the whole path has 7 chunks"),
+        (["--until", "9"], "--until 9: give 1 to 7"),
         (["--world", "WORLD"], "holds a world: go on by --from-world"),
         (["--from-world", "nowhere"], "holds no world"),
         (["--from-world", "WORLD", "--at", "4"], "has chunks up to 3"),

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +153,10 @@ def test_damaged_weights_are_refused(weights_file, tmp_path):
     cut.write_bytes(b"not weights at all")
     with pytest.raises(ValueError, match="damaged"):
         load_weights(cut)
+    with pytest.raises(ValueError, match="/dev/null holds no weights of a demo world"):
+        load_weights(Path("/dev/null"))
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):  # and not: no such device
+        load_weights(tmp_path)
 
 
 def test_foreign_weights_name_every_problem(weights_file, tmp_path):

@@ -110,6 +110,23 @@ def test_a_layer_that_is_not_there_and_keys_of_all_layers_are_refused():
     for layer in (LAYERS, -LAYERS - 1, np.int64(LAYERS)):
         with pytest.raises(ValueError, match=f"layer {layer} is not among the 2 that the memory has"):
             attend(query, own, context, layer)
-    with pytest.raises(ValueError, match="expected those of one layer"):
+    with pytest.raises(ValueError, match=r"that is one layer's \[worlds, tokens, heads, head dim\]"):
         attend(query, span(OWN, 1, LAYERS), context, 0)
     np.testing.assert_array_equal(attend(query, own, context, -1), attend(query, own, context, LAYERS - 1))
+
+
+def test_what_is_no_context_span_or_query_is_refused_in_words():
+    context = Context((span(PAST, 22, LAYERS),), jnp.int32(4))
+    query, own = span(OWN, 9).keys, span(OWN, 1)
+    wider = KVSpan(own.keys, jnp.concatenate([own.values] * 2, axis=-1))
+    for given, says in (
+        ((query, own, (context, None), 0), "context is a tuple, expected the first of the two that `recall` returns"),
+        ((query, tuple(own), context, 0), r"own is a tuple, expected KVSpan\(keys, values\)"),
+        ((query, KVSpan(own.keys.tolist(), own.values), context, 0), "own keys list and values"),
+        ((query, wider, context, 0), rf"values \(2, 5, 2, 8\) do not fit this memory: expected \(2, {OWN}, 2, 4\)"),
+        ((query, jax.tree.map(lambda a: a[:1], own), context, 0), r"keys \(1, 5, 2, 4\).*expected \(2, 5, 2, 4\)"),
+        ((query[0], own, context, 0), r"query is float32\[5, 2, 4\] beside own keys float32\[2, 5, 2, 4\]"),
+        ((query.astype(jnp.bfloat16), own, context, 0), r"query is bfloat16.* of their dtype"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            attend(*given)

@@ -166,3 +166,21 @@ def test_configurations_are_hashable_and_equal_by_value():
 
 def test_rebased_positions_are_the_only_ones_that_need_a_rope():
     wm.WorldMemory.create(worldkv(), dataclasses.replace(SPEC, rope=None), chunks=5)
+
+
+def test_the_verbs_say_what_they_were_given_in_place_of_a_memory_or_a_span():
+    memory, own, view = wm.WorldMemory.create(wm.PAPER, SPEC, chunks=9), span(0), poses(1)[0]
+    for call in (
+        lambda: wm.recall(wm.recall(memory, view), view),
+        lambda: wm.select(wm.recall(memory, view), view),
+        lambda: wm.remember(wm.recall(memory, view), own, view),
+    ):
+        with pytest.raises(ValueError, match="memory is a tuple, expected a WorldMemory"):
+            call()
+    for given, says in (
+        (tuple(own), r"own is a tuple, expected KVSpan\(keys, values\)"),
+        (view, "own is a ndarray, expected KVSpan"),
+        (wm.KVSpan(own.keys, None), "values NoneType do not fit this memory"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            wm.remember(memory, given, view)

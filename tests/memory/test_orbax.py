@@ -41,3 +41,14 @@ def test_orbax_restores_every_tier(tmp_path, tier, kind):
     ends = [(now, recalled(world, views[6])) for now, world in ((before, memory), (after, restored))]
     for one, other in zip(*map(jax.tree.leaves, ends)):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("tier", ["device_slots", "pinned_host", "host"])
+def test_a_memory_that_is_still_as_it_was_saved_takes_no_chunk(tier):
+    """Its bank would count from nought, write over other chunks, and lose this one, without a word."""
+    *_, step = walk(worldkv(tier=tier, storage="int8"), 5, length=CHUNKS)
+    saved, like = step.memory.to_saved(), empty(tier).to_saved()
+    restored = jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(saved))  # as readers from disk do
+    with pytest.raises(ValueError, match=r"has 5 chunks and its bank counts 0: .* call from_saved\(\) on it first"):
+        wm.remember(restored, span(5), poses(CHUNKS)[5])
+    assert int(wm.remember(restored.from_saved(), span(5), poses(CHUNKS)[5]).chunk) == 6

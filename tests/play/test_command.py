@@ -44,6 +44,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
         (["--token-file", "nothing-there"], "no such file"),
         (["--port", "0", "--state", "a-file"], "a-file is a file; remove it or choose another folder"),
         (["--host", "203.0.113.7"], "cannot listen"),
+        (["--port", "99999"], "cannot listen on 127.0.0.1 port 99999"),
+        (["--port", "0", "--longest", "0"], "--longest 0: give the chunks that a world may have"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(words, said, capsys, monkeypatch, tmp_path):

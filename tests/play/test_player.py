@@ -177,3 +177,5 @@ def test_a_session_file_says_what_was_done(game, walked):
     for wrong in ({}, *(data | change for change in changes)):
         with pytest.raises(ValueError):
             session_file.read(game, wrong)
+    with pytest.raises(ValueError, match="session file of a rollout; `worldkv replay FILE`"):
+        session_file.read(game, {"format": "worldkv-jax session", "version": 1})

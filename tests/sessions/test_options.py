@@ -19,7 +19,7 @@ from worldkv_jax.sessions import (
     option,
     options_class,
 )
-from worldkv_jax.sessions.registry import model_options
+from worldkv_jax.sessions.registry import model_options, open_model
 from worldkv_jax.sessions.seeds import check_seed
 
 RELEASED = ReleasedCommand(program="run.py", same={"--old_seed": "seed"}, ignored={"--gpus": 1, "--fast": 0})
@@ -80,6 +80,13 @@ def test_numbers_are_finite(share):
 def test_numbers_are_of_their_kind(cls, given, says):
     with pytest.raises(ValueError, match=says):
         cls(**given)
+
+
+@pytest.mark.parametrize(("name", "field"), [("demo-world", "trajectory"), ("inspatio-world", "scene")])
+def test_texts_are_texts_or_paths(name, field):
+    with pytest.raises(ValueError, match=f"`{field}` 20 is neither a text nor a path"):
+        open_model(name, **{field: 20})
+    assert getattr(open_model(name, **{field: Path("a b")}), field) == "a b"
 
 
 def test_numbers_of_numpy_are_taken():

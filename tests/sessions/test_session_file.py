@@ -79,6 +79,12 @@ def test_a_file_that_is_none_and_a_path_that_goes_on(tmp_path, capsys):
     (tmp_path / "text.json").write_text("[]")
     assert main(["replay", str(tmp_path / "text.json")]) == 2
     assert "is no session file" in capsys.readouterr().err
+    (tmp_path / "text.json").write_text('{"format": "worldkv-jax session"}')
+    assert main(["replay", str(tmp_path / "text.json")]) == 2
+    assert "is no session file (it has no 'version')" in capsys.readouterr().err
+    (tmp_path / "text.json").write_text('{"format": "worldkv-jax played session", "version": 1}')
+    assert main(["replay", str(tmp_path / "text.json")]) == 2
+    assert "saved by the page of `worldkv play`; open it there" in capsys.readouterr().err
     assert main([*ROLLOUT, "--session", "s.json", "--from-world", "w", "--out", str(tmp_path)]) == 2
     assert "--from-world goes on with one" in capsys.readouterr().err
 

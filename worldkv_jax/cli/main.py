@@ -5,6 +5,7 @@ import atexit
 import contextlib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def program() -> NoReturn:
     """
     code = main()
     if code in (_INTERRUPTED, _TERMINATED):
+        for number in (signal.SIGINT, signal.SIGTERM):  # whoever asks twice is served already
+            signal.signal(number, signal.SIG_IGN)
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):  # nobody may be reading any more

@@ -92,6 +92,8 @@ def open_game(args: argparse.Namespace) -> "Game":
     """Open and load the model of a command line, to be played."""
     from worldkv_jax.play.game import Game
 
+    if args.longest < 1:
+        raise ValueError(f"--longest {args.longest}: give the chunks that a world may have, 1 or more")
     with errors_in_flags(args.model_parser):
         options = from_flags(args.options_class, args)
         game = Game.open(options, from_flags(MemoryOptions, args), longest=args.longest)

@@ -106,15 +106,24 @@ def _generate(
 
 
 def _check_fits(session: "Session", args: argparse.Namespace) -> None:
-    """Compare the plan with the device that is there, where it tells its size."""
+    """Compare the plan with the device that is there, where it tells its size, or on a CPU with the main memory."""
+    import jax
+
     from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.memory.layout import Layout
-    from worldkv_jax.sessions.free_memory import device_limit
+    from worldkv_jax.memory.report import capacity_by_tier
+    from worldkv_jax.sessions.free_memory import available_host_bytes, device_limit
 
     # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
-    Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=session.chunks)
+    layout = Layout(config=session.memory, spec=session.backbone.spec, worlds=session.worlds, chunks=session.chunks)
+    if args.force:
+        return
+    if jax.default_backend() == "cpu":
+        free = available_host_bytes()
+        if not getattr(args, "tiny", False) or sum(capacity_by_tier(layout).values()) > free // 100:
+            _check_fits_host(session, free, args)
     limit = device_limit()
-    if limit is None or args.force or (plan := session.plan()).fits(limit):
+    if limit is None or (plan := session.plan()).fits(limit):
         return
     needs = ", ".join(f"{name} {format_bytes(size)}" for name, size in plan.device_bytes.items())
     raise ValueError(
@@ -124,13 +133,26 @@ def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     )
 
 
-def _advice(session: "Session", args: argparse.Namespace) -> str:
-    """Say what would make the rollout fit."""
+def _check_fits_host(session: "Session", free: int, args: argparse.Namespace) -> None:
+    """Raise ValueError where main memory has no room: a process that takes more of it is killed without a word."""
+    from worldkv_jax.byte_counts import format_bytes
+
+    plan = session.plan()
+    needed = plan.total_bytes + plan.host_bytes
+    if needed > free:
+        raise ValueError(
+            f"the rollout needs {format_bytes(needed)} of main memory, of which {format_bytes(free)} are free: "
+            f"{_advice(session, args, max(0, free - plan.host_bytes))}; --force tries anyway"
+        )
+
+
+def _advice(session: "Session", args: argparse.Namespace, room: int | None = None) -> str:
+    """Say what would make the rollout fit into so many bytes; ``None`` for what the device has."""
     from worldkv_jax.sessions.free_memory import device_limit
     from worldkv_jax.sessions.plan import advise
 
     # Where the device does not say what it has, a little less than is needed.
-    room = device_limit() or session.plan().total_bytes * 9 // 10
+    room = room or device_limit() or session.plan().total_bytes * 9 // 10
     sizes = {"chunks": session.chunks, "worlds": session.worlds, "device_bytes": room}
     return in_flags(advise(session.backbone, session.memory, session.cost, **sizes), args.model_parser)
 

@@ -61,7 +61,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
             raise ValueError(f"{args.session} is there already; name another file, or write over it with --force")
         make_writable_folder(Path(args.session).parent)
     if args.until is not None and not 1 <= args.until <= session.chunks:
-        raise ValueError(f"--until {args.until}: the whole path has {session.chunks} chunks")
+        raise ValueError(f"--until {args.until}: give 1 to {session.chunks}, the chunks of the whole path")
     if args.world is not None and not _same(args.world, args.from_world) and has_world(open_files(args.world)):
         raise ValueError(f"{args.world} holds a world: go on by --from-world {args.world}, or name a new folder")
     if args.from_world is None:

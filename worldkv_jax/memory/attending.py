@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from kernels_pallas.attention import attention
 from worldkv_jax.memory.context import Context
-from worldkv_jax.memory.spans import KVSpan, concatenate
+from worldkv_jax.memory.spans import KVSpan, check_span, concatenate
 
 
 def attend(
@@ -35,11 +35,21 @@ def attend(
         ``[B, T, M, H]`` in the dtype of ``query``.
 
     Raises:
-        ValueError: shapes that do not fit, or a layer that the memory does not have.
+        ValueError: what is no context or span, shapes and dtypes that do not fit, or a layer that the memory does not
+            have.
     """
-    if own.keys.ndim != 4:
-        raise ValueError(f"own keys have shape {own.keys.shape}, expected those of one layer, [B, T, N, H]")
-    return Past(context.layer(layer), context).attend(query, own)[0]
+    if not isinstance(context, Context):
+        raise ValueError(f"context is a {type(context).__name__}, expected the first of the two that `recall` returns")
+    spans = context.layer(layer)
+    worlds, _, *head = spans[0].keys.shape
+    tokens = getattr(own.keys, "shape", ())[1:2] if isinstance(own, KVSpan) else ()
+    check_span(own, (worlds, *tokens, *head), "one layer's [worlds, tokens, heads, head dim]")
+    if jnp.ndim(query) != 4 or query.dtype != own.keys.dtype:
+        raise ValueError(
+            f"query is {query.dtype}{list(query.shape)} beside own keys {own.keys.dtype}{list(own.keys.shape)}: "
+            "expected [worlds, tokens, heads, head dim] of their dtype, where heads are theirs or a multiple"
+        )
+    return Past(spans, context).attend(query, own)[0]
 
 
 class Past(NamedTuple):

@@ -71,6 +71,7 @@ class SlotBank(flax.struct.PyTreeNode):
     def store(self, window: Window, finished: Finished, layout: WindowLayout) -> tuple[Window, "SlotBank"]:
         """Roll the window and begin to move the chunk to its tier; the copy runs on while the caller goes on."""
         _check_not_traced((finished.own, finished.chunk), self.layout)
+        self._check_count(finished.chunk)
         check_bank_room(self.layout, self.offered)
         offered = self.offered + 1
         if offered % self.layout.spec.store_every:  # waits for more frames
@@ -140,6 +141,17 @@ class SlotBank(flax.struct.PyTreeNode):
     def __deepcopy__(self, memo: dict[int, Any]) -> "SlotBank":
         """Copy every array where it is."""
         return jax.tree.map(lambda x: copy.deepcopy(x, memo), self)
+
+    def _check_count(self, chunk: jax.Array) -> None:
+        """Raise ValueError where the memory has made other chunks than the bank counts, and would name wrong slots.
+
+        What is restored into the shapes of an empty memory has that one's count until `unpadded`.
+        """
+        if chunk.is_fully_replicated and (made := int(jax.device_get(chunk))) != self.offered:
+            raise ValueError(
+                f"the memory has {made} chunks and its bank counts {self.offered}: it was read from disk and is still "
+                "as it was saved; call from_saved() on it first"
+            )
 
     def _known_slot(self, slot: jax.Array, stored: jax.Array) -> int | None:
         """Know the slot without asking the device, wherever the policy allows."""

@@ -109,6 +109,17 @@ class KVSpec:
         return KVSpan(zeros(shape, self.dtype), zeros(shape, self.dtype))
 
 
+def check_span(span: Any, expected: tuple[int, ...], axes: str) -> None:
+    """Raise ValueError for what is no span, or one of another shape than ``expected``, whose axes are ``axes``."""
+    if not isinstance(span, KVSpan):
+        raise ValueError(f"own is a {type(span).__name__}, expected KVSpan(keys, values)")
+    shapes = [getattr(part, "shape", type(part).__name__) for part in span]
+    if shapes != [expected, expected]:
+        raise ValueError(
+            f"own keys {shapes[0]} and values {shapes[1]} do not fit this memory: expected {expected}, that is {axes}"
+        )
+
+
 def concatenate(spans: list[Any]) -> Any:
     """Join spans, or what else is known of tokens, along their tokens."""
     return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-3), *spans)

@@ -1,4 +1,4 @@
-"""What a chunk is found by: one camera a frame, or whatever a rule looks at; and the checks of both."""
+"""What a chunk is found by: one camera a frame, or whatever a rule looks at; and the checks of what the verbs take."""
 
 from typing import Any
 
@@ -9,6 +9,17 @@ import numpy as np
 from worldkv_jax.memory.compression_rule import needs_scores
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.retrieval import needs_query
+
+
+def layout_of(memory: Any) -> Layout:
+    """Return the layout of a memory; raise ValueError for what is none, such as all that `recall` returns."""
+    layout = getattr(memory, "layout", None)
+    if not isinstance(layout, Layout):
+        raise ValueError(
+            f"memory is a {type(memory).__name__}, expected a WorldMemory: `create` makes one, `remember` returns the "
+            "next, and `recall` returns a context and picks"
+        )
+    return layout
 
 
 def check_view(view: Any, layout: Layout) -> None:

@@ -25,8 +25,8 @@ from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_known_room, count_lost
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, arrays_of
 from worldkv_jax.memory.slot_bank import SlotBank
-from worldkv_jax.memory.spans import KVSpan, KVSpec
-from worldkv_jax.memory.views import check_query, check_scores, check_view
+from worldkv_jax.memory.spans import KVSpan, KVSpec, check_span
+from worldkv_jax.memory.views import check_query, check_scores, check_view, layout_of
 from worldkv_jax.memory.window import Window, empty_window
 
 BANKS = {"device": DeviceBank, "device_slots": SlotBank, "pinned_host": SlotBank, "host": SlotBank}
@@ -128,12 +128,13 @@ def recall(
         ValueError: cameras or picks of another shape, no query for the attention rule, a rule that is missing, or a
             host tier inside jit.
     """
-    check_view(view, memory.layout)
-    check_query(query, memory.layout)
+    layout = layout_of(memory)
+    check_view(view, layout)
+    check_query(query, layout)
     ids = picks.chunks if isinstance(picks, Picks) else picks
     if ids is not None:
-        _check_ids(ids, memory.layout)
-    others: dict[str, Any] = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(memory.layout, rule)}
+        _check_ids(ids, layout)
+    others: dict[str, Any] = {"query": query, "fetched": fetched, "ids": ids, "rules": _rules(layout, rule)}
     if is_explicit(memory, view):
         return recall_along(_recall, memory, view, others)
     return _recall(memory, view, **others)
@@ -169,7 +170,7 @@ def select(
     Raises:
         ValueError: as `recall`; or a memory that retrieves nothing.
     """
-    layout = memory.layout
+    layout = layout_of(memory)
     if memory.bank is None:
         raise ValueError(f"mode={layout.config.mode!r} retrieves nothing, so there is nothing to select")
     check_view(view, layout)
@@ -216,16 +217,12 @@ def remember(
 
     Raises:
         ValueError: keys, cameras or scores of another shape, a rule that is missing, a host tier inside jit, or
-            (outside jit, where the memory's counter can be read) a memory that is full and may not drop. Under jit
-            `WorldMemory.lost` counts.
+            (outside jit, where the memory's counter can be read) a memory that is full and may not drop, or one that
+            was read from disk without `from_saved`. Under jit `WorldMemory.lost` counts.
     """
-    layout = memory.layout
+    layout = layout_of(memory)
     expected = layout.spec.shape(layout.worlds, layout.spec.chunk_tokens)
-    if own.keys.shape != expected or own.values.shape != expected:
-        raise ValueError(
-            f"own keys {own.keys.shape} and values {own.values.shape} do not fit this memory: expected {expected}, "
-            "that is [layers, worlds, tokens of a chunk, heads, head dim]"
-        )
+    check_span(own, expected, "[layers, worlds, tokens of a chunk, heads, head dim]")
     check_view(view, layout)
     check_scores(scores, layout)
     check_known_room(layout, memory.chunk)

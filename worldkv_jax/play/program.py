@@ -40,8 +40,8 @@ class Program:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             listening = socket.create_server((host, port), family=family)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+        except (OSError, OverflowError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
             raise OSError(f"cannot listen on {host} port {port}: {reason}; --port 0 takes a free port") from None
         return cls(listening=listening, guard=guard, limits=limits, state=state, browser=browser)
 

@@ -78,7 +78,10 @@ def read(data: bytes) -> Init | list[Event]:
             max_ext_len=0,
         )
     except Exception as error:  # of a decoder that is fed arbitrary bytes
-        raise Refused(f"the message is not MessagePack ({type(error).__name__}); send one map a message") from None
+        raise Refused(
+            f"the message is not MessagePack, or has more than {_MOST_ITEMS:,} items in a list "
+            f"({type(error).__name__}); send one map a message"
+        ) from None
     if not isinstance(message, dict):
         raise Refused("the message is not a map; send one with a type, such as {type: 'init'}")
     kind = message.get("type")

@@ -8,11 +8,12 @@ from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.store import Shown
 from worldkv_jax.play.uploads import checksum
+from worldkv_jax.sessions.file_formats import PLAYED_FORMAT, ROLLOUT_FORMAT
 from worldkv_jax.sessions.identity import made_with
 from worldkv_jax.sessions.seeds import check_seed
 from worldkv_jax.sessions.steering import Controls
 
-_FORMAT, _VERSION = "worldkv-jax played session", 1
+_VERSION = 1
 MOST_CHUNKS = 20_000
 
 
@@ -32,7 +33,7 @@ def write(game: Game, tree: Tree, shown: Mapping[str, Shown]) -> dict[str, Any]:
     history = tree.history
     latents = [shown[mark].latents if mark in shown else None for mark in history.marks[1:]]
     return {
-        "format": _FORMAT,
+        "format": PLAYED_FORMAT,
         "version": _VERSION,
         "model": game.default.model,
         "identity": game.identity,
@@ -51,7 +52,9 @@ def read(game: Game, data: Mapping[str, Any], *, picture: bytes | None = None) -
     Raises:
         ValueError: it is none, is damaged, or was played with another model.
     """
-    if data.get("format") != _FORMAT or data.get("version") != _VERSION:
+    if data.get("format") == ROLLOUT_FORMAT:
+        raise ValueError("this is the session file of a rollout; `worldkv replay FILE` makes its world again")
+    if data.get("format") != PLAYED_FORMAT or data.get("version") != _VERSION:
         raise ValueError("this is no session file of this version; the page saves them, and the event session_file")
     if (model := data.get("model")) != game.default.model:
         raise ValueError(f"the session was played with {str(model)[:40]!r}, and this is {game.default.model}")

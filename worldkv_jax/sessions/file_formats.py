@@ -3,6 +3,10 @@
 import os
 from typing import Any
 
+ROLLOUT_FORMAT = "worldkv-jax session"
+PLAYED_FORMAT = "worldkv-jax played session"
+"""Session files of the shell and of the page: who is given the other's says so."""
+
 
 def check_format(path: str | os.PathLike[str], found: Any, version: Any, *, expected: str, newest: int) -> None:
     """Check that a file is of a format, in a version that this program reads.

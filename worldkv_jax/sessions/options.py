@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -92,6 +93,10 @@ def options_class(cls: type[T]) -> type[T]:
                 object.__setattr__(self, field.name, whole(f"`{field.name}`", value))
             elif value is not None and types[field.name] == FieldType(float) and not isinstance(value, numbers.Real):
                 raise ValueError(f"`{field.name}` {value!r} is not a number")
+            elif isinstance(value, os.PathLike) and field.name in _text_fields(type(self)):
+                object.__setattr__(self, field.name, os.fspath(value))
+            elif value is not None and not isinstance(value, str) and field.name in _text_fields(type(self)):
+                raise ValueError(f"`{field.name}` {value!r} is neither a text nor a path")
         checked(self)
 
     setattr(cls, "__post_init__", __post_init__)  # noqa: B010 (no attribute that every class has)
@@ -122,6 +127,13 @@ class FieldType:
 def field_types(cls: type) -> dict[str, FieldType]:
     """Read what the fields of an options dataclass take from their annotations."""
     return {name: _field_type(hint) for name, hint in typing.get_type_hints(cls).items()}
+
+
+@functools.cache
+def _text_fields(cls: type) -> frozenset[str]:
+    """Name the fields that take a text and nothing else, which may be a path as well."""
+    hints = typing.get_type_hints(cls)
+    return frozenset(name for name, hint in hints.items() if hint in (str, str | None))
 
 
 def _field_type(hint: Any) -> FieldType:

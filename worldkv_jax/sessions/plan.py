@@ -280,9 +280,10 @@ def advise(
         + cost.decoder_bytes
     )
     if floor > device_bytes:
+        fewer = "generate fewer worlds at once, " if worlds > 1 else ""
         return (
-            "the model alone does not fit: use bfloat16 weights or eight bits (`weights` int8), a smaller picture, no "
-            "decoding (`decode=False`), or split it over several devices"
+            f"the model alone does not fit: {fewer}use bfloat16 weights or eight bits (`weights` int8), a smaller "
+            "picture, no decoding (`decode=False`), or split it over several devices"
         )
     if memory.mode == "full":
         return "use `memory` worldkv, which bounds what lies on the device"

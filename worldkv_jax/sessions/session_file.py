@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from worldkv_jax.readers import read_json
-from worldkv_jax.sessions.file_formats import check_format
+from worldkv_jax.sessions.file_formats import PLAYED_FORMAT, ROLLOUT_FORMAT, check_format
 from worldkv_jax.sessions.memory_options import MemoryOptions
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import field_types
 from worldkv_jax.sessions.registry import model_options
 from worldkv_jax.sessions.results import write_json
 
-_FORMAT = "worldkv-jax session"
 _VERSION = 1
 
 
@@ -97,7 +96,7 @@ def write_session(path: str | os.PathLike[str], session: SessionFile) -> Path:
         TypeError: an answer that has no JSON form.
         OSError: the folder cannot be written to.
     """
-    return write_json(path, {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
+    return write_json(path, {"format": ROLLOUT_FORMAT, "version": _VERSION, **dataclasses.asdict(session)})
 
 
 def read_session(path: str | os.PathLike[str]) -> SessionFile:
@@ -111,11 +110,15 @@ def read_session(path: str | os.PathLike[str]) -> SessionFile:
         data = read_json(path)
         found, version = data.pop("format"), data.pop("version")
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is no session file ({error}); `worldkv rollout --session` writes one") from None
-    check_format(path, found, version, expected=_FORMAT, newest=_VERSION)
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is no session file ({why}); `worldkv rollout --session` writes one") from None
+    if found == PLAYED_FORMAT:
+        raise ValueError(f"{path} was saved by the page of `worldkv play`; open it there: Share, Open a session file")
+    check_format(path, found, version, expected=ROLLOUT_FORMAT, newest=_VERSION)
     try:
         answers = data.pop("answers")
         data["latents"] = tuple(data["latents"])
         return SessionFile(**data, answers=None if answers is None else tuple(answers))
     except (LookupError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error})") from None
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is damaged ({why})") from None

@@ -194,6 +194,8 @@ def test_comes_back_after_a_lost_connection_and_after_sleep(world, visit):
 
 def test_files_that_are_no_sessions_are_refused_in_words(world, visit):
     visitor = visit(world + "#seed=10&memories=default")
+    visitor.walk("l", 3)
+    session, position, shown = visitor.session(), visitor.position, visitor.pixels()
     files = visitor.page.locator("#open-file")
     visitor.button("Share").click()
     files.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nonsense"})
@@ -201,3 +203,12 @@ def test_files_that_are_no_sessions_are_refused_in_words(world, visit):
     files.set_input_files({"name": "other.json", "mimeType": "application/json", "buffer": b'{"seed": 1}'})
     visitor.hear("this is no session file of this version")
     visitor.wait_to_play()
+    visitor.rest()
+    assert (visitor.session(), visitor.position, visitor.pixels()) == (session, position, shown)  # the world before
+    visitor.walk("j", 2)
+
+    visitor.page.evaluate("location.hash = '#seed=3&world=nonsense'")  # an address that was cut off
+    visitor.page.get_by_text("The world in the address cannot be read").wait_for()
+    visitor.wait_to_play()
+    assert visitor.session() == session and visitor.page.url.endswith("#seed=10&memories=default")
+    assert visitor.position >= position + 2

@@ -68,6 +68,7 @@ async function start() {
     await visit.read();
   } catch (error) {
     showProblem(error.message);
+    visit.goBack();
   }
   connection.open();
 }
@@ -75,14 +76,14 @@ async function start() {
 /** Begin the world that a changed address asks for. */
 function beginFromAddress() {
   connection.leave(); // what it still sends is of the other world
-  visit.forget();
+  visit.leave();
   session = null;
   start();
 }
 
 /** Begin another world, with `{seed, prompt, first_frame, replay}`. */
 function begin(wish) {
-  visit.forget();
+  visit.leave();
   visit.wish = { memories: session?.memories, ...wish };
   session = null;
   connection.open();
@@ -207,7 +208,7 @@ function showError({ content }) {
   if (visit.isComingBack) visit.forget(); // it is gone there
   else if (Object.values(visit.wish).some((wish) => wish !== undefined)) {
     showProblem(content);
-    visit.wish = {};
+    visit.goBack(); // nothing of the world before is lost to a file that is no session
   } else return notice(content, true);
   connection.greet();
 }

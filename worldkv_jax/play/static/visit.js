@@ -6,6 +6,7 @@ const STORED = "worldkv.session"; // {id, hash}: the address that began it, sinc
 
 export class Visit {
   wish = {}; // {seed, memories, replay, prompt, first_frame}
+  #left = null; // what was stored of the session before, until another one has begun
 
   /** Read the page's address; raises an Error that says what is wrong with it. */
   async read() {
@@ -35,11 +36,28 @@ export class Visit {
       history.replaceState(null, "", `#seed=${seed}&memories=${memories.join(",")}`);
     }
     sessionStorage.setItem(STORED, JSON.stringify({ id, hash: location.hash }));
+    this.#left = null;
+  }
+
+  /** Leave the session: the next connection begins what is wished for, and `goBack` if that is refused. */
+  leave() {
+    this.#left = sessionStorage.getItem(STORED) ?? this.#left;
+    this.forget();
   }
 
   /** Let go of the session: the next connection begins a new one. */
   forget() {
     sessionStorage.removeItem(STORED);
+  }
+
+  /** Wish for nothing any more, and take back the session that was left, if there is one, and its address. */
+  goBack() {
+    this.wish = {};
+    if (!this.#left) return;
+    const { hash } = JSON.parse(this.#left);
+    history.replaceState(null, "", `${location.pathname}${location.search}${hash}`);
+    sessionStorage.setItem(STORED, this.#left);
+    this.#left = null;
   }
 
   get isComingBack() {
