@@ -59,7 +59,7 @@ test-long: $(TEST_STAMP)
 	@$(PYTEST) -m "long and not (slow or optimized)"
 	@$(PYTEST) -m "optimized and not slow" --optimized
 
-# In one process: a page is timed by a clock that the machine shares with others.
+# In one process: all pages share one server and one browser.
 test-browser: $(TEST_STAMP)
 	@$(TEST_ENV)/bin/python -m pytest -m "browser and not slow" $(ARGS)
 

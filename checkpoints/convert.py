@@ -16,6 +16,7 @@ from checkpoints.manifest import (
     ComponentRecord,
     Manifest,
     SourceFile,
+    foreign_entries,
     hash_file,
     library_versions,
     write_manifest,
@@ -43,21 +44,21 @@ def run_conversion(
     Args:
         conversion: what `plan_conversion` returned.
         out: the folder.
-        force: replace a folder that is there.
+        force: replace a converted checkpoint that is there.
         hashes: note the SHA-256 of the source files and recognise published ones.
         progress: is told of every few megabytes.
 
     Raises:
-        FileExistsError: ``out`` is there, and ``force`` is not given; or the source is in it.
+        FileExistsError: ``out`` is there, and ``force`` is not given; or the source or files of others are in it.
         BlockingIOError: another process is converting to it.
         OSError: it does not fit on the disk, or cannot be written.
         ValueError: the data of the source is damaged, or was changed meanwhile.
     """
     out = Path(os.path.abspath(out))
-    check_out(out, force=force)
     files = [file.path for found in conversion.matches.values() for file in found.source.files]
     if any(path.resolve().is_relative_to(out.resolve()) for path in files):
         raise FileExistsError(f"{out} holds the source, which would be replaced; choose another folder")
+    check_out(out, force=force)
     plan = _fingerprint(conversion)
     with Draft(out, plan) as draft:
         _check_disk(conversion, draft)
@@ -84,13 +85,17 @@ def check_out(out: str | Path, *, force: bool) -> None:
     """Check that a folder may be written, before any work.
 
     Raises:
-        FileExistsError: it is there, and ``force`` is not given, or it is a file.
+        FileExistsError: it is there, and ``force`` is not given; or it is a file, or holds what no conversion made.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; give the name of a new folder")
     if out.exists() and not force:
         raise FileExistsError(f"{out} exists; choose another folder, or replace it with --force")
+    if out.exists() and (foreign := foreign_entries(out)):
+        raise FileExistsError(
+            f"{out} holds what no conversion made and would be lost ({', '.join(foreign[:3])}): choose another folder"
+        )
 
 
 def _fingerprint(conversion: Conversion) -> dict:

@@ -1,5 +1,6 @@
 """A folder that appears only when it is complete, and whose making can be interrupted and continued."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -32,14 +33,9 @@ class Draft:
         """Where to put what ``out`` will hold."""
         self.notes: dict[tuple[str, ...], Any] = {}
         """What was noted, in this process and before."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder, os.O_RDONLY)
+        self._lock = self._take()
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._open(plan)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise BlockingIOError(f"another process is writing {out}; wait for it or choose another folder") from None
         except BaseException:
             os.close(self._lock)
             raise
@@ -73,6 +69,25 @@ class Draft:
         """Throw it away."""
         self._clear()
         self.folder.rmdir()
+
+    def _take(self) -> int:
+        """Make the folder, and lock it; return the lock."""
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            mine = False
+            with contextlib.suppress(FileNotFoundError):  # whoever had it was done just now, and took it away
+                lock = os.open(self.folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    mine = os.path.samestat(os.fstat(lock), os.stat(self.folder))
+                except BlockingIOError:
+                    text = f"another process is writing {self.out}; wait for it or choose another folder"
+                    raise BlockingIOError(text) from None
+                finally:
+                    if not mine:
+                        os.close(lock)
+                if mine:
+                    return lock
 
     def _open(self, plan: Mapping[str, Any]) -> None:
         if (self.folder / _OLD).exists() and not self.out.exists():

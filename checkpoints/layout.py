@@ -198,10 +198,16 @@ def write_tree(folder: Path, paths: Iterable[str]) -> None:
         "store_array_data_equal_to_fill_value": True,
         "custom_metadata": None,
     }
-    (folder / "_METADATA").write_text(json.dumps(tree))
+    (folder / _TREE).write_text(json.dumps(tree))
     (folder / "_CHECKPOINT_METADATA").write_text(json.dumps({"item_handlers": _HANDLER}))
 
 
+def is_tree(folder: Path) -> bool:
+    """Tell whether a folder has been made a checkpoint by `write_tree`."""
+    return (folder / _TREE).is_file()
+
+
+_TREE = "_METADATA"
 _DICTIONARY = 2
 _HANDLER = "orbax.checkpoint._src.handlers.pytree_checkpoint_handler.PyTreeCheckpointHandler"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from checkpoints.layout import ArrayPlan
+from checkpoints.layout import ArrayPlan, is_tree
 from checkpoints.sources import read_json
 from checkpoints.tensors import DTYPES
 
@@ -70,6 +70,20 @@ class Manifest:
 def is_converted(path: str | Path) -> bool:
     """Tell whether a path is a converted checkpoint."""
     return (Path(path) / FILE_NAME).is_file()
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """Name what a folder holds that converting did not put there; a damaged manifest counts as made by it."""
+    manifest = folder / FILE_NAME
+    made = manifest.is_file() and _is_ours(manifest)
+    return sorted(p.name for p in folder.iterdir() if not (made and (p.name == FILE_NAME or is_tree(p))))
+
+
+def _is_ours(manifest: Path) -> bool:
+    try:
+        return read_json(manifest).get("format") == _FORMAT
+    except ValueError:
+        return True
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

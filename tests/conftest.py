@@ -13,9 +13,13 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
 
 from worldkv_jax.heap import give_back
 
+# A first call compiles and machines are busy: how long an example takes, or its drawing, is no property of the code.
+settings.register_profile("whatever the load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whatever the load")
 # What is imported and collected stays: the garbage collector need not look through it again and again.
 gc.disable()
 jax.config.update("jax_numpy_dtype_promotion", "strict")

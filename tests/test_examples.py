@@ -39,7 +39,7 @@ def test_example_runs_in_a_process_of_its_own(name, tmp_path):
     # The folder alone, not the shell's: the package has to be found without it.
     settings["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, str(ROOT / "examples" / f"{name}.py")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=settings, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=settings, timeout=900)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") > 3
 

@@ -21,6 +21,7 @@ TOUR, FIRST, LATE = "tour", "first revisit", "late revisit"
 class Scenario(NamedTuple):
     """Worlds that no model was trained on, cameras, and what they really see."""
 
+    worlds: Any  # a pytree of the family, with a leading axis [B]
     poses: np.ndarray  # [B, n, 4, 4] camera-to-world
     truth: np.ndarray  # [B, chunks, 3, H, W, 3] in [0, 1]
     phases: tuple[str, ...]  # of each chunk: tour, first revisit or late revisit
@@ -66,7 +67,7 @@ def make_scenario(
     paths = family.laps(np.random.default_rng(seed), drawn, laps, lap, arc, tour_laps=tour_laps)
     poses = np.stack([path[: len(phases) * CHUNK_FRAMES] for path in paths])
     truth = along_paths(family.render, drawn, poses)
-    return Scenario(poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
+    return Scenario(drawn, poses, truth.reshape(worlds, len(phases), CHUNK_FRAMES, *truth.shape[2:]), phases)
 
 
 def along_paths(see: Callable[[Any, jax.Array], jax.Array], worlds: Any, poses: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from ports.wan.nn.dit import WanConfig
 
 Version = Literal["v1", "v1.5"]
 """Both have the same network with other weights; they differ in how the source is rendered and cut into chunks."""
-VERSIONS: tuple[Version, ...] = ("v1", "v1.5")
 
 SIZE = (480, 832)
 """Height and width in pixels that the released weights were trained for."""

@@ -18,9 +18,9 @@ from ports.inspatio_world.steering import InSpatioSteering
 from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.nn.dit import WanDiT
-from ports.wan.program.decoding import decoder_params
+from ports.wan.program.coders import coder_params, decoder_params
 from ports.wan.program.prompt import Prompt
-from ports.wan.program.weights import load_whole, make_transformer, whole_sharding
+from ports.wan.program.weights import make_transformer
 from worldkv_jax.rollout import CameraSource, ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
 
@@ -54,12 +54,7 @@ class Program:
         backbone, config = self.backbone, self.backbone.config
         footage = None if self.live else film(self.scene, self.shot, released=self.released)
         text = self.prompt.embed(where)
-        precise = self.coder.compute_dtype
-        if self.ckpt is None:
-            coder = wan_vae.init_params(self.coder, 0, dtype=jnp.dtype(precise))
-            coder = jax.device_put(coder, whole_sharding(where))
-        else:
-            _, coder = load_whole(self.ckpt, VAE, precise, where)
+        coder = coder_params(self.coder, where, ckpt=self.ckpt, component=VAE, dtype=self.coder.compute_dtype)
         steering = None
         if footage is None:
             camera = Camera(vae=self.coder, coder=coder, scene=self.scene, text=text)

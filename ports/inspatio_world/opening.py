@@ -21,10 +21,11 @@ from ports.inspatio_world.source.shot import Filming, Shot, plan_live, plan_targ
 from ports.inspatio_world.source.trajectory import FITS, read_target_poses, read_trajectory
 from ports.wan.autoencoders import wan_vae
 from ports.wan.latents import CELL
-from ports.wan.program.counts import check_count
-from ports.wan.program.decoding import decoder_config
+from ports.wan.program.coders import decoder_config
+from ports.wan.program.counts import check_count, check_fps
 from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
+from ports.wan.program.shared_options import LIVE
 from ports.wan.program.weights import check_offload, choose_weights
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.names import check_name
@@ -33,8 +34,6 @@ from worldkv_jax.sessions import MemoryOptions, Session
 if typing.TYPE_CHECKING:
     from ports.inspatio_world.options import InSpatioOptions
 
-LIVE = "-"
-"""Stands for cameras that are asked for while the rollout goes on."""
 FPS = 24.0
 """Frames a second, where the scene does not say."""
 
@@ -139,8 +138,7 @@ def _check_given(options: "InSpatioOptions", *, random: bool, has_files: bool) -
         raise ValueError("`dit` is the transformer alone; give the folder of VAE and text encoder with `ckpt`")
     if has_files and options.ckpt is None:
         raise ValueError("`ckpt` missing: give the model folder, or `random_weights` or `tiny` to try without")
-    if options.fps is not None and not 0 < options.fps < 1000:
-        raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
+    check_fps(options.fps)
     if options.depth_scale <= 0:
         raise ValueError(f"`depth_scale` {options.depth_scale:g} must be positive: depths in the unit of the poses")
     check_count("frames", options.frames)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from ports.wan.latents import CHUNK_FRAMES, frames_of
-from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
+from ports.wan.program.shared_options import LIVE, Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
 from worldkv_jax.sessions.speed_options import EightBits, offload_option, steps_option, weights_option
@@ -63,5 +63,5 @@ class InSpatioOptions(ModelOptions):
         """Let cameras come live, for so many chunks; a tiny model films the scene that is built in."""
         scene = "builtin" if self.scene is None and self.tiny else self.scene
         return dataclasses.replace(
-            self, trajectory="-", scene=scene, frames=self.frames or frames_of(CHUNK_FRAMES * chunks)
+            self, trajectory=LIVE, scene=scene, frames=self.frames or frames_of(CHUNK_FRAMES * chunks)
         )

@@ -20,14 +20,10 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.backbone import WanParams
 from ports.wan.encoders.resize import bicubic
 from ports.wan.latents import CELL, CHUNK_FRAMES
-from ports.wan.program.decoding import decoder_params
+from ports.wan.program.coders import coder_params, decoder_params
 from ports.wan.program.first_frame import cells_of_chunk, draw_first_frame, encode_first_frame
 from ports.wan.program.prompt import Prompt
-from ports.wan.program.weights import (
-    load_whole,
-    make_transformer,
-    whole_sharding,
-)
+from ports.wan.program.weights import make_transformer
 from worldkv_jax.cameras import DEFAULT_INTRINSICS, CameraTrack, latent_poses
 from worldkv_jax.rollout import CameraSource, ChunkInput, chunk_inputs, live_chunks
 from worldkv_jax.sessions import Loaded, Placement
@@ -56,12 +52,10 @@ class Program:
 
     def load(self, where: Placement) -> Loaded:
         """Embed the prompt, encode the image, then load the transformer: one large network at a time."""
-        config, coder = self.backbone.config, None
+        config = self.backbone.config
         prompt = self.prompt.embed(where)
-        if self.ckpt is not None:
-            _, coder = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
-        elif self.image is not None:
-            coder = jax.device_put(wan_vae.init_params(self.coder, 0), whole_sharding(where))
+        needs_coder = self.ckpt is not None or self.image is not None
+        coder = coder_params(self.coder, where, ckpt=self.ckpt) if needs_coder else None
         cells = self._first_frame(coder)
         dit = make_transformer(LingBotDiT, config, where, component=DIT, ckpt=self.ckpt, offload=self.offload)
         decoder = decoder_params(self.backbone.vae, where, ckpt=self.ckpt, coder=coder) if self.decodes else None
@@ -80,11 +74,7 @@ class Program:
             return self._given(cells, prompt, lens, chunk, keys, 1)
 
         def encode(picture: np.ndarray) -> jax.Array:
-            if self.ckpt is None:
-                coder = jax.device_put(wan_vae.init_params(self.coder, 0), whole_sharding(where))
-            else:
-                _, coder = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
-            return self._encoded(picture, coder)
+            return self._encoded(picture, coder_params(self.coder, where, ckpt=self.ckpt))
 
         return LingBotSteering(
             given=given,

@@ -23,10 +23,11 @@ from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import umt5
 from ports.wan.encoders.prompts import is_embedding
 from ports.wan.latents import CELL
+from ports.wan.program.coders import decoder_config
 from ports.wan.program.counts import check_count
-from ports.wan.program.decoding import decoder_config
 from ports.wan.program.frame_size import lies_differently, read_size
 from ports.wan.program.prompt import Prompt
+from ports.wan.program.shared_options import LIVE
 from ports.wan.program.weights import check_offload, check_parts, choose_weights
 from worldkv_jax.media import read_picture
 from worldkv_jax.memory import DEFAULT, MemoryConfig
@@ -39,8 +40,6 @@ if typing.TYPE_CHECKING:
 FPS = 16.0
 """Frames a second of the released videos."""
 HEAD_DIM = 128
-LIVE = "-"
-"""Stands for cameras that are asked for while the rollout goes on."""
 TOUR = "R_L_R_L_R_L90"
 """Camera moves where none are given and none are needed: those of WorldKV's own example."""
 TINY_SIZE = (64, 96)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from ports.lingbot_world.released_options import RELEASED, ReleasedMemory
 from ports.wan.latents import CHUNK_FRAMES, frames_of
-from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
+from ports.wan.program.shared_options import LIVE, Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import ReleasedCommand, option, options_class
 from worldkv_jax.sessions.speed_options import (
@@ -84,7 +84,7 @@ class LingBotOptions(ModelOptions):
         """Let cameras come live, for so many chunks; the scale of motion is that of a walk unless it is given."""
         return dataclasses.replace(
             self,
-            trajectory="-",
+            trajectory=LIVE,
             frames=self.frames or frames_of(CHUNK_FRAMES * chunks),
             translation_scale=self.translation_scale or _LATENT_STEP,
         )

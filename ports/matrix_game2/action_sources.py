@@ -24,8 +24,6 @@ from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.variants import Variant
 from worldkv_jax.readers import check_file, read_arrays, text_or_file, what_it_is
 
-LIVE = "-"
-"""Stands for actions that are typed while the rollout goes on."""
 BENCHMARK = "random:"
 """Stands, with a seed after it, for the random actions of the released benchmark."""
 BENCHMARK_CHUNKS = 10

@@ -22,9 +22,9 @@ from ports.wan.backbone import WanParams
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL, CHUNK_FRAMES
 from ports.wan.nn.parameters import init_params
-from ports.wan.program.decoding import decoder_params
+from ports.wan.program.coders import coder_params, decoder_params
 from ports.wan.program.first_frame import draw_first_frame
-from ports.wan.program.weights import load_for_once, load_whole, make_transformer
+from ports.wan.program.weights import load_for_once, make_transformer
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.rollout import ChunkInput
 from worldkv_jax.sessions import Loaded, Placement
@@ -61,7 +61,7 @@ class Program:
         if self.ckpt is None:
             scene, decoder = self._draw_scene(), self._decoder(where, None)
         else:
-            scene, decoder = self._load_scene(where, self.ckpt)
+            scene, decoder = self._load_scene(where)
         component = dit_component(self.variant)
         dit = make_transformer(MatrixGameDiT, config, where, component=component, ckpt=self.ckpt, offload=self.offload)
         return Loaded(
@@ -104,23 +104,23 @@ class Program:
         """Encode another first image; with random weights by networks that are drawn anew."""
         backbone = self.backbone
         fitted = fit_picture(picture, backbone.rows * CELL, backbone.columns * CELL)[None]
+        return jax.block_until_ready(self._encoder(where)(jnp.asarray(fitted), chunks=self.chunks))
+
+    def _load_scene(self, where: Placement) -> tuple[Scene, dict | None]:
+        """Encode the first images; the decoder stays, everything else goes."""
+        encoder = self._encoder(where)
+        scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
+        return scene, self._decoder(where, encoder.vae_params)
+
+    def _encoder(self, where: Placement) -> SceneEncoder:
+        """Load or draw the networks that read first images."""
         if self.ckpt is None:
-            coder, coder_params = self.coder, wan_vae.init_params(self.coder, 0)
             tower, tower_params = self.tower, init_params(clip.VisionTower, self.tower, 0)
         else:
-            tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, backbone.config.dtype, where)
-            coder, coder_params = load_whole(self.ckpt, wan_vae.COMPONENT, "float32", where)
-        encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
-        return jax.block_until_ready(encoder(jnp.asarray(fitted), chunks=self.chunks))
-
-    def _load_scene(self, where: Placement, ckpt: str) -> tuple[Scene, dict | None]:
-        """Encode the first images; the decoder stays, everything else goes."""
-        tower, tower_params = load_for_once(ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
+            tower, tower_params = load_for_once(self.ckpt, clip.COMPONENT, self.backbone.config.dtype, where)
         # Released in half precision; single costs little here and is nearer to what was trained.
-        coder, coder_params = load_whole(ckpt, wan_vae.COMPONENT, "float32", where)
-        encoder = SceneEncoder(vae=coder, vae_params=coder_params, clip=tower, clip_params=tower_params)
-        scene = jax.block_until_ready(encoder(jnp.asarray(self.pictures), chunks=self.chunks))
-        return scene, self._decoder(where, coder_params)
+        coder = coder_params(self.coder, where, ckpt=self.ckpt)
+        return SceneEncoder(vae=self.coder, vae_params=coder, clip=tower, clip_params=tower_params)
 
     def _draw_scene(self) -> Scene:
         """Draw what the first images would contribute."""

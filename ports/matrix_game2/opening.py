@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from checkpoints.weights import open_weights
-from ports.matrix_game2.action_sources import LIVE, read_actions, typed
+from ports.matrix_game2.action_sources import read_actions, typed
 from ports.matrix_game2.actions import MAX_CHUNKS, chunks_of_rows
 from ports.matrix_game2.backbone import MatrixGame2
 from ports.matrix_game2.checkpoint import dit_component
@@ -21,9 +21,10 @@ from ports.matrix_game2.variants import TEMPLERUN, Variant, variant_named
 from ports.wan.autoencoders import wan_vae
 from ports.wan.encoders import clip
 from ports.wan.latents import CELL
-from ports.wan.program.counts import check_count
-from ports.wan.program.decoding import DecoderConfig, decoder_config
+from ports.wan.program.coders import DecoderConfig, decoder_config
+from ports.wan.program.counts import check_count, check_fps
 from ports.wan.program.frame_size import lies_differently, read_size
+from ports.wan.program.shared_options import LIVE
 from ports.wan.program.weights import check_offload, choose_weights
 from worldkv_jax.cameras.actions import MotionUnits
 from worldkv_jax.media import read_picture
@@ -113,8 +114,7 @@ def _check_given(options: "MatrixGameOptions", *, has_files: bool) -> None:
     if missing and has_files:
         raise ValueError(f"{', '.join(missing)} missing; or give `random_weights` or `tiny`, which need no file")
     check_count("chunks", options.chunks, most=MAX_CHUNKS)
-    if not 0 < options.fps < 1000:
-        raise ValueError(f"`fps` {options.fps:g} must be a positive number of frames a second")
+    check_fps(options.fps)
 
 
 def _latent_size(options: "MatrixGameOptions") -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from ports.wan.program.shared_options import Decoder, DType, decoder_option, dtype_option
+from ports.wan.program.shared_options import LIVE, Decoder, DType, decoder_option, dtype_option
 from worldkv_jax.sessions.model_options import ModelOptions
 from worldkv_jax.sessions.options import option, options_class
 from worldkv_jax.sessions.speed_options import (
@@ -71,4 +71,4 @@ class MatrixGameOptions(ModelOptions):
 
     def played(self, chunks: int) -> "MatrixGameOptions":
         """Let actions come live, for so many chunks."""
-        return dataclasses.replace(self, actions="-", chunks=self.chunks or chunks)
+        return dataclasses.replace(self, actions=LIVE, chunks=self.chunks or chunks)

@@ -118,11 +118,30 @@ def test_an_existing_folder_is_not_touched(model_folder, tmp_path):
     with pytest.raises(FileExistsError, match=r"out exists; choose another folder, or replace it with --force"):
         run(model_folder, out)
     assert contents(out) == {"mine": b"x"}
-    run(model_folder, out, force=True)
-    assert "mine" not in contents(out) and list(tmp_path.iterdir()) == [out]
+    with pytest.raises(FileExistsError, match=r"out holds what no conversion made and would be lost \(mine\)"):
+        run(model_folder, out, force=True)
+    assert contents(out) == {"mine": b"x"} and list(tmp_path.iterdir()) == [out]
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileExistsError, match="is a file; give the name of a new folder"):
         run(model_folder, tmp_path / "file", force=True)
+
+
+def test_what_a_conversion_made_is_replaced_and_nothing_beside_it(model_folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    run(model_folder, out, force=True)  # an empty folder holds nothing that could be lost
+    made = contents(out)
+    for change in (lambda: None, lambda: (out / "manifest.json").write_text("{")):  # whole, and damaged
+        change()
+        run(model_folder, out, force=True)
+        assert contents(out) == made
+    for name, text in (("notes.txt", "x"), ("manifest.json", '{"format": "of another program"}')):
+        (out / name).write_text(text)
+        before = contents(out)
+        with pytest.raises(FileExistsError, match="holds what no conversion made"):
+            run(model_folder, out, force=True)
+        assert contents(out) == before
+        (out / "notes.txt").unlink(missing_ok=True)
 
 
 def test_the_source_is_never_replaced(tmp_path):
@@ -204,6 +223,20 @@ def test_two_at_once(model_folder, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_one_that_ends_while_another_begins(model_folder, tmp_path, monkeypatch):
+    """The folder that is locked is the one that is there, and not one that its maker has just taken away."""
+    lock = drafts.fcntl.flock
+
+    def end_first(descriptor, how):
+        monkeypatch.setattr(drafts.fcntl, "flock", lock)
+        (tmp_path / ".out.part").rmdir()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(drafts.fcntl, "flock", end_first)
+    run(model_folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 def test_progress_counts_to_the_end(model_folder, tmp_path):
     done, totals = collections.Counter(), {}
 
@@ -255,7 +288,7 @@ def test_interrupted_at_the_end(model_folder, tmp_path, monkeypatch, undisturbed
     out, rename, calls, attempts = tmp_path / "out", os.rename, [], []
     if force:
         out.mkdir()
-        (out / "old").write_text("x")
+        (out / "manifest.json").write_text("x")
 
     def die(*paths):
         calls.append(1)
@@ -272,7 +305,7 @@ def test_interrupted_at_the_end(model_folder, tmp_path, monkeypatch, undisturbed
         attempts.append(1)
         with pytest.raises(Stop):
             run(model_folder, out, force=force)
-        assert not out.exists() or contents(out) in ({"old": b"x"}, undisturbed)
+        assert not out.exists() or contents(out) in ({"manifest.json": b"x"}, undisturbed)
     assert len(attempts) == (4 if force else 2)
 
 
@@ -321,6 +354,7 @@ CHILD = """
 import os, signal, sys, threading, time
 from checkpoints import layout
 from checkpoints.convert import run_conversion
+from checkpoints.drafts import Draft
 from checkpoints.planning import plan_conversion
 from tests.checkpoints.formats import FORMAT
 layout.PIECE_BYTES = 4096
@@ -337,6 +371,7 @@ def count(what, done, total):
         before, converted = converted, converted + done
         if before <= float(share) * total < converted:
             threading.Thread(target=kill).start()  # meanwhile it goes on
+            Draft.finish = lambda draft: time.sleep(600)  # but not to its end, however late the thread comes
 
 run_conversion(plan_conversion(source, FORMAT), out, progress=count)
 """
@@ -348,7 +383,7 @@ def test_killed_at_random_moments(tmp_path):
 
     def start(out, share=2.0, delay=0.0):
         command = [sys.executable, "-c", CHILD, str(source), str(out), str(share), str(delay)]
-        return subprocess.run(command, cwd=ROOT, timeout=120).returncode
+        return subprocess.run(command, cwd=ROOT, timeout=300).returncode
 
     assert start(tmp_path / "undisturbed") == 0
     random = np.random.default_rng(0)

@@ -66,14 +66,14 @@ def test_a_device_that_is_not_there_is_one_line(platform, tmp_path):
     if platform == "cuda" and any(Path("/dev").glob("nvidia[0-9]*")):
         pytest.skip("there is such a device here")
     command = [sys.executable, "-c", RUN, "rollout", "demo-world", "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(JAX_PLATFORMS=platform), timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(JAX_PLATFORMS=platform), timeout=300)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "unset JAX_PLATFORMS" in done.stderr
 
 
 def test_a_closed_pipe_is_quiet():
     code = f"{sys.executable} -c '{RUN}' plan demo-world | head -c 1"
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, env=environment(), timeout=120)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, env=environment(), timeout=300)
     assert done.stderr == "", done.stderr
 
 
@@ -82,7 +82,7 @@ def test_a_folder_that_hides_a_package_of_ours_is_named(tmp_path):
     (tmp_path / "checkpoints/__init__.py").touch()
     command = [sys.executable, "-c", RUN, "inspect", "x"]
     settings = environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
-    done = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=tmp_path, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=tmp_path, timeout=300)
     assert done.returncode == 2
     assert f"{tmp_path}/checkpoints hides the package 'checkpoints'" in done.stderr
 
@@ -119,12 +119,13 @@ def test_a_rollout_that_is_stopped_leaves_what_it_made(number, tmp_path):
             assert child.poll() is None, child.stderr.read()
             time.sleep(0.05)
         child.send_signal(number)
-        said = child.communicate(timeout=60)[1]
+        said = child.communicate(timeout=300)[1]
     assert child.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], said
     report = json.loads((tmp_path / "out/report.json").read_text())
     made = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert made == ["latents_cut.npy", "report.json", "video_cut.mp4"]
     frames, _ = read_video(tmp_path / "out/video_cut.mp4")
     chunks = len(report["chunks"])
-    assert report["cut"] and 0 < 3 * chunks <= len(frames) < 3 * (chunks + 1)
+    # A chunk is reported when all of it is kept: it may be stopped between its frames and its row.
+    assert report["cut"] and 0 < 3 * chunks <= len(frames) <= 3 * (chunks + 1)
     assert f"cut after {chunks} chunks" in said

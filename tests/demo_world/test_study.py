@@ -21,7 +21,7 @@ from ports.demo_world.study.groups import GROUPS, SINK, SLIDING
 from ports.demo_world.study.lengths import LENGTHS_TITLE, lengths
 from ports.demo_world.study.moving import masked_psnr, moving_pixels_of
 from ports.demo_world.study.occlusion import behind_walls, rooms_of_chunks
-from ports.demo_world.study.report import Plan, run_study
+from ports.demo_world.study.report import StudyPlan, run_study
 from ports.demo_world.study.runs import Result, Runner, Setting
 from ports.demo_world.study.variants import Group, Variant, whole
 from ports.demo_world.weights import shipped_weights
@@ -216,18 +216,16 @@ def test_what_moves_is_scored_apart():
 
 def test_the_moving_pixels_of_a_path_are_those_of_balls():
     scenario = make_scenario(5, 2, family=APARTMENTS, laps=3, lap=2, arc=180.0)
-    moves = moving_pixels_of(APARTMENTS, 5, scenario.poses)
+    moves = moving_pixels_of(APARTMENTS, scenario)
     assert moves.shape == (2, 18, *APARTMENTS.size) and moves.dtype == bool
     assert 0 < moves.mean() < 0.2
-    still = APARTMENTS.make(5, 2)
-    still = still._replace(balls=still.balls * np.array([1, 1, 1, 1, 1, 0, 1], np.float32))
-    gone = dataclasses.replace(APARTMENTS, make=lambda seed, count: still)
-    assert not moving_pixels_of(gone, 5, scenario.poses).any()
+    gone = scenario.worlds._replace(balls=scenario.worlds.balls * np.array([1, 1, 1, 1, 1, 0, 1], np.float32))
+    assert not moving_pixels_of(APARTMENTS, scenario._replace(worlds=gone)).any()
 
 
 def test_rooms_of_chunks_are_those_the_cameras_stand_in():
     scenario = make_scenario(5, 1, family=APARTMENTS, laps=3, lap=2, arc=60.0)
-    rooms = rooms_of_chunks(APARTMENTS, 5, scenario.poses)
+    rooms = rooms_of_chunks(APARTMENTS, scenario)
     assert rooms.shape == (1, 6, 4)
     np.testing.assert_allclose(rooms.sum(axis=-1), 1, atol=1e-5)
     ground = scenario.poses[0, ::3, :3:2, 3] > 2
@@ -237,7 +235,7 @@ def test_rooms_of_chunks_are_those_the_cameras_stand_in():
 @pytest.mark.long
 def test_a_study_writes_its_report_and_goes_on_where_it_stopped(tmp_path, capsys):
     tiny = Group(title="Tiny", variants=(SLIDING,), reference="sliding window", question="Which?")
-    plan = Plan(
+    plan = StudyPlan(
         groups=(tiny,), final=(SLIDING,), quick=False, validation_seed=31, test_seed=31, worlds=2, test_worlds=2,
         long_worlds=2, attention_worlds=0, always=(SINK,),
     )  # fmt: skip

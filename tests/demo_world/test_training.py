@@ -120,6 +120,10 @@ def test_training_goes_on_from_given_weights(weights_file, tmp_path):
     jax.tree.map(
         np.testing.assert_array_equal, load_weights(tmp_path / "more" / "demo_world.safetensors")[1:], (codec, params)
     )
+    weights_file.rename(tmp_path / "elsewhere.safetensors")
+    train(begin, config, tmp_path / "more", log=lambda text: None, stop_at=2)
+    jax.tree.map(np.testing.assert_array_equal, load_weights(tmp_path / "more" / "demo_world.safetensors")[1], codec)
+    (tmp_path / "elsewhere.safetensors").rename(weights_file)
     with pytest.raises(ValueError, match=r"dim=24.*dim=48"):
         train(begin, dataclasses.replace(config, dim=48), tmp_path / "other")
 

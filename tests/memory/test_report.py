@@ -6,7 +6,8 @@ import pytest
 
 from tests.memory.walks import SPEC, poses, remember, span, walk, worldkv
 from worldkv_jax import memory as wm
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier, format_bytes
+from worldkv_jax.byte_counts import format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, capacity_by_tier
 
 TOKEN = 2 * 2 * 2 * 8 * 4  # bytes: keys and values, layers, heads, head dim, float32
 PRUNED = wm.CompressionConfig(keep_tokens=6)
@@ -99,13 +100,6 @@ def test_repr_works_on_a_memory_that_was_consumed():
     memory = filled(CONFIGS["worldkv"], 2)
     remember(memory, span(2), jax.device_put(poses(1)[0]))
     assert memory.chunk.is_deleted() and "no values" in repr(memory)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3.5 * 2**20, "3.5 MiB"), (2**42, "4096.0 GiB")]
-)
-def test_bytes_are_formatted_with_binary_units(size, text):
-    assert format_bytes(size) == text
 
 
 def test_attended_tokens_without_counting_are_an_upper_bound_when_redundant_chunks_go():

@@ -26,12 +26,6 @@ def pytest_generate_tests(metafunc):
     parametrize(metafunc, "chunk_step", "rollout", "memory_inject", "schedule")
 
 
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def loaded():
     """Load every case once."""

@@ -26,12 +26,6 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("path", cases, ids=[path.stem for path in cases], scope="module")
 
 
-@pytest.fixture(autouse=True)
-def _full_precision():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 class Case:
     """A golden case with its model, and what the model is given."""
 

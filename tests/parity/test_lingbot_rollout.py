@@ -127,12 +127,6 @@ def _channels_first(array):
     return np.moveaxis(np.asarray(array), -1, 0)
 
 
-@pytest.fixture(autouse=True)
-def _full_precision():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 def test_latents_picks_and_window(path):
     """The same latents, the same chunks chosen, as many tokens seen; the bank in the host's memory."""
     run = Rollout(path, on_gpu=False)

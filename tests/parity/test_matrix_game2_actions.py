@@ -5,7 +5,6 @@ import random
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from ports.matrix_game2.action_module import (
     ActionInput,
@@ -20,7 +19,7 @@ from ports.matrix_game2.action_module import (
 from ports.matrix_game2.actions import action_windows, check_rows, hold, rows_of_keys
 from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.checkpoint import ORIGINAL, PREFIX
-from ports.matrix_game2.schedule import SHIFT, matrix_game_schedule, sigma_at
+from ports.matrix_game2.schedule import SHIFT, matrix_game_schedule
 from ports.matrix_game2.variants import VARIANTS
 from ports.wan.latents import CHUNK_FRAMES
 from ports.wan.nn.block import time_sinusoid
@@ -46,12 +45,6 @@ def pytest_generate_tests(metafunc):
                 metafunc.parametrize(fixture, pairs, ids=[f"{path.stem}-{name}" for path, name in pairs])
             else:
                 metafunc.parametrize(fixture, cases, ids=[path.stem for path in cases])
-
-
-@pytest.fixture(autouse=True)
-def _full_precision():
-    with jax.default_matmul_precision("highest"):
-        yield
 
 
 def test_action_module(action_case):
@@ -172,7 +165,7 @@ def test_noise_levels_of_any_time(schedule_case):
     tolerance = {"atol": meta["suggested_atol"], "rtol": meta["suggested_rtol"]}
     times = tensors["in/query_timesteps"]
     np.testing.assert_array_equal(nearest_step(times, SHIFT), meta["numbers"]["query_sigma_index"])
-    sigmas = sigma_at(times)
+    sigmas = noise_levels(SHIFT)[nearest_step(times, SHIFT)]
     np.testing.assert_allclose(sigmas, meta["numbers"]["query_sigma"], **tolerance)
     x, clean, flow = (jax.device_put(tensors[f"in/{name}"]) for name in ("noise", "x0", "flow"))
     for i, (t, sigma) in enumerate(zip(times, sigmas)):

@@ -11,12 +11,13 @@ from flax import nnx
 from ports.matrix_game2.action_module import FrameKV
 from ports.matrix_game2.backbone import MatrixGame2, Prepared
 from ports.matrix_game2.model import MatrixGameDiT
-from ports.matrix_game2.schedule import sigma_at
+from ports.matrix_game2.schedule import SHIFT
 from ports.wan.backbone import WanParams
 from ports.wan.nn.layers import gate, layer_norm, modulate
 from ports.wan.nn.parameters import bind
 from ports.wan.nn.patches import patchify
 from ports.wan.nn.stack import keys_and_values, run_blocks
+from ports.wan.schedule import nearest_step, noise_levels
 from tests.matrix_game2.golden_model import channels_last, config_of, given_chunk, params_of
 from tests.parity.goldens import find_cases, load_case
 from worldkv_jax.memory import Context, KVSpan, MemoryConfig, Past, WorldMemory, recall, remember
@@ -102,16 +103,10 @@ def case(path):
         return Case(path)
 
 
-@pytest.fixture(autouse=True)
-def _full_precision():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 def test_flow_and_clean_latents(case):
     for name, call in case.made.items():
         case.expect(f"{name}/flow", np.moveaxis(call.flow, -1, 1))
-        sigma = sigma_at(np.asarray(call.t))[..., None, None, None]
+        sigma = noise_levels(SHIFT)[nearest_step(np.asarray(call.t), SHIFT)][..., None, None, None]
         case.expect(f"{name}/x0", np.moveaxis(call.x - sigma * call.flow, -1, 1))
 
 

@@ -67,12 +67,6 @@ def case(path):
         return Case(path)
 
 
-@pytest.fixture(autouse=True)
-def _full_precision():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 def test_latents(case):
     case.expect("latents", np.moveaxis(np.concatenate(case.latents, axis=1), -1, 1))
     case.expect("timesteps", np.asarray(case.backbone.schedule.times))

@@ -19,12 +19,6 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("path", paths, ids=[path.parent.name for path in paths])
 
 
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 @pytest.fixture
 def case(path):
     meta, tensors = load_case(path)

@@ -4,7 +4,6 @@ import math
 
 import jax
 import numpy as np
-import pytest
 
 from ports.wan.encoders import clip
 from ports.wan.encoders.resize import bicubic
@@ -21,12 +20,6 @@ def pytest_generate_tests(metafunc):
             cases = [(path, name) for path in paths for name in load_case(path)[1] if name.startswith(prefix)]
             ids = [f"{path.parent.name}-{path.stem}-{name.partition('/')[2]}" for path, name in cases]
             metafunc.parametrize(fixture, cases, ids=ids)
-
-
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
 
 
 def _load(path):

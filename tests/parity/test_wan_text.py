@@ -26,12 +26,6 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(fixture, paths, ids=[f"{path.parent.name}-{path.stem}" for path in paths])
 
 
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 @pytest.fixture
 def encoder(encoder_case):
     """Configuration, parameters, the case's inputs and outputs by name, and how to compare with them."""

@@ -6,7 +6,6 @@ import re
 
 import jax
 import numpy as np
-import pytest
 
 from ports.wan.autoencoders import wan_vae
 from ports.wan.autoencoders.streaming import run_piece
@@ -46,12 +45,6 @@ def pytest_generate_tests(metafunc):
             cases = [(path, name) for path in paths for name in _load(path)[1] if re.fullmatch(pattern, name)]
             ids = [f"{path.parent.name}-{path.stem}-{name.partition('/')[2]}" for path, name in cases]
             metafunc.parametrize(fixture, cases, ids=ids)
-
-
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
 
 
 @functools.lru_cache(maxsize=4)

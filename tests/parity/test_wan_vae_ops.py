@@ -23,12 +23,6 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("path", cases, ids=[path.parent.name for path in cases])
 
 
-@pytest.fixture(autouse=True)
-def exact_products():
-    with jax.default_matmul_precision("highest"):
-        yield
-
-
 @pytest.fixture
 def case(path):
     meta, tensors = load_case(path)

@@ -48,12 +48,12 @@ def running(app: web.Application):
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(300)
     started.wait()
     try:
         yield address[0]
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(300)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 

@@ -7,7 +7,7 @@ from tests.play.tiny import tiny_game
 from worldkv_jax.play import session_file
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.player import POINT_EVERY, Player
-from worldkv_jax.play.store import Shelf, Shown
+from worldkv_jax.play.store import PointToKeep, Shelf, Shown
 from worldkv_jax.sessions.steering import Controls
 
 MEMORIES = ("default", "window")
@@ -127,7 +127,7 @@ def test_a_world_comes_back_from_disk(game, walked, tmp_path):
         book.write_shown(chunk.mark, Shown([0.0, 0.0, 0.0], b"picture", chunk.lanes[0].latents, []))
     chunks, moment = player.latest_point()
     assert chunks == POINT_EVERY
-    book.save_point(player.tree, chunks, player.tree.history.marks[: chunks + 1], moment.worlds)
+    book.save_point(PointToKeep.of(player.tree, chunks, moment))
     book.write(["fork", 3])
     book.write(["switch", 0])
     with open(next(tmp_path.glob("*/journal.jsonl")), "a") as journal:
@@ -155,8 +155,7 @@ def test_a_later_point_takes_the_place_of_the_one_before(game, tmp_path):
         player.step(controls)
         book.write(["chunk", controls.to_json()])
         if chunk % POINT_EVERY == 0 and chunk:
-            at, moment = player.latest_point()
-            book.save_point(player.tree, at, player.tree.history.marks[: at + 1], moment.worlds)
+            book.save_point(PointToKeep.of(player.tree, *player.latest_point()))
     assert len(list(tmp_path.glob("*/points-*"))) == 1
     book = shelf.find("x")
     found = book.read()
@@ -173,7 +172,7 @@ def test_a_session_file_says_what_was_done(game, walked):
     data = session_file.write(game, player.tree, shown)
     read = session_file.read(game, data)
     assert read.controls == tuple(PATH) and read.seed == 7 and read.memories == MEMORIES
-    assert session_file.first_difference(read.latents, [chunk.lanes[0].latents for chunk in made]) is None
+    assert read.latents == tuple(chunk.lanes[0].latents for chunk in made)
     changes = {"model": "x"}, {"controls": [[1]]}, {"memories": ["nothing"]}, {"seed": -1}, {"latents": 3}
     for wrong in ({}, *(data | change for change in changes)):
         with pytest.raises(ValueError):

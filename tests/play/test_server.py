@@ -5,10 +5,13 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -31,7 +34,7 @@ SOCKET = "v1/realtime_video/generate"
 def get(address, path="", headers=None):
     request = urllib.request.Request(address + path, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, answer.read(), dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read(), dict(error.headers)
@@ -40,7 +43,7 @@ def get(address, path="", headers=None):
 async def closing(socket):
     """Read until the server closes; return the code and what it said."""
     said = []
-    while (message := await asyncio.wait_for(socket.receive(), 60)).type == aiohttp.WSMsgType.BINARY:
+    while (message := await asyncio.wait_for(socket.receive(), 300)).type == aiohttp.WSMsgType.BINARY:
         said.append(msgpack.unpackb(message.data))
     return message.data, said
 
@@ -127,7 +130,7 @@ def test_sessions_that_were_left_are_put_away_and_come_back(serve, tmp_path):
     with serve(state=tmp_path, leave_seconds=0.1) as address:
         with connect(address, seed=3) as world:
             made, name = world.act(["l"], frames=30), world.session["session_id"]
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while json.loads(get(address, "health")[1])["sessions"] and time.monotonic() < until:
             time.sleep(0.05)
         with connect(address, session=name) as world:
@@ -157,7 +160,7 @@ def test_who_finds_no_place_waits_for_one(serve):
 
         async def work(socket):
             await socket.send_bytes(pack(type="init", worldkv={}))
-            place = msgpack.unpackb((await asyncio.wait_for(socket.receive(), 60)).data)
+            place = msgpack.unpackb((await asyncio.wait_for(socket.receive(), 300)).data)
 
             async def turned_away(other):
                 await other.send_bytes(pack(type="init"))
@@ -190,8 +193,9 @@ def test_bad_messages_end_with_their_sender_alone(serve):
 
     async def flood(socket):
         await socket.send_bytes(pack(type="init", worldkv={}))
-        for number in range(2000):
-            await socket.send_bytes(pack(type="event", kind="heartbeat", event_id=number))
+        with contextlib.suppress(ConnectionError):  # it closes before it has read all
+            for number in range(2000):
+                await socket.send_bytes(pack(type="event", kind="heartbeat", event_id=number))
         return await closing(socket)
 
     async def huge(socket):
@@ -235,8 +239,8 @@ def test_a_client_that_never_reads_is_ended(monkeypatch):
         aborted = []
         stuck = outlet.Outlet(Unread(), lambda: aborted.append(True))
         for number in range(200):  # none of these waits for longer than one may take to read
-            await asyncio.wait_for(stuck.send({"type": "status", "content": str(number)}), 5)
-        await asyncio.wait_for(stuck.drained(), 5)
+            await asyncio.wait_for(stuck.send({"type": "status", "content": str(number)}), 300)
+        await asyncio.wait_for(stuck.drained(), 300)
         assert stuck.gone.is_set() and aborted
 
     asyncio.run(main())
@@ -343,7 +347,7 @@ def test_a_client_that_leaves_before_it_is_answered_is_no_error_of_the_server(se
 
 def answered(port, *lines):
     """Send a head, whatever bytes it has; return the status of the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         connection.sendall(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
         return int(connection.recv(100).split()[1])
 
@@ -379,3 +383,8 @@ def test_a_folder_of_somebody_is_left_as_it_is(tmp_path, game):
     for folder in (theirs, ours):
         os.utime(folder / "journal.jsonl", (0, 0))
     assert shelf.sweep(30) == 1 and [*tmp_path.iterdir()] == [theirs]
+
+
+def test_the_client_needs_no_jax():
+    code = "import sys, worldkv_jax.play.client; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -20,7 +20,7 @@ class SGLangClient:
         await self.socket.send_bytes(msgpack.packb(message))
 
     async def receive(self):
-        message = await asyncio.wait_for(self.socket.receive(), 60)
+        message = await asyncio.wait_for(self.socket.receive(), 300)
         return msgpack.unpackb(message.data) if message.type == aiohttp.WSMsgType.BINARY else message
 
     async def chunk(self):

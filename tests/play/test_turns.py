@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from worldkv_jax.play import pacing
 from worldkv_jax.play.pacing import Pace
 from worldkv_jax.play.turns import Turns
 
@@ -52,7 +53,7 @@ def test_a_turn_that_is_given_up_goes_to_the_next():
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.gather(first, third)
-        await asyncio.wait_for(work("fourth"), 1)
+        await asyncio.wait_for(work("fourth"), 300)
 
     asyncio.run(main())
     turns.close()
@@ -69,13 +70,19 @@ def test_what_fails_in_a_turn_gives_it_back():
         async with turns.turn("b") as turn:
             assert await turn.run(lambda: 3) == 3
 
-    asyncio.run(asyncio.wait_for(main(), 5))
+    asyncio.run(asyncio.wait_for(main(), 300))
     turns.close()
 
 
-def test_chunks_are_not_begun_before_the_one_ahead_is_nearly_shown():
+def test_chunks_are_not_begun_before_the_one_ahead_is_nearly_shown(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: now)
     pace = Pace(10.0)
     assert pace.wait() == 0
-    pace.sent(10, time.monotonic() - 0.1)  # a second of frames, which took a tenth
-    assert 0.7 < pace.wait() < 0.95
+    pace.sent(10, now - 0.1)  # a second of frames, which took a tenth
+    assert 0.9 < (left := pace.wait()) < 0.95
+    now += 0.5
+    assert pace.wait() == pytest.approx(left - 0.5)
+    now += 0.5
+    assert pace.wait() == 0
     assert Pace(10.0, paced=False).wait() == 0

@@ -1,5 +1,7 @@
 """After its first chunks a rollout compiles nothing and grows nowhere."""
 
+import gc
+
 import jax
 import pytest
 
@@ -40,6 +42,7 @@ def test_nothing_recompiles_and_device_memory_is_flat(name, live):
     params = jax.device_put(PARAMS, jax.devices()[0]) if live else PARAMS  # bound to a device, or not
     world = ro.start(BACKBONE, params, CONFIGS[name])
     inputs = views(12)
+    gc.collect()  # what other tests left must not go meanwhile
     made = ro.stream(BACKBONE, params, world, iter(inputs) if live else inputs, key=jax.random.key(0))
     del world
     compilations, sizes = [], []

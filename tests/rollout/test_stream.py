@@ -12,7 +12,7 @@ from tests.rollout.worlds import BACKBONE, LENGTH, PARAMS, latents, noise, run, 
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
 from worldkv_jax.memory.report import bytes_by_tier
-from worldkv_jax.rollout.stream import draw_noise
+from worldkv_jax.rollout.noise import draw_noise
 
 PRUNED = wm.CompressionConfig(keep_ratio=0.5)
 

@@ -86,7 +86,7 @@ def test_a_fresh_process_goes_on_bit_for_bit(name, tmp_path):
     results = fresh.Queue()
     process = fresh.Process(target=go_on, args=(name, str(tmp_path), results))
     process.start()
-    made = results.get(timeout=300)
+    made = results.get(timeout=900)
     process.join()
     assert [index for index, _, _ in made] == list(range(PAUSE, LENGTH))
     for (_, latents, frames), theirs in zip(made, want[PAUSE:]):

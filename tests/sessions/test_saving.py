@@ -360,7 +360,8 @@ def test_a_lock_of_something_else_is_not_taken(tmp_path):
 def test_without_room_the_rollout_goes_on_and_the_saving_stops(tmp_path, monkeypatch):
     session = tiny_session(CONFIGS["host"], LENGTH)
     want, _ = roll(session, session.start())
-    with session.saving(tmp_path, every=1) as saver:
+    said = []
+    with session.saving(tmp_path, every=1, stopped=said.append) as saver:
         put, count = saver.folder.store.put, []
 
         def full(array):
@@ -372,7 +373,7 @@ def test_without_room_the_rollout_goes_on_and_the_saving_stops(tmp_path, monkeyp
         monkeypatch.setattr(saver.folder.store, "put", full)
         made, _ = roll(session, session.start(), keeper=saver)
     assert_same(made, want)
-    assert saver.failed.errno == errno.ENOSPC
+    assert saver.failed.errno == errno.ENOSPC and said == [saver.failed]
     end = WorldFolder(tmp_path).manifest.end
     assert 0 < end < LENGTH and WorldFolder(tmp_path).verify()
     assert_same(roll(session, session.restore(tmp_path))[0], want[end:])

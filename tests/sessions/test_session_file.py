@@ -9,9 +9,10 @@ import pytest
 from tests.sessions.tiny import assert_same, roll
 from worldkv_jax import open_model
 from worldkv_jax.cli.main import main
+from worldkv_jax.sessions import Answers
 from worldkv_jax.sessions.array_store import describe_array
 from worldkv_jax.sessions.identity import fingerprint, made_with
-from worldkv_jax.sessions.session_file import Answers, SessionFile, options_given, read_session, write_session
+from worldkv_jax.sessions.session_file import SessionFile, options_given, read_session, write_session
 
 ROLLOUT = [
     "rollout",

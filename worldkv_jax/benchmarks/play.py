@@ -5,14 +5,15 @@ import dataclasses
 import os
 import time
 from typing import Any
+from urllib.parse import urljoin
 
 import aiohttp
 import msgpack
 import numpy as np
 
+from worldkv_jax.play.routes import WEBSOCKET_PATH
 from worldkv_jax.sessions.provenance import describe_machine
 
-SOCKET = "v1/realtime_video/generate"
 _PRESS_SECONDS = 0.4
 _START_SECONDS = 900
 
@@ -73,7 +74,10 @@ async def send(socket: aiohttp.ClientWebSocketResponse, message: dict[str, Any])
 
 async def _play(address: str, benchmark: PlayBenchmark, seed: int, ready: asyncio.Barrier) -> dict[str, Any]:
     """Turn to and fro for a while, pressing a key every now and then; frames are shown at the model's speed."""
-    async with aiohttp.ClientSession() as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(urljoin(address, WEBSOCKET_PATH), max_msg_size=0) as socket,
+    ):
         await send(socket, {"type": "init", "seed": seed, "worldkv": {"memories": list(benchmark.memories)}})
         fps = (await _until(socket, "session"))["fps"]
         await _until(socket, "chunk_stats")

@@ -7,12 +7,14 @@ import random
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import aiohttp
 import msgpack
 
-from worldkv_jax.benchmarks.play import SOCKET, send
-from worldkv_jax.memory.report import format_bytes
+from worldkv_jax.benchmarks.play import send
+from worldkv_jax.byte_counts import format_bytes
+from worldkv_jax.play.routes import WEBSOCKET_PATH
 from worldkv_jax.sessions.provenance import describe_machine
 
 _SAMPLE_SECONDS, _SAMPLES_OF_A_LINE = 10.0, 6
@@ -98,7 +100,7 @@ async def _visit(
     """
     connector = aiohttp.TCPConnector()
     opening = aiohttp.ClientSession(connector=connector)
-    async with opening as http, http.ws_connect(address + SOCKET, max_msg_size=0) as socket:
+    async with opening as http, http.ws_connect(urljoin(address, WEBSOCKET_PATH), max_msg_size=0) as socket:
         memories = ["default", "window"] if draw.random() < 0.2 else ["default"]
         own = {"memories": memories, "session": name}
         await send(socket, {"type": "init", "seed": draw.randrange(2**32), "worldkv": own})

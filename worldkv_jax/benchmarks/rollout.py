@@ -5,9 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from worldkv_jax.benchmarks.ceiling import product_step, widest_product
 from worldkv_jax.benchmarks.rollout_bursts import Bursts
 from worldkv_jax.benchmarks.rollout_cases import MODES, Case, plan_cases
@@ -16,6 +13,7 @@ from worldkv_jax.benchmarks.timing import Effort, count_compilations, live_bytes
 from worldkv_jax.memory.config import Tier
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.session import Session
+from worldkv_jax.sessions.world_state import frames_of_chunks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,10 +78,11 @@ def run_rollout_benchmark(
     cases = [case for case in planned if not case.skipped]
     machine = describe_machine()
     session = session.load()
-    params = session.params
-    bursts = Bursts(session, params, list(session.inputs()), benchmark.timed, benchmark.seed)
+    bursts = Bursts(session, list(session.inputs()), benchmark.timed, benchmark.seed)
     spec = session.backbone.spec
-    product = widest_product(params, layers=spec.layers, rows=session.worlds * spec.chunk_tokens, dtype=spec.dtype)
+    product = widest_product(
+        session.params, layers=spec.layers, rows=session.worlds * spec.chunk_tokens, dtype=spec.dtype
+    )
     multiply = product_step(product)
     measure(multiply, _BRIEFLY)
 
@@ -100,7 +99,8 @@ def run_rollout_benchmark(
 
     ceiling = product.flops / min(products)
     moves = {case: bursts.moves(case, _AGAIN) for case in cases if case.tier not in (None, "device")}
-    common = {"frames": _frames(session, params), "ceiling": ceiling}
+    _, frames = frames_of_chunks(session.backbone, session.params, session.worlds)
+    common = {"frames": frames, "ceiling": ceiling}
     rows = [
         make_row(
             case,
@@ -146,12 +146,3 @@ def _warm_up(bursts: Bursts, case: Case, decode: bool) -> dict[str, Any]:
         "planned_bytes": case.plan.total_bytes,
         "peak_bytes": peak_bytes(),  # of the process so far; cases come in the order of what they need
     }
-
-
-def _frames(session: Session, params: Any) -> int:
-    """Count the frames of one world's chunk, of any but the first."""
-    backbone, worlds = session.backbone, session.worlds
-    latents = jax.ShapeDtypeStruct((worlds, *backbone.latent_shape), jnp.float32)
-    decoder = jax.eval_shape(lambda: backbone.init_decoder(params, worlds))
-    _, decoder = jax.eval_shape(backbone.decode, params, latents, decoder)
-    return jax.eval_shape(backbone.decode, params, latents, decoder)[0].shape[1]

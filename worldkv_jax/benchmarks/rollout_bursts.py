@@ -23,7 +23,6 @@ class Bursts:
     """Runs a model for a few chunks from wherever a case begins."""
 
     session: Session
-    params: Any
     inputs: list[ro.ChunkInput]
     timed: int
     """Chunks timed in a burst; one before them fills the pipeline, one behind them keeps it full."""
@@ -41,7 +40,7 @@ class Bursts:
         given = [self.inputs[1:][i % (len(self.inputs) - 1)] for i in range(first, case.length + 1)]
         made, world = ro.rollout(
             self.session.backbone,
-            self.params,
+            self.session.params,
             self._world(case, first),
             iter(given) if case.live else given,
             key=jax.random.key(self.seed),
@@ -53,7 +52,7 @@ class Bursts:
     def verbs(self, case: Case, effort: Effort) -> Timing:
         """Time recalling and remembering on their own, with the bank on the device."""
         layout = case.layout(self.session.backbone.spec, self.session.worlds)
-        memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
+        memory = distant_memory(layout, case.length - 1, params=self.session.params, seed=self.seed)
         own, cameras = random_span(layout, self.seed), self.inputs[1].cameras
 
         def step():
@@ -66,7 +65,7 @@ class Bursts:
     def moves(self, case: Case, effort: Effort) -> dict[str, float]:
         """Time what a chunk moves between host and device while nothing else runs: seconds each way."""
         layout = case.layout(self.session.backbone.spec, self.session.worlds)
-        memory = distant_memory(layout, case.length - 1, params=self.params, seed=self.seed)
+        memory = distant_memory(layout, case.length - 1, params=self.session.params, seed=self.seed)
         bank = layout.require_bank()
         packed = _first_world(pack_chunk(random_span(layout, self.seed), bank))
         target = tier_sharding(world_sharding(jax.tree.leaves(packed)[0][:, None]), bank.config.tier)
@@ -80,13 +79,13 @@ class Bursts:
     def _world(self, case: Case, position: int) -> ro.World:
         backbone, worlds = self.session.backbone, self.session.worlds
         if self._carry is None:  # a first chunk is generated for it: a carry may have to begin with one
-            world = ro.start(backbone, self.params, case.memory, chunks=case.room, worlds=worlds)
+            world = ro.start(backbone, self.session.params, case.memory, chunks=case.room, worlds=worlds)
             noise = jnp.zeros((backbone.schedule.steps, worlds, *backbone.latent_shape))
-            _, world = ro.generate_chunk(backbone, self.params, world, self.inputs[0], noise)
+            _, world = ro.generate_chunk(backbone, self.session.params, world, self.inputs[0], noise)
             self._carry = world.carry
         layout = case.layout(backbone.spec, worlds)
         seen = position - backbone.lag
-        memory = distant_memory(layout, seen, params=self.params, seed=self.seed)
+        memory = distant_memory(layout, seen, params=self.session.params, seed=self.seed)
         reached = jax.device_put(jnp.int32(position), memory.chunk.sharding)
         # The carry is given away with the world, so each burst gets a copy.
         decoder, self._decoder = self._decoder, None

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory import DEFAULT, OFFICIAL, KVSpec, MemoryConfig
 from worldkv_jax.memory.config import Tier
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.names import check_name
 from worldkv_jax.sessions.free_memory import available_host_bytes, device_limit
 from worldkv_jax.sessions.plan import Plan, make_plan

@@ -6,11 +6,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from worldkv_jax.media.style import styled
+
 Rows = Sequence[Mapping[str, Any]]
 
 _UNITS = {"GiB": 1024**3, "MiB": 1024**2}
 
 
+@styled
 def length_figure(rows: Rows, title: str) -> Figure:
     """Draw frames a second, and keys and values on the device and in all, against the length of the rollout.
 
@@ -48,4 +51,4 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("chunks")
     axes.set_ylim(bottom=0)
-    axes.grid(color="#e3e6ea", linewidth=0.6)
+    axes.grid()

@@ -2,8 +2,8 @@
 
 import math
 
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.sessions.free_memory import available_device_bytes, available_host_bytes
 
 

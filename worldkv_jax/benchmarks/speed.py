@@ -67,7 +67,7 @@ def run_speed_benchmark(
         (case,) = plan_cases(session, modes=["worldkv"], lengths=[benchmark.length], tiers=["device"])
         if case.skipped:
             raise ValueError(f"WorldKV at {case.length} chunks {case.skipped}")
-        bursts = Bursts(session, session.params, list(session.inputs()), benchmark.timed)
+        bursts = Bursts(session, list(session.inputs()), benchmark.timed)
         bursts.run(case, decode=False)
         runs.append((case, bursts))
     seconds = defaultdict(list)

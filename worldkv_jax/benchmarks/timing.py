@@ -61,7 +61,6 @@ def measure(step: Callable[[], Any], effort: Effort) -> Timing:
     """
     for _ in range(effort.warmup):
         jax.block_until_ready(step())
-    gc.collect()
     live, peak = live_bytes(), peak_bytes()
     seconds = []
     with count_compilations() as compiled:
@@ -71,7 +70,6 @@ def measure(step: Callable[[], Any], effort: Effort) -> Timing:
             result = jax.block_until_ready(step())
             seconds.append(time.perf_counter() - start)
             del result  # freed outside the timed span, and before the next step needs the room
-    gc.collect()
     live_after = live_bytes()
     return Timing(
         median_s=statistics.median(seconds),
@@ -125,8 +123,10 @@ def _listening(listen: Callable) -> Generator[None]:
 def live_bytes() -> dict[str, int]:
     """Sum the bytes of all live arrays by platform and kind of memory, such as ``cuda device``.
 
-    An array that is split or copied over devices counts once.
+    An array that is split or copied over devices counts once. Garbage does not count: it would go at any moment, and
+    what is compared would differ by chance.
     """
+    gc.collect()
     total: Counter = Counter()
     # Every platform, because the host tiers of a GPU's bank are arrays of the CPU, if jax has been given one.
     for platform in backends():

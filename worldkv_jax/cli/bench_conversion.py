@@ -20,7 +20,8 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from worldkv_jax.benchmarks.conversion import ConversionBenchmark, run_conversion_benchmark
-    from worldkv_jax.cli.progress import in_units, row_bar
+    from worldkv_jax.byte_counts import format_bytes, format_file_size
+    from worldkv_jax.cli.progress import row_bar
     from worldkv_jax.sessions.results import prepare_output, print_table, write_json
 
     benchmark = ConversionBenchmark(**given_to(ConversionBenchmark, args))
@@ -28,13 +29,14 @@ def _bench_conversion(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="conversion-", dir=folder) as scratch:
         result = run_conversion_benchmark(benchmark, Path(scratch), progress=row_bar)
     print(f"Converting {benchmark.layers} layers, float32, with at most {benchmark.memory_limit_gb:g} GiB of memory")
-    sizes = {
-        "source_bytes": "source",
-        "layer_bytes": "largest layer",
-        "baseline_bytes": "dry run",
-        "peak_bytes": "peak",
-    }
-    rows = [row | {name: in_units(row[name]) for name in sizes} for row in result["rows"]]
-    columns = {"dim": "width", "tensors": "tensors", "dtype": "to", **sizes, "ratio": "above dry run / layer"}
+    memory = {"layer_bytes": "largest layer", "baseline_bytes": "dry run", "peak_bytes": "peak"}
+    rows = [
+        row
+        | {name: format_bytes(row[name]) for name in memory}
+        | {"source_bytes": format_file_size(row["source_bytes"])}
+        for row in result["rows"]
+    ]
+    columns = {"dim": "width", "tensors": "tensors", "dtype": "to", "source_bytes": "source"}
+    columns |= {**memory, "ratio": "above dry run / layer"}
     print_table(rows, columns | {"seconds": "seconds"})
     print(f"wrote {write_json(folder / 'conversion.json', result)}")

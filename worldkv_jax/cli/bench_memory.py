@@ -55,8 +55,8 @@ def add_memory(benchmarks) -> None:
 
 
 def _bench_memory(args: argparse.Namespace) -> None:
-    from worldkv_jax.benchmarks.figures import cost_figure
     from worldkv_jax.benchmarks.memory import run_memory_benchmark
+    from worldkv_jax.benchmarks.memory_figure import cost_figure
     from worldkv_jax.cli.progress import row_bar
     from worldkv_jax.media.figures import save_figure
     from worldkv_jax.sessions.results import prepare_output, write_json

@@ -55,7 +55,7 @@ def _print_rows(result: dict) -> None:
 
 
 def _print_soak(result: dict) -> None:
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     counts, sizes = result["counts"], [format_bytes(size) for size in result["resident_bytes"]]
     print(f"{counts['visits']} visits, {counts['returns']} of them to come back, {counts['deaths']} cut off")

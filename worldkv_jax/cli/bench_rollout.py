@@ -89,7 +89,7 @@ def _print_speed(rows: list[dict]) -> None:
 
 
 def _print_memory(rows: list[dict]) -> None:
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.sessions.results import print_table
 
     def size(count: int | None) -> str | None:

@@ -27,7 +27,7 @@ def _bench_world(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from worldkv_jax.benchmarks.world import WorldBenchmark, run_world_benchmark
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.sessions.results import prepare_output, write_json
 
     benchmark = WorldBenchmark(**given_to(WorldBenchmark, args))

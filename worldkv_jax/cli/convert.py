@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--only", nargs="+", metavar="PART", default=(), help="networks to convert, such as dit (default: all)")
     add("--dry-run", action="store_true", help="check every tensor, print which becomes what, write nothing")
-    add("--force", action="store_true", help="replace OUT if it exists")
+    add("--force", action="store_true", help="replace the converted checkpoint in OUT")
     add("--no-hash", action="store_true", help="do not note the SHA-256 of the source files")
 
 
@@ -100,15 +100,16 @@ def _print_needs(conversion: "Conversion", out: str | None) -> None:
     from pathlib import Path
 
     from checkpoints.planning import MEMORY_BYTES
-    from worldkv_jax.cli.progress import in_units
+    from worldkv_jax.byte_counts import format_bytes, format_file_size
 
     free = ""
     if out is not None:
         folder = next(folder for folder in Path(out).absolute().parents if folder.exists())
-        free = f" of {in_units(shutil.disk_usage(folder).free)} free"
+        free = f" of {format_file_size(shutil.disk_usage(folder).free)} free"
+    read = format_file_size(sum(found.source.size for found in conversion.matches.values()))
     print(
-        f"\nreads {in_units(sum(found.source.size for found in conversion.matches.values()))}, writes "
-        f"{in_units(conversion.nbytes)}{free}, takes {in_units(MEMORY_BYTES)} of memory beside the program"
+        f"\nreads {read}, writes {format_file_size(conversion.nbytes)}{free}, takes {format_bytes(MEMORY_BYTES)} of "
+        "memory beside the program"
     )
 
 

@@ -58,7 +58,7 @@ def print_replays(table: Mapping[str, "Interval"], metrics: Sequence["Metric"]) 
 
 def print_growth(speed: float | None, attended: int | None) -> None:
     """Print the bytes a second that a memory grows by, and the stored tokens that are attended to."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     if speed is not None:
         print(f"the memory grows by {format_bytes(speed)} in a second of video")

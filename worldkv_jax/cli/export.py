@@ -21,7 +21,8 @@ def run(args: argparse.Namespace) -> None:
     from checkpoints.export import export_checkpoint
     from checkpoints.manifest import read_manifest
     from checkpoints.registry import load_model
-    from worldkv_jax.cli.progress import ByteBars, in_units
+    from worldkv_jax.byte_counts import format_file_size
+    from worldkv_jax.cli.progress import ByteBars
     from worldkv_jax.names import check_name
 
     manifest = read_manifest(args.source)
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
                 force=args.force,
                 progress=lambda size, total, bars=bars, name=name: bars(name, size, total),
             )
-        print(f"wrote {file}: {done.tensors} tensors, {in_units(done.size)}")
+        print(f"wrote {file}: {done.tensors} tensors, {format_file_size(done.size)}")
         if done.cast:
             print(f"  not the original: weights were cast to {done.cast} when they were converted")
         if done.left_out:

@@ -41,14 +41,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print_networks(found: "Inspection") -> None:
-    from worldkv_jax.cli.progress import in_units
+    from worldkv_jax.byte_counts import format_file_size
     from worldkv_jax.sessions.results import print_table
 
     rows = [
         {
             "part": network.name or "unknown",
             "files": len(network.files),
-            "size": in_units(network.size),
+            "size": format_file_size(network.size),
             "tensors": network.tensors,
             "weights": network.parameters,
             "dtypes": ", ".join(f"{name} x{count}" for name, count in network.dtypes.items()),
@@ -61,10 +61,10 @@ def _print_networks(found: "Inspection") -> None:
 
 
 def _print_files(found: "Inspection") -> None:
-    from worldkv_jax.cli.progress import in_units
+    from worldkv_jax.byte_counts import format_file_size
 
     for network in found.networks:
         for file in network.files:
             digest = f", sha256 {file.sha256}" if file.sha256 else ""
             known = f", {file.published or 'not a published file known here'}" if file.sha256 else ""
-            print(f"  {file.name}: {in_units(file.size)}{digest}{known}")
+            print(f"  {file.name}: {format_file_size(file.size)}{digest}{known}")

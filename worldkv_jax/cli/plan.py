@@ -38,7 +38,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan the rollout in every placement and say which fits."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.sessions.devices import device_named
     from worldkv_jax.sessions.plan import advise, placements
     from worldkv_jax.sessions.results import print_table, write_json
@@ -93,7 +93,7 @@ def describe_memory(memory: "MemoryConfig") -> str:
 
 def describe_saving(saving: "Saving") -> str:
     """Say what it takes to keep a rollout in a folder."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     chunk = f"{format_bytes(saving.chunk_bytes)} a stored chunk and " if saving.chunk_bytes else ""
     return (
@@ -149,7 +149,7 @@ def plan_report(session: "Session", plans: Mapping[str, "Plan"]) -> dict[str, ty
 
 
 def _cells(plans: Mapping[str, "Plan"], of: Callable[["Plan"], int | None]) -> dict[str, str | None]:
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     sizes = {tier: of(plan) for tier, plan in plans.items()}
     return {tier: None if size is None else format_bytes(size) for tier, size in sizes.items()}

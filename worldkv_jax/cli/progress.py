@@ -34,12 +34,3 @@ class ByteBars:
             self._bar = tqdm(desc=what, total=total, unit="B", unit_scale=True, leave=False, disable=None)
             self._what = what
         self._bar.update(done)
-
-
-def in_units(size: float) -> str:
-    """Write a number of bytes as people read it."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.2f} GB"

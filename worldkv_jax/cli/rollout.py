@@ -16,7 +16,6 @@ from worldkv_jax.cli.world_flags import (
     check_world_flags,
     inputs_to_come,
     kept_world,
-    tell_if_stopped,
     write_session_file,
 )
 
@@ -86,7 +85,7 @@ def _generate(
     if past is not None:
         about["goes_on"] = {"world": args.from_world, "chunk": first}
     inputs, answers = inputs_to_come(args, session, past, first)
-    record, said, sums = None, [], []
+    record, sums = None, []
     try:
         with (
             kept_world(args, session, first, answers) as saver,
@@ -94,10 +93,8 @@ def _generate(
         ):
             for chunk in session.stream(world, inputs, key=key, keeper=saver, progress=True):
                 record(chunk)
-                tell_if_stopped(saver, said, args)
                 if args.session is not None:
                     sums.append(describe_array(chunk.latents).sha256)
-        tell_if_stopped(saver, said, args)
     except BaseException:
         if record is not None and record.files:
             print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)
@@ -112,8 +109,9 @@ def _check_fits(session: "Session", args: argparse.Namespace) -> None:
     """Compare the plan with the device that is there, where it tells its size, or on a CPU with the main memory."""
     import jax
 
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.memory.layout import Layout
-    from worldkv_jax.memory.report import capacity_by_tier, format_bytes
+    from worldkv_jax.memory.report import capacity_by_tier
     from worldkv_jax.sessions.free_memory import available_host_bytes, device_limit
 
     # Sizes that do not fit together are refused whatever the device is; counting what a model needs takes a second.
@@ -137,7 +135,7 @@ def _check_fits(session: "Session", args: argparse.Namespace) -> None:
 
 def _check_fits_host(session: "Session", free: int, args: argparse.Namespace) -> None:
     """Raise ValueError where main memory has no room: a process that takes more of it is killed without a word."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     plan = session.plan()
     needed = plan.total_bytes + plan.host_bytes
@@ -160,7 +158,7 @@ def _advice(session: "Session", args: argparse.Namespace, room: int | None = Non
 
 
 def _print_summary(report: dict[str, Any]) -> None:
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
 
     last = report["chunks"][-1]
     sizes = ", ".join(f"{format_bytes(size)} in {tier} memory" for tier, size in last["kv_bytes"].items())

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what was asked for, then show what is there."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.sessions.world_folder import WorldFolder, branch, prune
 
     if args.at is not None and args.copy is None:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _show(folder: "WorldFolder") -> None:
     """Print what a world is, how long, and what it takes."""
-    from worldkv_jax.memory.report import format_bytes
+    from worldkv_jax.byte_counts import format_bytes
     from worldkv_jax.sessions.identity import key_from_json
     from worldkv_jax.sessions.seeds import seed_of
 

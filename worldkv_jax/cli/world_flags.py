@@ -15,8 +15,8 @@ from worldkv_jax.sessions.memory_options import MemoryOptions
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.saving import WorldSaver
-    from worldkv_jax.sessions.session_file import Answers
 
 SAVE_EVERY = 5
 
@@ -84,7 +84,7 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
 def kept_world(
     args: argparse.Namespace, session: "Session", at: int, answers: "Answers | None"
 ) -> Generator["WorldSaver | None"]:
-    """Offer what keeps the world in the folder of ``--world``; ``None`` without that flag."""
+    """Offer what keeps the world in the folder of ``--world``, and say how that ends; ``None`` without that flag."""
     from worldkv_jax.sessions.world_folder import branch
 
     if args.world is None:
@@ -92,8 +92,13 @@ def kept_world(
         return
     if args.from_world is not None and not _same(args.world, args.from_world):
         branch(args.from_world, args.world, at)
+
+    def tell(error: OSError) -> None:
+        reason = error.strerror or str(error)
+        print(f"the rollout goes on, but the world in {args.world} stays as it is: {reason}", file=sys.stderr)
+
     every = SAVE_EVERY if args.save_every is None else args.save_every
-    with session.saving(args.world, every=every, answers=answers) as saver:
+    with session.saving(args.world, every=every, answers=answers, stopped=tell) as saver:
         yield saver
     if saver.failed is None:
         print(f"the world is kept in {args.world}: {saver.folder.manifest.end} chunks")
@@ -119,14 +124,6 @@ def write_session_file(
     return write_session(args.session, file)
 
 
-def tell_if_stopped(saver: "WorldSaver | None", told: list[str], args: argparse.Namespace) -> None:
-    """Say once that the world cannot be kept any more."""
-    if saver is not None and saver.failed is not None and not told:
-        told.append(str(saver.failed))
-        reason = saver.failed.strerror or str(saver.failed)
-        print(f"the rollout goes on, but the world in {args.world} stays as it is: {reason}", file=sys.stderr)
-
-
 def inputs_to_come(
     args: argparse.Namespace, session: "Session", folder: "WorldFolder | None", at: int
 ) -> tuple[Iterable, "Answers | None"]:
@@ -140,7 +137,7 @@ def inputs_to_come(
         whole = list(session.inputs())
         past, inputs = whole[:at], whole[at : args.until]
     else:
-        from worldkv_jax.sessions.session_file import Answers
+        from worldkv_jax.sessions.answers import Answers
 
         known = [] if folder is None else folder.manifest.answers[:at]
         if len(known) < at:

@@ -1,11 +1,10 @@
 """What agents see: the last frame of a chunk, in whole numbers."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from worldkv_jax.extras import optional_imports
 from worldkv_jax.sessions.session import Session
+from worldkv_jax.sessions.world_state import decoded_shapes
 
 with optional_imports():
     from gymnasium import spaces
@@ -19,12 +18,7 @@ def frame_space(session: Session) -> spaces.Box:
     """
     if not session.decode:
         raise ValueError("the session makes no frames (decode=False), and an agent would see nothing")
-    backbone = session.backbone
-
-    def decode(params):
-        return backbone.decode(params, jnp.zeros((1, *backbone.latent_shape)), backbone.init_decoder(params, 1))[0]
-
-    frames = jax.eval_shape(decode, session.params)
+    frames, _ = decoded_shapes(session.backbone, session.params, 1, None)
     return spaces.Box(0, 255, frames.shape[2:], np.uint8)
 
 

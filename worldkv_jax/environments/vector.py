@@ -14,7 +14,8 @@ from worldkv_jax.environments.frames import as_pixels, frame_space
 from worldkv_jax.extras import optional_imports
 from worldkv_jax.memory import reset as reset_memory
 from worldkv_jax.rollout import Backbone, ChunkInput, World, generate_chunk
-from worldkv_jax.rollout.stream import draw_noise, place_like
+from worldkv_jax.rollout.noise import draw_noise
+from worldkv_jax.rollout.stream import place_like
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.session import Session
 

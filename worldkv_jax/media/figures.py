@@ -3,39 +3,17 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from worldkv_jax.cameras import validate_poses
 from worldkv_jax.files import replacing
-from worldkv_jax.media.panels import INK, draw_lines, draw_map, draw_timeline
+from worldkv_jax.media.panels import draw_lines, draw_map, draw_timeline
+from worldkv_jax.media.style import styled
 from worldkv_jax.media.traces import MemoryTrace, pick_highlights
 from worldkv_jax.names import unknown_name
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.titlepad": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a8f98",
-    "axes.linewidth": 0.8,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": "#5b616b",
-    "ytick.color": "#5b616b",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "text.parse_math": False,  # a $ in a title or a file's name is a $
-}
-"""Of all figures."""
 
 
 def memory_figure(
@@ -78,10 +56,10 @@ def memory_figure(
     wrong = [chunk for chunk in highlights if not 0 <= chunk < len(phases)]
     if wrong:
         raise ValueError(f"highlights names chunk {wrong[0]}, expected 0 to {len(phases) - 1}")
-    with rc_context(STYLE):
-        return _draw(traces, focus_trace, poses, phases, tuple(highlights), title)
+    return _draw(traces, focus_trace, poses, phases, tuple(highlights), title)
 
 
+@styled
 def _draw(traces, focus, poses, phases, highlights, title) -> Figure:
     figure = Figure(figsize=(12, 8), dpi=110, facecolor="white")
     top = 0.875 if title else 0.935
@@ -129,6 +107,7 @@ def _unit(largest: float) -> tuple[int, str]:
     return 1024**power, ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
 
 
+@styled
 def save_figure(path: str | os.PathLike[str], figure: Figure) -> Path:
     """Write a figure to a PNG file, whole or not at all.
 
@@ -139,6 +118,6 @@ def save_figure(path: str | os.PathLike[str], figure: Figure) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: figures are written as .png, got {path.suffix or 'no suffix'}")
-    with replacing(path) as draft, rc_context(STYLE):
+    with replacing(path) as draft:
         figure.savefig(draft, format="png")
     return path

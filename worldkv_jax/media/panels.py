@@ -8,17 +8,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from worldkv_jax.media.style import BLUE, EDGE, GREEN, INK, ORANGE, PURPLE, QUIET, VERMILION
 from worldkv_jax.media.traces import MemoryTrace, phase_runs
 
-INK, _QUIET = "#22262d", "#5b616b"
-_FOCUS = "#0072b2"  # Okabe and Ito's blue; the other modes take the rest of their colour-blind safe palette
 _OTHERS = (
-    ("#22262d", "-"),
-    ("#d55e00", (0, (4, 1.6))),
-    ("#cc79a7", (0, (1.2, 1.2))),
-    ("#009e73", (0, (6, 1.5, 1, 1.5))),
-    ("#e69f00", (0, (3, 3))),
+    (INK, "-"),
+    (VERMILION, (0, (4, 1.6))),
+    (PURPLE, (0, (1.2, 1.2))),
+    (GREEN, (0, (6, 1.5, 1, 1.5))),
+    (ORANGE, (0, (3, 3))),
 )
+"""Colours and dashes of the modes beside the one in focus, which is blue."""
 _SHADES = ("#ffffff", "#f1f3f5", "#e4e7eb", "#d8dce1")  # of phases, in the order they appear
 _WINDOW, _SELF = "#c9cdd3", "#6b727c"
 _HIGHLIGHTS = ("#00795a", "#6a3d9a", "#a6650b", "#8c1c3f")  # none of them the colour of a mode
@@ -41,7 +41,7 @@ def draw_lines(
     for trace in traces:
         values = getattr(trace, field) / divisor
         in_focus = trace.name == focus
-        colour, style = (_FOCUS, "-") if in_focus else next(others)
+        colour, style = (BLUE, "-") if in_focus else next(others)
         axes.plot(chunks, values, color=colour, ls=style, lw=2.6 if in_focus else 1.7, zorder=4 if in_focus else 3)
         finite = np.flatnonzero(np.isfinite(values))
         if finite.size:
@@ -55,7 +55,7 @@ def draw_lines(
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
     if field != "fidelity":
         axes.set_ylim(0, None)
-    axes.grid(axis="y", color="#dfe2e6", lw=0.7, zorder=0)
+    axes.grid(axis="y", zorder=0)
     axes.set_axisbelow(True)
     _name_ends(axes, ends)
 
@@ -75,7 +75,7 @@ def _name_phases(axes: Axes, phases: Sequence[str]) -> None:
         if len(phase) * 8.5 * 0.6 <= (stop - start) * chunk_points or stop - start == longest:
             place = ((start + stop - 1) / 2, 1.025)
             above = axes.get_xaxis_transform()
-            axes.text(*place, phase, fontsize=8.5, transform=above, ha="center", va="bottom", color=_QUIET)
+            axes.text(*place, phase, fontsize=8.5, transform=above, ha="center", va="bottom", color=QUIET)
 
 
 def _size_in_points(axes: Axes) -> tuple[float, float]:
@@ -119,7 +119,7 @@ def draw_timeline(axes: Axes, trace: MemoryTrace, phases: Sequence[str], highlig
     axes.imshow(image, origin="lower", aspect="auto", interpolation="nearest")
     for start, _, _ in phase_runs(phases)[1:]:
         corner = [(start - 0.5, -0.5), (start - 0.5, start - 0.5), (chunks - 0.5, start - 0.5)]
-        axes.plot(*zip(*corner), color="#8a8f98", lw=0.7, ls=(0, (3, 3)))
+        axes.plot(*zip(*corner), color=EDGE, lw=0.7, ls=(0, (3, 3)))
     axes.set_xlim(-0.5, chunks - 0.5)
     axes.set_ylim(-0.5, chunks - 0.5)
     if chunks <= 80:  # beyond that, lines between the cells would hide them
@@ -168,7 +168,7 @@ def draw_map(axes: Axes, trace: MemoryTrace, poses, phases: Sequence[str], highl
         grey = str(greys[order.index(phase)])
         axes.plot(*zip(ground[chunk], tips[chunk]), color=grey, lw=0.7, zorder=1)
         axes.plot(*tips[chunk], marker="o", ms=4.2, color=grey, mec="white", mew=0.4, zorder=2)
-    axes.plot(*ground.T, color="#8a8f98", lw=0.8, marker=".", ms=3, zorder=3)
+    axes.plot(*ground.T, color=EDGE, lw=0.8, marker=".", ms=3, zorder=3)
     for chunk, colour in zip(highlights, _HIGHLIGHTS * len(highlights)):
         _link(axes, tips, chunk, trace.retrieved[chunk], colour)
     _fit_right(axes, np.concatenate([ground, tips]))
@@ -182,7 +182,7 @@ def draw_map(axes: Axes, trace: MemoryTrace, poses, phases: Sequence[str], highl
         axes.text(0.04, y, phase, transform=axes.transAxes, va="center", fontsize=8.5)
     y = 0.95 - 0.08 * len(order)
     hint = "lines of sight grow\nlonger with time"
-    axes.text(0.015, y + 0.03, hint, transform=axes.transAxes, va="top", fontsize=8, color=_QUIET)
+    axes.text(0.015, y + 0.03, hint, transform=axes.transAxes, va="top", fontsize=8, color=QUIET)
     for row, (chunk, colour) in enumerate(reversed(list(zip(highlights, _HIGHLIGHTS * len(highlights))))):
         sources = ", ".join(map(str, trace.retrieved[chunk][:6])) or "nothing"
         sources += ", ..." if len(trace.retrieved[chunk]) > 6 else ""

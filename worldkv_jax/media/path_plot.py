@@ -1,16 +1,15 @@
 """A camera path from above: where the cameras stood, in which order, and where they looked."""
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from worldkv_jax.cameras import relative, validate_poses
-from worldkv_jax.media.figures import STYLE
-from worldkv_jax.media.panels import INK
+from worldkv_jax.media.style import INK, styled
 
 _ARROWS = 40  # more would hide the path
 
 
+@styled
 def path_figure(poses, *, title: str | None = None) -> Figure:
     """Draw a camera path from above, as its first camera sees the world: it stands at the origin and looks up the page.
 
@@ -25,11 +24,7 @@ def path_figure(poses, *, title: str | None = None) -> Figure:
         ValueError: invalid poses.
     """
     poses = validate_poses(poses)
-    with rc_context(STYLE):
-        return _draw(relative(poses[0], poses), title)
-
-
-def _draw(seen: np.ndarray, title: str | None) -> Figure:
+    seen = relative(poses[0], poses)
     figure = Figure(figsize=(7, 7), dpi=110, facecolor="white")
     axes = figure.add_subplot()
     x, z, frames = seen[:, 0, 3], seen[:, 2, 3], np.arange(len(seen))

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from worldkv_jax.memory.compression_rule import CompressionRule, needs_scores
 from worldkv_jax.memory.config import CompressionConfig
-from worldkv_jax.memory.pruning import CompressionRule, needs_scores
 from worldkv_jax.memory.retrieval import ChoosingRule, PairwiseRule, Rule, needs_query, view_of
 from worldkv_jax.memory.rules import as_rule
 from worldkv_jax.memory.spans import KVSpan, KVSpec

@@ -11,8 +11,8 @@ from kernels_pallas.anchor_similarity import anchor_similarity, anchor_vector, c
 from kernels_pallas.compact import compact
 from kernels_pallas.dispatch import Implementation
 from kernels_pallas.select_lowest import select_lowest
+from worldkv_jax.memory.compression_rule import CompressionRule
 from worldkv_jax.memory.config import CompressionConfig
-from worldkv_jax.memory.pruning import CompressionRule
 from worldkv_jax.memory.rule_arrays import with_arrays
 from worldkv_jax.memory.spans import KVSpan
 

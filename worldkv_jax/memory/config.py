@@ -6,7 +6,7 @@ import numbers
 from typing import Literal, NamedTuple
 
 from kernels_pallas.dispatch import FILES
-from worldkv_jax.memory.pruning import CompressionRule, needs_scores
+from worldkv_jax.memory.compression_rule import CompressionRule, needs_scores
 from worldkv_jax.memory.quantization import STORAGES, Storage
 from worldkv_jax.memory.rule_arrays import carries_arrays, structure_of
 from worldkv_jax.memory.rules import RuleOrName, check_methods

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int32
 
 from worldkv_jax.memory.compression import compress
+from worldkv_jax.memory.compression_rule import needs_scores
 from worldkv_jax.memory.index import describe_chunk
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
-from worldkv_jax.memory.pruning import needs_scores
 from worldkv_jax.memory.quantization import quantize
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays
 from worldkv_jax.memory.spans import KVSpan

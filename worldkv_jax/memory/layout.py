@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
-from worldkv_jax.memory.quantization import stored_bytes
+from worldkv_jax.memory.quantization import stored_bytes, stored_shape
 from worldkv_jax.memory.retrieval import view_of
-from worldkv_jax.memory.spans import KVSpec
+from worldkv_jax.memory.spans import KVSpan, KVSpec
 from worldkv_jax.whole_numbers import make_whole
 
 
@@ -95,6 +95,12 @@ class BankLayout:
     def view(self) -> Any:
         """What the rule is given of each frame, see `ViewRule.view`."""
         return view_of(self.retrieval.rule)
+
+    @property
+    def stored_chunk(self) -> KVSpan:
+        """One world's chunk ``[L, P, N, H]`` as the bank stores it, as `jax.ShapeDtypeStruct`."""
+        shape = (self.spec.layers, self.stored_tokens, self.spec.heads, self.spec.head_dim)
+        return stored_shape(shape, self.config.storage, self.spec.dtype)
 
     @property
     def chunk_bytes(self) -> int:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory.layout import BankLayout, Layout
 from worldkv_jax.memory.room import dropped_chunks, lost_chunks, stored_chunks
 
@@ -93,15 +94,6 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     sizes = ", ".join(f"{format_bytes(copies * size)} in {tier}" for tier, size in sizes.items())
     lines.append(f"  bytes: {sizes}{' when full' if chunk is None else ''}")
     return "\n".join(lines)
-
-
-def format_bytes(size: float) -> str:
-    """Format a byte count with a binary unit."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def _candidates(layout: BankLayout, chunk: int) -> int:

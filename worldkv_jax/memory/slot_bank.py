@@ -15,7 +15,6 @@ from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.digest import Finished, advance, digest
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
-from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.memory.room import check_bank_room
 from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.window import Window
@@ -64,7 +63,7 @@ class SlotBank(flax.struct.PyTreeNode):
                     continue
                 if blank is None:
                     blank = jax.device_put(
-                        jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), _shape(self.layout)), target
+                        jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self.layout.stored_chunk), target
                     )
                 spans.append(blank)
         return Fetched(picks, tuple(spans))
@@ -94,7 +93,7 @@ class SlotBank(flax.struct.PyTreeNode):
     def padded(self) -> "SlotBank":
         """Fill the empty slots with zeros, one array that all of them share; on disk they compress to nothing."""
         target = tier_sharding(SingleDeviceSharding(_device(self.index.chunks)), self.layout.config.tier)
-        blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), _shape(self.layout))
+        blank = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), target), self.layout.stored_chunk)
         empty = (blank,) * self.layout.worlds
         return self.replace(slots=tuple(empty if slot is None else slot for slot in self.slots))
 
@@ -201,13 +200,6 @@ def world_sharding(keys: jax.Array) -> jax.sharding.Sharding:
 
 def _device(array: jax.Array) -> Any:  # a jax.Device, which JAX itself does not type
     return next(iter(array.sharding.device_set))
-
-
-def _shape(layout: BankLayout) -> KVSpan:
-    """Describe what is stored of one world's chunk."""
-    spec = layout.spec
-    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
-    return stored_shape(shape, layout.config.storage, spec.dtype)
 
 
 def _by_chunk(fetched: Fetched) -> dict[tuple[int, int], KVSpan]:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from worldkv_jax.memory.compression_rule import needs_scores
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.pruning import needs_scores
 from worldkv_jax.memory.retrieval import needs_query
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int32
 
 from worldkv_jax.memory import report
 from worldkv_jax.memory.bank import Bank, Fetched
+from worldkv_jax.memory.compression_rule import CompressionRule
 from worldkv_jax.memory.config import MemoryConfig
 from worldkv_jax.memory.context import Context, assemble, window_alone
 from worldkv_jax.memory.device_bank import DeviceBank
@@ -20,7 +21,6 @@ from worldkv_jax.memory.digest import Finished, advance, empty_drafts
 from worldkv_jax.memory.index import Picks, locate, pick
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.meshes import is_explicit, recall_along, remember_along
-from worldkv_jax.memory.pruning import CompressionRule
 from worldkv_jax.memory.retrieval import Rule
 from worldkv_jax.memory.room import check_known_room, count_lost
 from worldkv_jax.memory.rule_arrays import NO_ARRAYS, RuleArrays, arrays_of

@@ -20,7 +20,10 @@ import msgpack
 import numpy as np
 from PIL import Image
 
-PATH = "/v1/realtime_video/generate"
+from worldkv_jax.play.routes import WEBSOCKET_PATH
+
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
+_ENDED = "the connection ended"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class World:
         """Send any event, and return its number without waiting."""
         return self._run(self._socket.event(kind, payload))
 
-    def wait(self, kind: str, seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, kind: str, seconds: float = 300.0) -> dict[str, Any]:
         """Wait for the next message of a type."""
         return self._run(asyncio.wait_for(self._socket.next(kind), seconds))
 
@@ -162,7 +165,8 @@ class _Socket:
     def __init__(self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse):
         self._http, self._socket = http, socket
         self._numbers = 0
-        self._waiting: collections.defaultdict[str, asyncio.Queue] = collections.defaultdict(asyncio.Queue)
+        self._waiting: collections.defaultdict[str, collections.deque] = collections.defaultdict(collections.deque)
+        self._came = asyncio.Event()
         self._batches: dict[int, list[np.ndarray]] = collections.defaultdict(list)
         self._ended: asyncio.Future = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read())
@@ -177,7 +181,7 @@ class _Socket:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         http = aiohttp.ClientSession(headers=headers)
         try:
-            address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, PATH, "", ""))
+            address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, WEBSOCKET_PATH, "", ""))
             socket = cls(http, await http.ws_connect(address, max_msg_size=0))
             await socket.send({"type": "init", **init})
             socket.session = await socket.next("session")
@@ -202,30 +206,30 @@ class _Socket:
         return self._numbers
 
     async def next(self, kind: str) -> Any:
-        """Wait for a message; raise what the server refuses meanwhile."""
-        waits = {name: asyncio.ensure_future(self._waiting[name].get()) for name in (kind, "refused")}
-        try:
-            await asyncio.wait([*waits.values(), self._ended], return_when=asyncio.FIRST_COMPLETED)
-            if waits[kind].done():
-                if waits["refused"].done():  # both came at once: whoever waits next is told
-                    self._waiting["refused"].put_nowait(waits["refused"].result())
-                return waits[kind].result()
-            if waits["refused"].done():
-                raise PlayError(waits["refused"].result())
-            raise PlayError(self._ended.result())
-        finally:
-            for wait in waits.values():
-                wait.cancel()
+        """Wait for a message; raise what the server refuses meanwhile.
+
+        What has come stays until somebody takes it, whoever gives up waiting and whatever comes with it.
+        """
+        while True:
+            if self._waiting[kind]:
+                return self._waiting[kind].popleft()
+            if self._waiting["refused"]:
+                raise PlayError(self._waiting["refused"].popleft())
+            if self._ended.done():
+                raise PlayError(self._ended.result())
+            self._came.clear()
+            await self._came.wait()
 
     async def change(self, kind: str, payload: dict, *, until: str) -> dict[str, Any]:
-        while not self._waiting[until].empty():
-            self._waiting[until].get_nowait()
-        await self.event(kind, payload)
-        return await self.next(until)
+        self._waiting[until].clear()
+        number = await self.event(kind, payload)
+        # The time line of a session that begins or comes back may be on its way still.
+        while (answer := await self.next(until)).get("event_id", number) < number:
+            pass
+        return answer
 
     async def act(self, script: list[list[str]]) -> list[Chunk]:
-        while not self._waiting["chunk"].empty():
-            self._waiting["chunk"].get_nowait()
+        self._waiting["chunk"].clear()
         number, left, chunks = await self.event("camera_actions", script), len(script), []
         while left > 0:
             chunk = await self.next("chunk")
@@ -240,9 +244,9 @@ class _Socket:
         await self._http.close()
 
     async def _read(self) -> None:
-        said = "the connection ended"
+        said = _ENDED
         try:
-            async for message in self._socket:
+            while (message := await self._socket.receive()).type not in _CLOSED:
                 data = msgpack.unpackb(message.data)
                 match data["type"]:
                     case "frame_batch":
@@ -250,17 +254,21 @@ class _Socket:
                     case "chunk_stats":
                         lanes, self._batches = self._batches, collections.defaultdict(list)
                         frames = tuple(np.stack(lanes[lane]) for lane in sorted(lanes))
-                        self._waiting["chunk"].put_nowait(Chunk(data["chunk_index"], frames, data))
+                        self._waiting["chunk"].append(Chunk(data["chunk_index"], frames, data))
                     case "receipt" if data["status"] == "refused":
-                        self._waiting["refused"].put_nowait(data["content"])
+                        self._waiting["refused"].append(data["content"])
                     case "error":
                         said = data["content"]
-                        self._waiting["refused"].put_nowait(said)
+                        self._waiting["refused"].append(said)
                     case kind:
-                        self._waiting[kind].put_nowait(data)
+                        self._waiting[kind].append(data)
+                self._came.set()
+            if message.type == aiohttp.WSMsgType.CLOSE and message.extra and said == _ENDED:
+                said = f"{said}: {message.extra}"  # a busy server may have no time for more words
         except Exception as error:  # of what is no message of this server: nobody is to wait for ever
             said = f"the server sent what cannot be read ({error!r})"
         self._ended.set_result(f"{said} ({self._socket.close_code})")
+        self._came.set()
 
 
 def _frames(batch: dict[str, Any]) -> list[np.ndarray]:

@@ -69,6 +69,12 @@ class Connection:
 
     async def _play(self, init: Init) -> bool:
         """Play; return whether the connection is over, and not only this try to begin."""
+        try:
+            return await self._play_or_refuse(init)
+        except Refused as error:
+            return not await self._mistake(str(error))
+
+    async def _play_or_refuse(self, init: Init) -> bool:
         asked = init.extension or Extension()
         # From now on messages are read, so that a client that leaves while it waits is noticed.
         early: asyncio.Queue[Event] = asyncio.Queue(64)
@@ -94,10 +100,10 @@ class Connection:
                 finally:
                     handing.cancel()
             return True
-        except Refused as error:
-            return not await self._mistake(str(error))
         finally:
+            # Until it has let go, nobody else can read from the socket.
             listening.cancel()
+            await asyncio.wait([listening])
 
     def _check(self, init: Init, asked: Extension) -> session_file.PlayedSession | None:
         """Check what is asked for; return what is to be replayed."""

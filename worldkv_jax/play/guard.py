@@ -91,14 +91,13 @@ class Guard:
 class Rate:
     """Lets so many messages a second through, and some more at once."""
 
-    def __init__(self, a_second: float = MESSAGES_A_SECOND, burst: float = _BURST):
-        self._a_second, self._burst = a_second, burst
-        self._left, self._since = burst, time.monotonic()
+    def __init__(self):
+        self._left, self._since = float(_BURST), time.monotonic()
 
     def allows(self) -> bool:
         """Count a message; tell whether it is within the limit."""
         now = time.monotonic()
-        self._left = min(self._burst, self._left + (now - self._since) * self._a_second)
+        self._left = min(_BURST, self._left + (now - self._since) * MESSAGES_A_SECOND)
         self._since = now
         self._left -= 1
         return self._left >= 0

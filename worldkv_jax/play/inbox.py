@@ -21,12 +21,14 @@ class Inbox:
         used: when somebody last did something, of `time.monotonic`.
         watching: whether the tour of the model is walked.
         latest: number of the latest event that was acted on.
+        taken: number of the latest event that came, also of one that was refused.
     """
 
     def __init__(self, steering: Steering):
         self.used = time.monotonic()
         self.watching = False
-        self.latest = 0
+        self.latest = self.taken = 0
+        self._opened = False
         self._steering = steering
         self._keyboard = Keyboard(steering.keys, steering.aliases, steering.fps)
         self._wake = asyncio.Event()
@@ -57,6 +59,8 @@ class Inbox:
         self.used = time.monotonic()
         if event.kind == "heartbeat":
             return
+        self.taken = event.number
+        self._wake.set()
         if event.kind in ("camera_actions", "look"):
             self._take_keys(event)
         elif len(self._events) >= MOST_WAITING:
@@ -65,14 +69,32 @@ class Inbox:
             self._events.append(event)
         self._script.clear()
         self.watching = False
-        self._wake.set()
+
+    def open(self, script: tuple[tuple[str, ...], ...]) -> None:
+        """Take the keys that a session is opened with: the first chunk shows them.
+
+        Raises:
+            Refused: keys that the model does not know.
+        """
+        self.take(Event(kind="camera_actions", payload=script, number=0))
+        self._opened = True
 
     def next(self) -> Event:
         """Return the next event that changes the world."""
         return self._events.popleft()
 
-    def sample(self, frames: int) -> tuple[Controls, list[tuple[int, float]]]:
-        """Return the controls of a chunk that begins now, and the events that they are of, with their times."""
+    def sample(self, frames: int, *, first: bool = False) -> tuple[Controls, list[tuple[int, float]]]:
+        """Return the controls of a chunk that begins now, and the events that they are of, with their times.
+
+        Args:
+            frames: of the chunk.
+            first: whether it is the first one of its world. It shows keys that the session was opened with, a tour or a
+                replay; keys that were pressed since wait for the next one. Else it would depend on how quick client and
+                server are which world the same keys make.
+        """
+        opened, self._opened = self._opened, False
+        if first and self._keys and not opened:
+            return Controls(((),) * frames), []
         controls = self._script.popleft() if self._script else self._keyboard.sample(frames)
         applied, self._keys = list(self._keys), collections.deque(maxlen=MOST_WAITING)
         if applied:
@@ -107,6 +129,8 @@ class Inbox:
         self.release()
         self._events.clear()
         self._keys.clear()
+        self.latest = self.taken = 0  # the next client counts anew
+        self._opened = False
 
     async def nap(self, seconds: float) -> None:
         """Sleep, unless something comes that changes the world."""
@@ -116,10 +140,16 @@ class Inbox:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left)
 
-    async def wait(self, gone: asyncio.Event, idle_seconds: float) -> None:
-        """Wait until something comes, the client is gone, or nothing was done for so long."""
+    async def wait(self, gone: asyncio.Event, idle_seconds: float, *, told: int) -> None:
+        """Wait until something comes, the client is gone, or nothing was done for so long.
+
+        Args:
+            gone: is set when the client is gone.
+            idle_seconds: after which it is not waited any longer.
+            told: what `taken` was when the client was told that nothing comes: what came since is not waited for.
+        """
         self._wake.clear()
-        if self._events or not self.idle or gone.is_set():  # also what came while others were told something
+        if self._events or not self.idle or gone.is_set() or self.taken != told:
             return
         waits = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(gone.wait())]
         try:

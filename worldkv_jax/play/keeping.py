@@ -8,7 +8,7 @@ from typing import Any
 
 from worldkv_jax.play.metrics import Metrics
 from worldkv_jax.play.player import Player
-from worldkv_jax.play.store import Book, Shown
+from worldkv_jax.play.store import Book, PointToKeep, Shown
 
 SAVE_EVERY = 40
 """Chunks from one point on disk to the next."""
@@ -58,10 +58,8 @@ class Keeping:
         if (found := self._player.latest_point()) is None:
             return None
         self._since_point = 0
-        chunks, moment = found
-        marks = self._player.tree.history.marks[: chunks + 1]
-        work = self._book.save_point, self._player.tree, chunks, marks, moment.worlds
-        self._saving = asyncio.get_running_loop().run_in_executor(self._writer, *work)
+        point = PointToKeep.of(self._player.tree, *found)
+        self._saving = asyncio.get_running_loop().run_in_executor(self._writer, self._book.save_point, point)
         self._saving.add_done_callback(self._saved)
         return self._saving
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import capacity_by_tier
-from worldkv_jax.play.admission import Admission, Limits
+from worldkv_jax.play.admission import Admission, Full, Limits
 from worldkv_jax.play.game import Game
 from worldkv_jax.play.history import Tree
 from worldkv_jax.play.metrics import Metrics
@@ -92,36 +92,40 @@ class Lobby:
             gone: is set when the client gives up.
 
         Raises:
-            Full: too many wait.
+            Full: too many wait, or the server ends.
             Refused: there is no session of this name, or it cannot be opened.
         """
-        while name in self._moving:
-            await asyncio.shield(self._moving[name])
-        seat = self.seats.get(name) if name is not None else None
         resumed = name is not None
-        if seat is None:
-            name = name or secrets.token_urlsafe(24)
-            async with (
-                self._moving_alone(name),
-                self._admission.place(name, self.bytes_of(memories), tell=tell, gone=gone),
-            ):
-                seat = await (self._come_back(name) if resumed else self._new(name, seed, memories, picture, kept))
-                self.seats[name] = seat
-        elif seat.outlet is not None:
-            await seat.outlet.error("this session was opened in another window, where it goes on")
-            await seat.outlet.close(OK, "opened in another window", patience=2.0)
-        try:
-            async with seat.playing:
-                if self.seats.get(seat.name) is not seat:
-                    raise Refused("the session was just put away; come back to it once more")
+        name = name or secrets.token_urlsafe(24)
+        while True:
+            while name in self._moving:
+                await asyncio.shield(self._moving[name])
+            if self.closing:
+                raise Full("the server ends; come back when it is there again")
+            seat = self.seats.get(name)
+            if seat is None:
+                async with (
+                    self._moving_alone(name),
+                    self._admission.place(name, self.bytes_of(memories), tell=tell, gone=gone),
+                ):
+                    seat = await (self._come_back(name) if resumed else self._new(name, seed, memories, picture, kept))
+                    self.seats[name] = seat
+            elif seat.outlet is not None:
+                await seat.outlet.error("this session was opened in another window, where it goes on")
+                await seat.outlet.close(OK, "opened in another window", patience=2.0)
+            try:
+                async with seat.playing:
+                    if self.seats.get(name) is seat and not self.closing:
+                        self._count()
+                        yield seat, resumed
+                        return
+            finally:
+                seat.inbox.used = time.monotonic()
                 self._count()
-                yield seat, resumed
-        finally:
-            seat.inbox.used = time.monotonic()
-            self._count()
-            self._admission.look_again()
-            if not kept and self.seats.get(seat.name) is seat:
-                await self._drop(seat)
+                self._admission.look_again()
+                if not kept and self.seats.get(name) is seat:
+                    await self._drop(seat)
+            # It was put away while it was waited for: it is opened again.
 
     async def close(self) -> None:
         """Keep all sessions on disk, and end all threads."""

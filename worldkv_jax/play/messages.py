@@ -58,6 +58,10 @@ class View:
         else:
             await self._outlet.error(content)
 
+    async def rest(self, number: int) -> None:
+        """Say that nothing comes until somebody does something, and the number of the latest event that was seen."""
+        await self.send("rest", event_id=number)
+
     async def session(self, seat: "Seat", *, resumed: bool) -> None:
         """Say what is played, at the beginning and where that changes."""
         if self._extended:
@@ -197,6 +201,7 @@ def timeline(seat: "Seat") -> dict[str, Any]:
                 )
     return {
         "type": "timeline",
+        "event_id": seat.inbox.latest,
         "current": player.tree.current,
         "position": player.position,
         "first": first,

@@ -108,14 +108,11 @@ def _read_init(message: dict) -> Init:
     }
     if message.get("worldkv") is not None:
         asked = fields.mapping(message, "worldkv")
-        memories = asked.get("memories", ["default"])
-        if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(fields.is_name, memories)):
-            raise Refused("worldkv.memories must be one or two names of memories, such as ['default', 'window']")
         replay = asked.get("replay")
         if replay is not None and not isinstance(replay, dict):
             raise Refused("worldkv.replay must be what a session file holds, a map")
         given["extension"] = Extension(
-            memories=tuple(memories),
+            memories=_memories(asked.get("memories", ["default"])),
             idle=fields.choice(asked, "idle", ("pause", "go_on"), "pause"),
             session=fields.text(asked, "session"),
             replay=replay,
@@ -171,6 +168,12 @@ def _keys(given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _memories(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not 1 <= len(given) <= 2 or not all(map(fields.is_name, given)):
+        raise Refused("memories must be one or two names of memories, such as ['default', 'window']")
+    return tuple(given)
+
+
 def _nothing(payload: Any) -> None:
     return None
 
@@ -199,10 +202,7 @@ def _reset(payload: Any) -> int | None:
 
 
 def _memory(payload: Any) -> tuple[str, ...]:
-    memories = fields.optional(payload, "memory").get("memories")
-    if not isinstance(memories, list) or not 1 <= len(memories) <= 2 or not all(map(fields.is_name, memories)):
-        raise Refused("memory needs memories: one or two names, such as ['default', 'window']")
-    return tuple(memories)
+    return _memories(fields.optional(payload, "memory").get("memories"))
 
 
 def _look(payload: Any) -> tuple[float, float]:

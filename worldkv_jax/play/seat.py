@@ -1,6 +1,7 @@
 """A seat: one session at play, its world, and whoever looks on."""
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -71,10 +72,16 @@ class Seat:
         """Whether nothing was done yet."""
         return not len(self.player.tree.history)
 
+    @property
+    def _begins(self) -> bool:
+        """Whether the first chunk is still to be made. What anybody does comes after it, however quick they are."""
+        return self.fresh and self.player.full is None
+
     def replay(self, played: session_file.PlayedSession) -> None:
         """Do again what a session file says, until somebody does something."""
         self.inbox.replay(played.controls)
-        self._expected = list(played.latents)
+        count = len(played.controls)
+        self._expected = [*played.latents, *[None] * count][:count]
 
     async def play(self, init: Init, outlet: Outlet, *, resumed: bool = False) -> None:
         """Play until the client is gone, has had all its chunks, or does nothing for long.
@@ -93,8 +100,9 @@ class Seat:
 
     async def close(self) -> None:
         """Keep the world on disk, and let go of it."""
-        if self._recorder is not None:
-            self._recorder.end()
+        if self._recorder is not None:  # its folder may go right after
+            with contextlib.suppress(OSError, ValueError):
+                await asyncio.wrap_future(self._recorder.end())
         await self._keeping.close()
         async with self._house.turns.turn(self.name) as turn:
             await turn.run(self.player.close)
@@ -106,7 +114,7 @@ class Seat:
     async def _play(self, init: Init, outlet: Outlet, view: "messages.View", resumed: bool) -> None:
         pace = Pace(init.fps or self.player.game.steering.fps, paced=init.paced)
         if init.actions:
-            self.inbox.take(Event(kind="camera_actions", payload=init.actions, number=0))
+            self.inbox.open(init.actions)
         goes_on = init.extension is None or init.extension.idle == "go_on"
         await view.session(self, resumed=resumed)
         made, again = 0, None
@@ -117,12 +125,13 @@ class Seat:
         while not outlet.gone.is_set():
             if again is not None:
                 await self._show_again(again, view, pace)
-            if (again := await self._change(view)) is not None:
+            again = None if self._begins else await self._change(view)
+            if again is not None:
                 continue
             if init.max_chunks is not None and made >= init.max_chunks:
                 await outlet.close(OK, "generation complete")
                 return
-            if self.inbox.idle and time.monotonic() > self.inbox.used + self._house.idle_seconds:
+            if self.inbox.idle and not self._begins and time.monotonic() > self.inbox.used + self._house.idle_seconds:
                 await outlet.close(OK, "idle")
                 return
             busy = self.fresh or goes_on or not self.inbox.idle
@@ -134,36 +143,38 @@ class Seat:
             if busy:
                 made += await self._next_chunk(view, pace)
             else:
-                await self.inbox.wait(outlet.gone, self._house.idle_seconds)
+                await view.rest(told := self.inbox.taken)
+                await self.inbox.wait(outlet.gone, self._house.idle_seconds, told=told)
 
     async def _next_chunk(self, view: "messages.View", pace: Pace) -> bool:
         """Make a chunk when it is due, unless something comes that changes the world; tell whether it was made."""
         await self.inbox.nap(pace.wait())
-        if self.inbox or view.gone:
+        if (self.inbox and not self._begins) or view.gone:
             return False
         asked = time.monotonic()
         async with self._house.turns.turn(self.name, share=len(self.player.tree.memories)) as turn:
             begun = time.monotonic()
-            controls, applied = self.inbox.sample(self.player.frames_of_next())
+            replayed = self.inbox.replaying
+            controls, applied = self.inbox.sample(self.player.frames_of_next(), first=self.fresh)
             chunk = await turn.run(self.player.step, controls)
         self._keeping.write(["chunk", controls.to_json()])
         if applied:
             self._house.metrics.key_to_frames.observe(time.monotonic() - applied[0][1])
         await self._show(chunk, view, [number for number, _ in applied], queued=begun - asked)
         pace.sent(len(controls.frames), asked)
-        await self._compare(chunk, view)
+        if replayed:
+            await self._compare(chunk, view)
         self._keeping.chunk_made()
         return True
 
     async def _compare(self, chunk: PlayedChunk, view: "messages.View") -> None:
         """Say how a replay went when it ends."""
-        if not self._expected:
-            return
-        expected = self._expected[chunk.index - self.player.first :][:1]
-        same = expected in ([], [None], [chunk.lanes[0].latents])
-        if same and self.inbox.replaying:
-            return
         number = chunk.index + 1 - self.player.first
+        if number > len(self._expected):
+            return
+        same = self._expected[number - 1] in (None, chunk.lanes[0].latents)
+        if same and number < len(self._expected):
+            return
         said = f"replayed {number} chunks, bit for bit the same" if same else f"chunk {chunk.index} came out otherwise"
         await view.status(said, replay={"chunks": number, "first_difference": None if same else chunk.index})
         self._expected = []

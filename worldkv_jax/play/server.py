@@ -15,8 +15,8 @@ from worldkv_jax.play.guard import Guard
 from worldkv_jax.play.lobby import Lobby
 from worldkv_jax.play.outlet import PROTOCOL
 from worldkv_jax.play.protocol import MOST_MESSAGE_BYTES
+from worldkv_jax.play.routes import WEBSOCKET_PATH
 
-WEBSOCKET = "/v1/realtime_video/generate"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -40,7 +40,7 @@ def make_app(game: Game, guard: Guard, limits: Limits, *, state: Path | None) ->
     app = web.Application(client_max_size=MOST_MESSAGE_BYTES, middlewares=[guard.check])
     app[_LOBBY], app[_GUARD] = Lobby(game, limits, state=state), guard
     app.router.add_get("/", _page)
-    app.router.add_get(WEBSOCKET, _socket)
+    app.router.add_get(WEBSOCKET_PATH, _socket)
     app.router.add_get("/health", _health)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/v1/info", _info)

@@ -1,7 +1,7 @@
 """Session files of played worlds: what was done, in one small JSON that can be shared and played again."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from worldkv_jax.play.game import Game
@@ -79,8 +79,3 @@ def read(game: Game, data: Mapping[str, Any], *, picture: bytes | None = None) -
         controls=tuple(Controls.from_json(one) for one in controls),
         latents=tuple(latents),
     )
-
-
-def first_difference(expected: Sequence[str | None], made: Sequence[str]) -> int | None:
-    """Return the first chunk whose latents are other ones; ``None`` for the same world."""
-    return next((at for at, (a, b) in enumerate(zip(expected, made)) if a is not None and a != b), None)

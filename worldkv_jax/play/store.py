@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,11 @@ from worldkv_jax.play.history import Tree
 from worldkv_jax.play.player import Player
 from worldkv_jax.play.points import Moment
 from worldkv_jax.rollout import World, fork
-from worldkv_jax.sessions.identity import key_to_json, made_with
+from worldkv_jax.sessions.identity import key_to_json
 from worldkv_jax.sessions.seeds import key_of
 from worldkv_jax.sessions.steering import Controls
-from worldkv_jax.sessions.world_folder import WorldFolder, writing
-from worldkv_jax.sessions.world_manifest import WorldManifest, write_manifest
+from worldkv_jax.sessions.world_folder import WorldFolder, empty_manifest, writing
+from worldkv_jax.sessions.world_manifest import write_manifest
 from worldkv_jax.sessions.world_state import restore, state_of
 
 _FORMAT, _VERSION = "worldkv-jax played world", 1
@@ -55,6 +56,24 @@ class Found(NamedTuple):
     """That it begins with."""
     point: tuple[int, str, str] | None
     """The latest point of the current branch: at how many chunks, its mark, and its folder."""
+
+
+class PointToKeep(NamedTuple):
+    """A moment that is to be written."""
+
+    seed: int
+    memories: tuple[str, ...]
+    chunks: int
+    """Of the point, from the world's beginning."""
+    marks: list[str]
+    """Of its history, from the beginning to the point."""
+    worlds: Sequence[Any]
+    """Of each lane, as copies."""
+
+    @classmethod
+    def of(cls, tree: Tree, chunks: int, moment: Moment) -> "PointToKeep":
+        """Note a point of the current branch, by value: the tree may be another one before it is written."""
+        return cls(tree.seed, tree.memories, chunks, tree.history.marks[: chunks + 1], moment.worlds)
 
 
 class Shelf:
@@ -109,6 +128,7 @@ class Book:
     def __init__(self, folder: Path, game: Game):
         self._folder, self._game = folder, game
         self._journal = None
+        self._one_at_a_time = threading.Lock()
         self._points: tuple[str, list[str]] | None = None  # folder of points, and the marks that lead to its latest
 
     def write(self, change: Sequence[Any]) -> None:
@@ -117,10 +137,12 @@ class Book:
         Raises:
             OSError: there is no room.
         """
-        if self._journal is None:
-            self._journal = open(self._folder / _JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
-        self._journal.write(json.dumps(change, separators=(",", ":")) + "\n")
-        self._journal.flush()
+        line = json.dumps(change, separators=(",", ":")) + "\n"
+        with self._one_at_a_time:  # the play writes what is done, and the saver beside it where its points are
+            if self._journal is None:
+                self._journal = open(self._folder / _JOURNAL, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+            self._journal.write(line)
+            self._journal.flush()
 
     def write_shown(self, mark: str, shown: Shown) -> None:
         """Add what is kept of a chunk."""
@@ -177,27 +199,22 @@ class Book:
         picture = None if tree.picture is None else (self._folder / _PICTURE).read_bytes()
         return Found(tree, shown, picture, fitting[-1] if fitting else None)
 
-    def save_point(self, tree: Tree, chunks: int, marks: list[str], worlds: Sequence[Any]) -> None:
+    def save_point(self, point: PointToKeep) -> None:
         """Write the worlds of a point; those before it are forgotten. Runs beside the play.
-
-        Args:
-            tree: what is played; only its seed and memories are read.
-            chunks: of the point.
-            marks: of its history, from the beginning to the point.
-            worlds: of each lane, as copies.
 
         Raises:
             OSError: there is no room; the point before is still there.
         """
+        seed, memories, chunks, marks, worlds = point
         name, points = f"points-{marks[-1]}", self._points
         if points is not None and marks[: len(points[1])] == points[1]:
             name = points[0]
         else:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         position = int(worlds[0].position)
-        for lane, (memory, world) in enumerate(zip(tree.memories, worlds, strict=True)):
+        for lane, (memory, world) in enumerate(zip(memories, worlds, strict=True)):
             with self._writing(name, lane) as folder:
-                folder.admit(self._game.identities[memory], position, key_to_json(key_of(tree.seed)))
+                folder.admit(self._game.identities[memory], position, key_to_json(key_of(seed)))
                 _add(folder, world)
         self.write(["point", chunks, marks[-1], name])
         self._points = name, list(marks)
@@ -226,14 +243,14 @@ class Book:
             session = self._game.sessions[memory]
             self._keep_only(name, lane, position)
             folder = WorldFolder(self._folder / name / str(lane))
-            kept = folder.manifest.points[position]
+            manifest = folder.manifest
             worlds.append(
                 restore(
                     session.backbone,
                     session.params,
                     session.start(worlds=1, chunks=self._game.rooms[memory]),
-                    kept.state,
-                    {slot: folder.manifest.stored[chunk] for slot, chunk in enumerate(kept.slots) if chunk >= 0},
+                    manifest.points[position].state,
+                    manifest.stored_at(position),
                     folder.store.get,
                     example=lambda: example,
                     decode=True,
@@ -243,8 +260,7 @@ class Book:
         return Moment(tuple(fork(world, 1)[0] for world in worlds), state)
 
     def _writing(self, name: str, lane: int) -> contextlib.AbstractContextManager[WorldFolder]:
-        empty = WorldManifest(identity={}, made_with=made_with(), key=None)
-        return writing(self._folder / name / str(lane), empty)
+        return writing(self._folder / name / str(lane), empty_manifest())
 
     def _keep_only(self, name: str, lane: int, position: int) -> None:
         """Forget all of a lane but one point, also what was begun after it when the process was killed."""

@@ -60,14 +60,14 @@ def read_text(path: str | os.PathLike[str], *, limit: int = MAX_TEXT) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: str | os.PathLike[str], *, limit: int = MAX_DATA) -> Any:
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file in any encoding that `read_text` knows.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is too long or no JSON; the text names the file and the line.
     """
-    text = read_text(path, limit=limit)
+    text = read_text(path, limit=MAX_DATA)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -88,7 +88,7 @@ def looks_like_path(text: str) -> bool:
     return not re.search(r"\s", text) and (bool(re.search(r"[/\\]", text)) or _SUFFIX.search(text) is not None)
 
 
-def text_or_file(argument: str, *, what: str = "text", limit: int = MAX_TEXT) -> str:
+def text_or_file(argument: str, *, what: str = "text") -> str:
     """Return a text that is given as such, or read the file that it is the path of.
 
     A file that exists is read. What looks like a path (see `looks_like_path`) where no file is, is an error and never
@@ -97,7 +97,6 @@ def text_or_file(argument: str, *, what: str = "text", limit: int = MAX_TEXT) ->
     Args:
         argument: the text or the path; ``~`` stands for the home folder.
         what: the text is, as the user knows it: ``"--prompt"``.
-        limit: most bytes of a file.
 
     Returns:
         The text, without white space around it.
@@ -108,7 +107,7 @@ def text_or_file(argument: str, *, what: str = "text", limit: int = MAX_TEXT) ->
     """
     path = os.path.expanduser(argument.strip())
     if os.path.isfile(path):
-        text, place = read_text(path, limit=limit).strip(), f"{path} is empty"
+        text, place = read_text(path).strip(), f"{path} is empty"
     elif os.path.isdir(path):
         raise ValueError(f"{what}: {path} is a folder; give the text itself, or a text file")
     elif looks_like_path(argument):

@@ -12,9 +12,10 @@ from worldkv_jax.rollout.checking import check_backbone
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import chunk_inputs
 from worldkv_jax.rollout.live import CameraSource, live_chunks
+from worldkv_jax.rollout.noise import Noise
 from worldkv_jax.rollout.placement import split, start_on_mesh, world_shardings
 from worldkv_jax.rollout.sampler import Schedule, denoise, shifted_schedule
-from worldkv_jax.rollout.stream import Chunk, Noise, Watch, observe, rollout, start, stream
+from worldkv_jax.rollout.stream import Chunk, Watch, observe, rollout, start, stream
 from worldkv_jax.rollout.world import World, fork, snapshot
 
 __all__ = [

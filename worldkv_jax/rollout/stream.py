@@ -13,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory import MemoryConfig, Picks, WorldMemory
 from worldkv_jax.memory.layout import Layout
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
 from worldkv_jax.rollout.backbone import Backbone, ChunkInput
 from worldkv_jax.rollout.chunk_step import GeneratedChunk, generate_chunk, observe_chunk
 from worldkv_jax.rollout.inputs import as_list, check_chunks
+from worldkv_jax.rollout.noise import Noise, choose_noise
 from worldkv_jax.rollout.prefetching import choose_prefetcher
 from worldkv_jax.rollout.world import World, check_unconsumed, unshare
 
-Noise = Callable[[int], jax.Array]
-"""Gives chunk number ``i`` its noise ``[steps, B, *latent_shape]``."""
 Watch = Callable[[int, ChunkInput, World], None]
 """Is told of each chunk as it is begun: its number, what it is given, and the world after it, decoder included. The
 next step consumes that world, so whoever keeps it takes a `snapshot`."""
@@ -152,7 +152,7 @@ def stream(
         ValueError: neither or both of key and noise; cameras of another shape, or not rigid or finite; a memory
             without room that may not drop. Raised before the chunk is made; a list is checked before the first.
     """
-    noise = _checked_noise(key, noise, backbone, world.memory.layout.worlds)
+    noise = choose_noise(key, noise, backbone, world.memory.layout.worlds)
     world = unshare(world)
     layout, first, lag = world.memory.layout, int(world.position), backbone.lag
     ahead = as_list(chunks) if isinstance(chunks, Sequence) else None
@@ -237,31 +237,6 @@ def place_like(params: Any, state: Any) -> Any:
     if len(devices) > 1:
         return state
     return jax.device_put(state, devices.pop() if devices else jax.devices()[0])
-
-
-def _checked_noise(key: jax.Array | None, noise: Noise | None, backbone: Backbone, worlds: int) -> Noise:
-    if (key is None) == (noise is None):
-        raise ValueError("give either key or noise: exactly one of them decides the world")
-    if noise is not None:
-        if not callable(noise):
-            raise ValueError(f"noise is a {type(noise).__name__}; give a function from a chunk's number to its noise")
-        return noise
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)) or key.ndim:
-        raise ValueError(f"key is {key!r}; give one typed key, such as jax.random.key(0)")
-    shape = (backbone.schedule.steps, *backbone.latent_shape)
-    return lambda index: draw_noise(key, np.int32(index), worlds, shape)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def draw_noise(key: jax.Array, index: jax.Array, worlds: int, shape: tuple[int, ...]) -> jax.Array:
-    """Draw the noise of chunk ``index``, each world's from a key of its own: the same alone and in a batch.
-
-    Returns:
-        float32 ``[steps, B, *latent_shape]``, where ``shape`` is ``(steps, *latent_shape)``.
-    """
-    keys = jax.vmap(lambda world: jax.random.fold_in(jax.random.fold_in(key, world), index))(jnp.arange(worlds))
-    # float32 by name: under x64 the default would be another world.
-    return jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32), out_axes=1)(keys)
 
 
 @functools.partial(jax.jit, static_argnames="backbone", donate_argnames="decoder")

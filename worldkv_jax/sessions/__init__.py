@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from worldkv_jax.lazy import lazy
 
 if TYPE_CHECKING:
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.loaded import Loaded, Placement
     from worldkv_jax.sessions.memory_options import MemoryOptions, choose_memory
     from worldkv_jax.sessions.model_options import ModelOptions
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from worldkv_jax.sessions.world_folder import WorldFolder
 
 _HOMES = {
+    "Answers": "answers",
     "Cost": "plan",
     "Loaded": "loaded",
     "MemoryOptions": "memory_options",
@@ -38,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answers",
     "Cost",
     "Loaded",
     "MemoryOptions",

@@ -13,17 +13,17 @@ from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
 from worldkv_jax.rollout.stream import exhaust
 from worldkv_jax.rollout.world import check_unconsumed
-from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with, world_identity
+from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, world_identity
 from worldkv_jax.sessions.saving import WorldSaver
-from worldkv_jax.sessions.world_folder import WorldFolder, writing
+from worldkv_jax.sessions.world_folder import WorldFolder, empty_manifest, writing
 from worldkv_jax.sessions.world_manifest import WorldManifest
 from worldkv_jax.sessions.world_state import input_of
 from worldkv_jax.sessions.world_state import restore as restore_state
 from worldkv_jax.whole_numbers import whole
 
 if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.session import Session
-    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 
@@ -91,11 +91,16 @@ def check_before_loading(session: "Session", manifest: WorldManifest, path: str 
 
 @contextlib.contextmanager
 def saving(
-    session: "Session", path: str | os.PathLike[str], *, every: int, answers: "Answers | None"
+    session: "Session",
+    path: str | os.PathLike[str],
+    *,
+    every: int,
+    answers: "Answers | None",
+    stopped: Callable[[OSError], object],
 ) -> Generator[WorldSaver]:
     """Offer a `WorldSaver`, see `Session.saving`."""
-    with writing(path, _empty()) as folder:
-        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers)
+    with writing(path, empty_manifest()) as folder:
+        saver = WorldSaver(folder, every, lambda world: identify(session, world), answers, stopped)
         try:
             yield saver
         finally:
@@ -105,7 +110,7 @@ def saving(
 def save(session: "Session", world: World, path: str | os.PathLike[str], key: jax.Array | None) -> None:
     """Write one point, see `Session.save`."""
     check_unconsumed(world)
-    with writing(path, _empty()) as folder:
+    with writing(path, empty_manifest()) as folder:
         folder.admit(identify(session, world), int(world.position), key_to_json(key))
         folder.add_world(world)
 
@@ -122,13 +127,12 @@ def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None,
     check_identity(manifest.identity, identify(session, world), what=str(path))
     made = folder.point_before(at)
     if made is not None:
-        point = manifest.points[made]
         world = restore_state(
             session.backbone,
             session.params,
             world,
-            point.state,
-            {slot: manifest.stored[chunk] for slot, chunk in enumerate(point.slots) if chunk >= 0},
+            manifest.points[made].state,
+            manifest.stored_at(made),
             folder.store.get,
             example=lambda: _example(session, worlds),
             decode=session.decode,
@@ -186,7 +190,3 @@ def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput
 
 def _example(session: "Session", worlds: int) -> ChunkInput:
     return next(iter(session.inputs(worlds=worlds)))
-
-
-def _empty() -> WorldManifest:
-    return WorldManifest(identity={}, made_with=made_with(), key=None)

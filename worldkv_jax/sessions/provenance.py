@@ -25,7 +25,7 @@ def describe_machine() -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
+            **{name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "worldkv-jax")},
         },
     }
 

@@ -15,7 +15,7 @@ from worldkv_jax.rollout import Chunk
 from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import write_json
 from worldkv_jax.sessions.session import Session
-from worldkv_jax.sessions.world_state import decoded_shapes
+from worldkv_jax.sessions.world_state import frames_of_chunks
 
 WRITES = ("*video*.mp4", "*latents*.npy", "*report.json")
 """Names of what a recording writes."""
@@ -115,12 +115,8 @@ def _frames_left(session: Session, first: int) -> int | None:
     """Count the frames of the video that are still to come when ``first`` chunks are made; ``None`` for all."""
     if session.pixel_frames is None or not first or not session.decode:
         return session.pixel_frames
-    made: list[int] = []
-    decoder = None
-    for _ in range(2):  # the first chunk may have fewer frames; all others have as many as the second
-        frames, decoder = decoded_shapes(session.backbone, session.params, session.worlds, decoder)
-        made.append(frames.shape[1])
-    return max(0, session.pixel_frames - made[0] - (first - 1) * made[1])
+    opening, later = frames_of_chunks(session.backbone, session.params, session.worlds)
+    return max(0, session.pixel_frames - opening - (first - 1) * later)
 
 
 def _finish(

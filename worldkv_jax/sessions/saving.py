@@ -11,8 +11,8 @@ import jax
 
 from worldkv_jax.memory import KVSpan
 from worldkv_jax.rollout import ChunkInput, Noise, World
+from worldkv_jax.sessions.answers import Answers
 from worldkv_jax.sessions.identity import key_from_json, key_to_json
-from worldkv_jax.sessions.session_file import Answers
 from worldkv_jax.sessions.world_folder import WorldFolder
 from worldkv_jax.sessions.world_state import state_of
 from worldkv_jax.whole_numbers import whole
@@ -50,17 +50,24 @@ class WorldSaver:
     """
 
     def __init__(
-        self, folder: WorldFolder, every: int, identify: Callable[[World], dict[str, Any]], answers: Answers | None
+        self,
+        folder: WorldFolder,
+        every: int,
+        identify: Callable[[World], dict[str, Any]],
+        answers: Answers | None,
+        stopped: Callable[[OSError], object],
     ):
         if whole("every", every) < 1:
             raise ValueError(f"a point every {every} chunks: give at least 1")
         self.folder, self._every, self._identify, self._answers = folder, every, identify, answers
+        self._stopped = stopped
         self.failed: OSError | None = None
         self.waited = self.wrote = 0.0
         self._saved = folder.manifest.end
         self._begun: list[_Job] = []
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=1)
         self._defect: BaseException | None = None
+        self._told = False
         self._thread = threading.Thread(target=self._work, name="world-saver", daemon=True)
         self._thread.start()
 
@@ -92,7 +99,7 @@ class WorldSaver:
             OSError: what the writer came upon, but for a folder that cannot be written to any more.
             ValueError: the world that goes on is another branch than the folder's.
         """
-        self._raise_defect()
+        self._meet_writer()
         if self.failed is None:
             bank = world.memory.bank
             self._begun.append(
@@ -126,7 +133,7 @@ class WorldSaver:
         """
         self._jobs.put(None)
         self._thread.join()
-        self._raise_defect()
+        self._meet_writer()
 
     def _put(self, job: _Job) -> None:
         if job.state is not None:
@@ -160,9 +167,13 @@ class WorldSaver:
                 self.folder.manifest.answers = self._answers.given[: job.made]
             self.folder.add_point(job.state, room=job.room)
 
-    def _raise_defect(self) -> None:
+    def _meet_writer(self) -> None:
+        """Raise what the writer came upon; say once that it had to stop, in the thread of whoever rolls out."""
         if self._defect is not None:
             raise self._defect
+        if self.failed is not None and not self._told:
+            self._told = True
+            self._stopped(self.failed)
 
 
 def _kept(world: World) -> dict[str, Any]:

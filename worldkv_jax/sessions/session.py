@@ -13,8 +13,8 @@ import numpy as np
 from jax.sharding import Mesh, Sharding
 
 from worldkv_jax import rollout as ro
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.memory import MemoryConfig
-from worldkv_jax.memory.report import format_bytes
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.rollout.stream import collect
 from worldkv_jax.rollout.world import check_unconsumed
@@ -24,8 +24,8 @@ from worldkv_jax.sessions.plan import Cost, Plan, make_plan
 from worldkv_jax.sessions.seeds import key_of
 
 if typing.TYPE_CHECKING:
+    from worldkv_jax.sessions.answers import Answers
     from worldkv_jax.sessions.saving import WorldSaver
-    from worldkv_jax.sessions.session_file import Answers
     from worldkv_jax.sessions.timeline import TimeLine
 
 
@@ -214,7 +214,12 @@ class Session:
         return continuing.rewind(self, timeline, chunk)
 
     def saving(
-        self, path: str | os.PathLike[str], *, every: int = 5, answers: "Answers | None" = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        every: int = 5,
+        answers: "Answers | None" = None,
+        stopped: Callable[[OSError], object] = lambda error: None,
     ) -> contextlib.AbstractContextManager["WorldSaver"]:
         """Keep a rollout in a world folder while it goes on: give what this offers to `stream` as its keeper.
 
@@ -223,12 +228,13 @@ class Session:
                 key-value store that TensorStore writes to.
             every: chunks from one point to the next, each a moment that the world can go on from.
             answers: what asks a live source, whose answers are then kept as well.
+            stopped: is told once why no more can be kept, while the rollout goes on.
 
         Raises:
             OSError: the folder cannot be written to.
             ValueError: another process writes to it, or what is there is no world.
         """
-        return continuing.saving(self, path, every=every, answers=answers)
+        return continuing.saving(self, path, every=every, answers=answers, stopped=stopped)
 
     def save(self, world: World, path: str | os.PathLike[str], *, key: jax.Array | None = None) -> None:
         """Write a world to a folder; where an earlier moment of it is there, what is new of it.

@@ -2,8 +2,7 @@
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ class SessionFile:
     latents: tuple[str, ...]
     """Checksum of every chunk's latents."""
     answers: tuple[dict[str, Any], ...] | None = None
-    """What a live source answered, see `Answers`; ``None`` where the options say all."""
+    """What a live source answered, see `worldkv_jax.sessions.Answers`; ``None`` where the options say all."""
 
     def asked(self) -> ModelOptions:
         """Return the options that open the model.
@@ -77,30 +76,6 @@ def _made_of(cls: Any, options: dict[str, Any], what: str) -> Any:
         whole = _made_of(types[name].of, value, what) if inner else value
         given[name] = tuple(whole) if isinstance(whole, list) else whole
     return cls(**given)
-
-
-class Answers:
-    """Asks a live source, and notes what it answers and when; give it to `Session.inputs` in the source's place."""
-
-    def __init__(self, source: Callable[[int], Any], known: Sequence[dict[str, Any]] = ()):
-        """Begin to ask.
-
-        Args:
-            source: who is asked.
-            known: what was noted of the first chunks before, which are then answered so again.
-        """
-        self._source, self._since = source, time.monotonic()
-        self.given: list[dict[str, Any]] = [*known]
-        """For each chunk ``given``, what was answered, and ``seconds`` since the source was first there."""
-
-    def __call__(self, chunk: int) -> Any:
-        """Ask for a chunk."""
-        if chunk < len(self.given):
-            return self.given[chunk]["given"]
-        answer = self._source(chunk)
-        if answer is not None:
-            self.given.append({"given": answer, "seconds": round(time.monotonic() - self._since, 3)})
-        return answer
 
 
 def options_given(options: Any) -> dict[str, Any]:

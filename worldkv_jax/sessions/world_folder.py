@@ -11,7 +11,7 @@ import numpy as np
 from worldkv_jax.memory import KVSpan
 from worldkv_jax.rollout import ChunkInput, World
 from worldkv_jax.sessions.array_store import ArrayRef, ArrayStore, describe_array
-from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json
+from worldkv_jax.sessions.identity import check_identity, key_from_json, key_to_json, made_with
 from worldkv_jax.sessions.seeds import key_of, seed_of
 from worldkv_jax.sessions.world_files import Files, open_files
 from worldkv_jax.sessions.world_manifest import (
@@ -203,6 +203,11 @@ class WorldFolder:
 
     def _put(self, leaves: Mapping[str, Any]) -> Named:
         return {name: self.store.put(leaf) for name, leaf in leaves.items()}
+
+
+def empty_manifest() -> WorldManifest:
+    """Return what the folder of a new world begins with, see `writing`."""
+    return WorldManifest(identity={}, made_with=made_with(), key=None)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ class WorldManifest:
     inputs: dict[int, Named] = dataclasses.field(default_factory=dict)
     """What each chunk was given."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """What a live source answered, chunk by chunk from the first, see `worldkv_jax.sessions.session_file.Answers`."""
+    """What a live source answered, chunk by chunk from the first, see `worldkv_jax.sessions.Answers`."""
     stored: dict[int, list[Named]] = dataclasses.field(default_factory=dict)
     """Stored chunks, of each world of the batch."""
     points: dict[int, Point] = dataclasses.field(default_factory=dict)
@@ -64,6 +64,11 @@ class WorldManifest:
         for worlds in self.stored.values():
             for named in worlds:
                 yield from named.values()
+
+    def stored_at(self, point: int) -> dict[int, list[Named]]:
+        """Return the stored chunks of a point by their slots, of each world of the batch."""
+        slots = enumerate(self.points[point].slots)
+        return {slot: self.stored[chunk] for slot, chunk in slots if chunk >= 0}
 
     def cut(self, chunk: int) -> "WorldManifest":
         """Return what it was when ``chunk`` chunks were made."""

@@ -10,7 +10,6 @@ from jax.tree_util import KeyPath
 
 from worldkv_jax.memory import Context, KVSpan
 from worldkv_jax.memory.layout import BankLayout
-from worldkv_jax.memory.quantization import stored_shape
 from worldkv_jax.rollout import Backbone, ChunkInput, World
 from worldkv_jax.rollout.stream import place_like
 from worldkv_jax.sessions.array_store import ArrayRef
@@ -128,6 +127,13 @@ def decoded_shapes(backbone: Backbone, params: Any, worlds: int, decoder: Any) -
     return jax.eval_shape(backbone.decode, params, latents, decoder)
 
 
+def frames_of_chunks(backbone: Backbone, params: Any, worlds: int) -> tuple[int, int]:
+    """Count the frames of a world's first chunk, which may have fewer, and of each later one."""
+    first, decoder = decoded_shapes(backbone, params, worlds, None)
+    later, _ = decoded_shapes(backbone, params, worlds, decoder)
+    return first.shape[1], later.shape[1]
+
+
 def _first_decoder(backbone: Backbone, params: Any, worlds: int) -> Any:
     return jax.eval_shape(lambda params: backbone.init_decoder(params, worlds), params)
 
@@ -193,9 +199,7 @@ def _describe(leaf: tuple[str, tuple[int, ...]] | None) -> str:
 
 
 def _spans(layout: BankLayout, slot: int, worlds: Sequence[Mapping[str, ArrayRef]], read: Read) -> tuple[KVSpan, ...]:
-    spec = layout.spec
-    shape = (spec.layers, layout.stored_tokens, spec.heads, spec.head_dim)
-    like = stored_shape(shape, layout.config.storage, spec.dtype)
+    like = layout.stored_chunk
     for refs in worlds:
         _check_shapes(like, refs)
     if len(worlds) != layout.worlds:

@@ -1,24 +1,23 @@
 """What the demo leaves behind: a table, a video, two pictures and a report."""
 
 import dataclasses
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
 from ports.demo_world.demo.compare import MODES, Outcome, summarise
 from ports.demo_world.scenario import LATE, TOUR, Scenario
+from worldkv_jax.byte_counts import format_bytes
 from worldkv_jax.files import replacing
 from worldkv_jax.media.captions import side_by_side
 from worldkv_jax.media.figures import memory_figure, save_figure
 from worldkv_jax.media.traces import MemoryTrace
 from worldkv_jax.media.video import write_video
-from worldkv_jax.memory.report import attended_tokens, bytes_by_tier, format_bytes
+from worldkv_jax.memory.report import attended_tokens, bytes_by_tier
+from worldkv_jax.sessions.provenance import describe_machine
 from worldkv_jax.sessions.results import print_table, write_json
 
 TRUTH = "Ground truth"
@@ -149,12 +148,7 @@ def report(outcomes: Mapping[str, Outcome], scenario: Scenario, *, seed: int) ->
         "seed": seed,
         "worlds": len(scenario.poses),
         "phases": list(scenario.phases),
-        "platform": {
-            "device": jax.devices()[0].device_kind,
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("jax", "jaxlib", "numpy", "worldkv-jax")},
-        },
+        **describe_machine(),
         "memories": {
             name: {
                 **summarise(name, outcome, scenario),

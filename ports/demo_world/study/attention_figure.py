@@ -4,10 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ports.demo_world.study.attention import PICKED, Attention
-from ports.demo_world.study.figures import GRID, INK, PALETTE, QUIET, new_figure
+from ports.demo_world.study.figures import new_figure
 from worldkv_jax.evaluation.intervals import mean_interval
+from worldkv_jax.media.style import INK, PALETTE, QUIET, styled
 
 
+@styled
 def attention_figure(attention: Attention) -> Figure:
     """Draw the analysis: two maps over chunks, one over layers and heads, and bars of the rules."""
     figure, axes = new_figure(11.0, 8.4, 2, 2)
@@ -24,7 +26,7 @@ def attention_figure(attention: Attention) -> Figure:
         extent = (-0.5, chunks - 0.5, chunks - 0.5, attention.first - 0.5)
         image = panel.imshow(shown, aspect="auto", cmap="magma", vmin=0, vmax=top, extent=extent)
         panel.set(xlabel="past chunk", ylabel="chunk that is generated")
-        panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+        panel.set_title(title)
         figure.colorbar(image, ax=panel, label=label, extend="max")
     _draw_correlation(figure, axes[1, 0], attention)
     _draw_rules(axes[1, 1], attention)
@@ -37,9 +39,9 @@ def _draw_correlation(figure: Figure, panel, attention: Attention) -> None:
     for layer, heads in enumerate(mean):
         for head, value in enumerate(heads):
             colour = "white" if abs(value) > 0.6 else INK
-            panel.text(head, layer, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
+            panel.text(head, layer, f"{value:.2f}", ha="center", va="center", color=colour)
     panel.set(xlabel="head", ylabel="layer", xticks=range(mean.shape[1]), yticks=range(mean.shape[0]))
-    panel.set_title("Rank correlation of attention and overlap", loc="left", fontsize=11, fontweight="bold", color=INK)
+    panel.set_title("Rank correlation of attention and overlap")
     figure.colorbar(image, ax=panel, label="Spearman's, over retrievable chunks")
 
 
@@ -56,8 +58,7 @@ def _draw_rules(panel, attention: Attention) -> None:
     panel.invert_yaxis()
     panel.set_xlim(0, 1.02)
     panel.set_xlabel("attention on a rule's picks, as a share of the best picks'")
-    panel.set_title("What each rule would bring back", loc="left", fontsize=11, fontweight="bold", color=INK)
-    panel.grid(axis="x", color=GRID, lw=0.7)
+    panel.set_title("What each rule would bring back")
+    panel.grid(axis="x")
     panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
     panel.legend(fontsize=8, loc="lower right")

@@ -25,7 +25,7 @@ class StudyCommand(ModelChoice):
         """Measure what is not measured yet, then write tables and figures."""
         from ports.demo_world.study.groups import FINAL, GROUPS
         from ports.demo_world.study.lengths import lengths
-        from ports.demo_world.study.report import Plan, run_study
+        from ports.demo_world.study.report import StudyPlan, run_study
         from ports.demo_world.weights import read_config
         from worldkv_jax.sessions.results import prepare_output
 
@@ -41,7 +41,7 @@ class StudyCommand(ModelChoice):
         if not groups and not claims:
             titles = ", ".join([*(group.title for group in everything), _CLAIMS])
             raise ValueError(f"`only` {' '.join(self.only or ())}: no group has this in its title; {titles}")
-        plan = Plan(
+        plan = StudyPlan(
             groups=tuple(groups),
             final=FINAL if claims else (),
             quick=self.quick,

@@ -11,20 +11,21 @@ from ports.demo_world.study.runs import Result
 from ports.demo_world.study.tables import Results, late_difference
 from ports.demo_world.study.variants import Group, Variant
 from worldkv_jax.evaluation.intervals import mean_interval
+from worldkv_jax.media.style import BLUE, INK, ORANGE, PALETTE, VERMILION, styled
 
-INK, QUIET, GRID = "#22262d", "#5b616b", "#e3e6ea"
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22262d")  # Okabe and Ito
-_KEPT = {"whole chunks": PALETTE[0], "pruned": PALETTE[1], "anchors only": PALETTE[4]}
+_KEPT = {"whole chunks": BLUE, "pruned": VERMILION, "anchors only": ORANGE}
 _TICKS = (100, 200, 300, 500, 1000, 2000)
 _ON_LATE = "late-revisit PSNR"
 
 
+@styled
 def new_figure(width: float, height: float, rows: int, columns: int, **options):
     """Make an empty figure and its axes ``[rows, columns]``."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+@styled
 def differences_figure(groups: Sequence[Group], results: Results) -> Figure:
     """Draw each group's paired differences of late-revisit PSNR from its reference, with 95 % intervals."""
     shown = [group for group in groups if _measured(group, results)]
@@ -35,6 +36,7 @@ def differences_figure(groups: Sequence[Group], results: Results) -> Figure:
     return figure
 
 
+@styled
 def modes_figure(group: Group, results: Results) -> Figure:
     """Draw late-revisit PSNR of each memory, with 95 % intervals over worlds and what it attends to."""
     variants = _measured(group, results)
@@ -42,12 +44,13 @@ def modes_figure(group: Group, results: Results) -> Figure:
     panel = axes[0, 0]
     for place, variant in enumerate(variants):
         result = results[variant.name]
-        _dot(panel, place, mean_interval(result.of_phase(LATE)), PALETTE[0])
+        _dot(panel, place, mean_interval(result.of_phase(LATE)), BLUE)
     labels = [f"{v.name} ({results[v.name].attended:,} tokens)" for v in variants]
     _finish_dots(panel, labels, f"{_ON_LATE}, dB, 95 % intervals over worlds")
     return figure
 
 
+@styled
 def count_figure(group: Group, results: Results, full: Result) -> Figure:
     """Draw late-revisit PSNR against the number of retrieved chunks, as a difference from full KV."""
     figure, axes = new_figure(6.4, 3.4, 1, 1)
@@ -64,6 +67,7 @@ def count_figure(group: Group, results: Results, full: Result) -> Figure:
     return figure
 
 
+@styled
 def laps_figure(groups: Sequence[Group], results: Results) -> Figure:
     """Draw PSNR lap by lap of a long rollout, one panel a group, bands of 95 % over worlds."""
     shown = [group for group in groups if _measured(group, results)]
@@ -80,6 +84,7 @@ def laps_figure(groups: Sequence[Group], results: Results) -> Figure:
     return figure
 
 
+@styled
 def noise_figure(group: Group, results: Results) -> Figure:
     """Draw late-revisit PSNR against the noise on the memory's cameras."""
     figure, axes = new_figure(6.4, 3.4, 1, 1)
@@ -96,6 +101,7 @@ def noise_figure(group: Group, results: Results) -> Figure:
     return figure
 
 
+@styled
 def cost_figure(variants: Sequence[Variant], results: Results, named: Collection[str], full: Result) -> Figure:
     """Draw late-revisit PSNR against attended tokens and against stored bytes; ``named`` ones are labelled."""
     figure, axes = new_figure(9.6, 4.2, 1, 2, sharey=True)
@@ -110,7 +116,7 @@ def cost_figure(variants: Sequence[Variant], results: Results, named: Collection
             late = result.of_phase(LATE).mean()
             panel.plot(cost(result), late, "o", color=_colour(variant), ms=8 if name in named else 5, alpha=0.85)
             if name in named:
-                panel.annotate(name, (cost(result), late), (6, 4), textcoords="offset points", fontsize=9, color=INK)
+                panel.annotate(name, (cost(result), late), (6, 4), textcoords="offset points")
         panel.axhline(full.of_phase(LATE).mean(), color=INK, lw=1, ls="--")
         panel.set_xlabel(label)
         _finish_lines(panel, legend=False)
@@ -145,9 +151,9 @@ def _draw_differences(panel: Axes, group: Group, results: Results) -> None:
             panel.plot(0, place, "D", color=INK, ms=5)
         else:
             difference = late_difference(results[variant.name], results[group.reference])
-            _dot(panel, place, difference, PALETTE[0])
+            _dot(panel, place, difference, BLUE)
     panel.axvline(0, color=INK, lw=1, ls="--")
-    panel.set_title(group.title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    panel.set_title(group.title)
     labels = [f"{v.name} ({results[v.name].attended:,} tokens)" for v in variants]
     _finish_dots(panel, labels, f"{_ON_LATE} minus “{group.reference}”, dB, paired, 95 %")
 
@@ -165,21 +171,15 @@ def _line(panel: Axes, x, intervals, colour: str, label: str) -> None:
 
 
 def _finish_dots(panel: Axes, labels: list[str], caption: str) -> None:
-    panel.set_yticks(range(len(labels)), labels, fontsize=9)
+    panel.set_yticks(range(len(labels)), labels)
     panel.set_ylim(len(labels) - 0.4, -0.6)
-    panel.set_xlabel(caption, fontsize=9, loc="right")  # longer than the axes are wide
-    panel.grid(axis="x", color=GRID, lw=0.7)
-    _plain(panel)
+    panel.set_xlabel(caption, loc="right")  # longer than the axes are wide
+    panel.grid(axis="x")
+    panel.set_axisbelow(True)
 
 
 def _finish_lines(panel: Axes, *, legend: bool = True) -> None:
-    panel.grid(color=GRID, lw=0.7)
-    _plain(panel)
+    panel.grid()
+    panel.set_axisbelow(True)
     if legend:
         panel.legend(fontsize=8, frameon=False)
-
-
-def _plain(panel: Axes) -> None:
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(colors=QUIET, labelcolor=INK)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from ports.demo_world.scenario import along_paths
+from ports.demo_world.scenario import Scenario, along_paths
 from ports.demo_world.worlds.families import Family
 
 
-def moving_pixels_of(family: Family, seed: int, poses: np.ndarray) -> np.ndarray:
-    """Return which pixels show what moves, bool ``[B, n, H, W]``, of paths ``[B, n, 4, 4]`` in worlds of a seed."""
+def moving_pixels_of(family: Family, scenario: Scenario) -> np.ndarray:
+    """Return which pixels show what moves, bool ``[B, n, H, W]`` along each path."""
     if family.moving_pixels is None:
         raise ValueError(f"nothing moves in worlds of {family.name}")
-    return along_paths(family.moving_pixels, family.make(seed, len(poses)), poses)
+    return along_paths(family.moving_pixels, scenario.worlds, scenario.poses)
 
 
 def masked_psnr(made: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ports.demo_world.scenario import along_paths
+from ports.demo_world.scenario import Scenario, along_paths
 from ports.demo_world.worlds.families import Family
 from ports.demo_world.worlds.sizes import CHUNK_FRAMES
 
 _COMMON = 0.05  # share of two pictures that shows the same rooms, below which they see nothing in common
 
 
-def rooms_of_chunks(family: Family, seed: int, poses: np.ndarray) -> np.ndarray:
-    """Return the share of each chunk's picture that shows each room, ``[B, chunks, R]``, of paths ``[B, n, 4, 4]``."""
+def rooms_of_chunks(family: Family, scenario: Scenario) -> np.ndarray:
+    """Return the share of each chunk's picture that shows each room, ``[B, chunks, R]``."""
     if family.rooms_seen is None:
         raise ValueError(f"worlds of {family.name} have no walls to see behind")
-    shares = along_paths(family.rooms_seen, family.make(seed, len(poses)), poses)
-    return shares.reshape(len(poses), -1, CHUNK_FRAMES, shares.shape[-1]).mean(axis=2)
+    shares = along_paths(family.rooms_seen, scenario.worlds, scenario.poses)
+    return shares.reshape(len(shares), -1, CHUNK_FRAMES, shares.shape[-1]).mean(axis=2)
 
 
 def behind_walls(rooms: np.ndarray, retrieved: Sequence[np.ndarray], first: int) -> np.ndarray:

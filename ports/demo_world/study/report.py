@@ -30,7 +30,7 @@ _LARGE = ("groups", "final", "always")  # parts of the plan that the numbers nam
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class StudyPlan:
     """What a study measures."""
 
     groups: tuple[Group, ...]
@@ -77,7 +77,7 @@ class Measured:
         return study_claims.judge(self.final, self.attention) if self.final else []
 
 
-def run_study(plan: Plan, out: Path, checkpoint: Path) -> list[Path]:
+def run_study(plan: StudyPlan, out: Path, checkpoint: Path) -> list[Path]:
     """Measure what ``out`` does not hold yet of the weights in a file, and write the report; return its files."""
     backbone, params = DemoWorld.load(checkpoint)
     sha, family = hashlib.sha256(checkpoint.read_bytes()).hexdigest(), backbone.config.family
@@ -98,11 +98,11 @@ def run_study(plan: Plan, out: Path, checkpoint: Path) -> list[Path]:
     ]
 
 
-def _chosen(variants: Sequence[Variant], plan: Plan) -> list[Variant]:
+def _chosen(variants: Sequence[Variant], plan: StudyPlan) -> list[Variant]:
     return [variant for variant in variants if not plan.quick or variant.quick]
 
 
-def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) -> dict[str, Result]:
+def _measure(split: str, runner: Runner, variants: list[Variant], plan: StudyPlan) -> dict[str, Result]:
     results = {}
     for number, variant in enumerate(variants, 1):
         worlds = min(plan.long_worlds, runner.setting.worlds) if variant.long else None
@@ -116,7 +116,7 @@ def _measure(split: str, runner: Runner, variants: list[Variant], plan: Plan) ->
 
 
 def _attention(
-    backbone: DemoWorld, params: DemoParams, plan: Plan, sha: str, folder: Path
+    backbone: DemoWorld, params: DemoParams, plan: StudyPlan, sha: str, folder: Path
 ) -> study_attention.Attention:
     name = f"attention-{sha[:8]}-{plan.validation_seed}-{plan.attention_worlds}.npz"
     scenario = make_scenario(plan.validation_seed, plan.attention_worlds, family=backbone.config.family)
@@ -126,7 +126,7 @@ def _attention(
     return study_attention.Attention.load(folder / name)
 
 
-def _write_figures(plan: Plan, measured: Measured, out: Path) -> list[Path]:
+def _write_figures(plan: StudyPlan, measured: Measured, out: Path) -> list[Path]:
     titles, found = {group.title for group in plan.groups}, measured.validation
     full = found.get(study_groups.FULL.name)
 
@@ -157,7 +157,7 @@ def _write_figures(plan: Plan, measured: Measured, out: Path) -> list[Path]:
     return [save_figure(out / name, figure) for name, figure in figures.items()]
 
 
-def _write_markdown(plan: Plan, measured: Measured, path: Path) -> Path:
+def _write_markdown(plan: StudyPlan, measured: Measured, path: Path) -> Path:
     parts = [
         "# The study in numbers\n",
         f"Weights SHA-256 `{measured.checkpoint}`. Validation: {measured.family} of seed {plan.validation_seed}, "
@@ -199,7 +199,7 @@ def _write_markdown(plan: Plan, measured: Measured, path: Path) -> Path:
     return path
 
 
-def _write_numbers(plan: Plan, measured: Measured, path: Path) -> Path:
+def _write_numbers(plan: StudyPlan, measured: Measured, path: Path) -> Path:
     def late(result: Result) -> dict[str, Any]:
         if result.latest != LATE:
             return {}

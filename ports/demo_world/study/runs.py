@@ -33,8 +33,7 @@ from worldkv_jax.evaluation.fidelity import psnr, ssim
 from worldkv_jax.memory import KVSpec
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.memory.report import attended_tokens, capacity_by_tier
-from worldkv_jax.rollout import ChunkInput, stream
-from worldkv_jax.rollout.stream import Noise
+from worldkv_jax.rollout import ChunkInput, Noise, stream
 from worldkv_jax.sessions.results import write_json
 
 _FORMAT = 1  # raise it when old results no longer mean the same
@@ -134,9 +133,9 @@ class Runner:
             scenario = make_scenario(setting.seed, setting.worlds, family=family, **path)
             rooms = moves = None
             if family.rooms_seen is not None:
-                rooms = rooms_of_chunks(family, setting.seed, scenario.poses)
+                rooms = rooms_of_chunks(family, scenario)
             if family.moving_pixels is not None:
-                moves = moving_pixels_of(family, setting.seed, scenario.poses)
+                moves = moving_pixels_of(family, scenario)
                 moves = moves.reshape(len(moves), scenario.chunks, -1, *moves.shape[2:])
             self._stages[key] = _Stage(scenario, rooms, moves)
         return self._stages[key]

@@ -26,6 +26,8 @@ from ports.demo_world.worlds.families import Family
 from ports.wan.nn.parameters import init_params
 from worldkv_jax.sessions.results import write_json
 
+_STATE, _WEIGHTS = "state", "demo_world.safetensors"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -136,11 +138,12 @@ def train(
     _check_folder(out, config, model_config)
     family = model_config.family
     worlds = jax.tree.map(jnp.asarray, family.make(TRAIN_SEED, config.worlds))
-    codec, params = _beginning(config, model_config, worlds)
-    state = TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
-    if (out / "state").is_dir():
-        state = load_pytree(out / "state", state)
+    if (out / _STATE).is_dir():
+        codec, state = _resume(config, model_config, out)
         log(f"resuming at step {int(state.step)}")
+    else:
+        codec, params = _begin(config, model_config, worlds)
+        state = _state_of(config, params)
     probe = make_probe(codec, family, chunks=config.chunks)
     losses, since = [], time.time()
     last = config.steps if stop_at is None else stop_at
@@ -154,8 +157,9 @@ def train(
         row = {"step": step, "loss": loss, **revisit_psnr(model_config, state.average, codec, probe)}
         _append(out / "curve.csv", {k: round(v, 4) for k, v in row.items()})
         log(" ".join(f"{k}={v:.4g}" for k, v in row.items()) + f" seconds_per_step={seconds:.3f}")
-        save_pytree(out / "state", state)
-        save_weights(out / "demo_world.safetensors", model_config, codec, state.average)
+        # The weights first, which hold the codec: where there is a state, there is what goes on with it.
+        save_weights(out / _WEIGHTS, model_config, codec, state.average)
+        save_pytree(out / _STATE, state)
         losses, since = [], time.time()
 
 
@@ -179,11 +183,24 @@ def _check_folder(out: Path, config: TrainConfig, model_config: DemoConfig) -> N
     write_json(path, asked)
 
 
-def _beginning(config: TrainConfig, model_config: DemoConfig, worlds: Any) -> tuple[Codec, Any]:
+def _resume(config: TrainConfig, model_config: DemoConfig, out: Path) -> tuple[Codec, TrainState]:
+    """Return codec and state of a run that stopped; nothing is read again of what it began with."""
+    _, codec, _ = load_weights(out / _WEIGHTS)
+    return codec, load_pytree(out / _STATE, _state_of(config, _drawn(config, model_config)))
+
+
+def _state_of(config: TrainConfig, params: Any) -> TrainState:
+    return TrainState(params, jax.tree.map(jnp.copy, params), optimizer(config).init(params), jnp.int32(0))
+
+
+def _drawn(config: TrainConfig, model_config: DemoConfig) -> Any:
+    return init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
+
+
+def _begin(config: TrainConfig, model_config: DemoConfig, worlds: Any) -> tuple[Codec, Any]:
     """Return codec and parameters to begin with: of a file, or a codec that fits the worlds and drawn weights."""
     if config.begin is None:
-        params = init_params(DemoDiT, model_config, config.seed, generator="threefry2x32")
-        return _fit_codec(model_config.family, worlds), params
+        return _fit_codec(model_config.family, worlds), _drawn(config, model_config)
     found, codec, params = load_weights(Path(config.begin))
     if found != model_config:
         raise ValueError(f"{config.begin} holds {found}, and {model_config} was asked for; ask for the same sizes")

@@ -81,11 +81,11 @@ class Prompt:
         """Whether the text encoder is loaded."""
         return self.ckpt is not None and not self.is_embedding
 
-    def embed(self, where: Placement, *, seed: int = 0) -> jax.Array:
+    def embed(self, where: Placement) -> jax.Array:
         """Return the embedding ``[text_rows, text_dim]``; the encoder's weights are gone by then."""
         encoder = None
         if self.given is None or not (self.is_read or self.is_embedding):
-            return jax.random.normal(jax.random.key(seed), (self.rows, self.dim))
+            return jax.random.normal(jax.random.key(0), (self.rows, self.dim))
         if self.ckpt is not None and not self.is_embedding:
             size, params = load_for_once(self.ckpt, self.encoder, self.dtype, where)
             encoder = TextEncoder(size, params, Tokenizer.load(self.tokenizer or self.ckpt, length=self.rows))

@@ -1,9 +1,11 @@
-"""Options that all released models have, with the same values."""
+"""Options and values of options that released models share."""
 
 from typing import Any, Literal
 
 from worldkv_jax.sessions.options import option
 
+LIVE = "-"
+"""Stands for cameras or actions that are asked for while the rollout goes on."""
 DType = Literal["bfloat16", "float32"]
 Decoder = Literal["vae", "taehv"]
 
@@ -14,5 +16,5 @@ def dtype_option() -> Any:
 
 
 def decoder_option() -> Any:
-    """Declare what makes frames of latents, see `ports.wan.program.decoding`."""
+    """Declare what makes frames of latents, see `ports.wan.program.coders`."""
     return option("vae", "what makes frames: the VAE, or a tiny fast one, which is less sharp")

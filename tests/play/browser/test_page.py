@@ -24,7 +24,7 @@ def test_turning_away_and_back_shows_the_same_place(world, visit):
 
 def test_a_visitor_who_touches_nothing_sees_a_walk(world, visit):
     visitor = visit(world)
-    visitor.page.get_by_text("The camera turns away").wait_for()
+    visitor.hear("The camera turns away")
     visitor.page.keyboard.press("w")
     visitor.until("document.querySelector('#caption').textContent === ''")
 
@@ -89,9 +89,9 @@ def test_a_shared_world_is_the_same_bit_for_bit(world, visit, tmp_path):
     for again in (visit(world), visit(visitor.page.locator("#address").input_value())):
         if "#" not in again.page.url or "world=" not in again.page.url:
             again.page.locator("#open-file").set_input_files(next(tmp_path.glob("*.json")))
-            again.wait_to_play()
-        again.wait_for(visitor.position)
+        again.hear(f"Replayed {len(saved['controls'])} chunks, bit for bit the same.")
         again.rest()
+        assert again.position == visitor.position
         assert again.session_file(tmp_path) == saved
         assert again.pixels() == shown
 
@@ -153,7 +153,10 @@ def test_fits_a_phone(world, visit):
     box = forward.bounding_box()
     assert min(box["width"], box["height"]) >= 44 and box["y"] + box["height"] <= 844
     forward.tap()
-    visitor.wait_for(visitor.position + 1)
+    visitor.rest()
+    position = visitor.position
+    forward.tap()
+    visitor.wait_for(position + 1)
 
 
 def test_looks_with_the_mouse(world, visit):
@@ -178,7 +181,7 @@ def test_comes_back_after_a_lost_connection_and_after_sleep(world, visit):
     session, position = visitor.session(), visitor.position
 
     sockets[-1].close(code=3001, reason="the cable was pulled")
-    visitor.page.get_by_text("The connection is lost.").wait_for()
+    visitor.hear("The connection is lost.")
     visitor.wait_to_play()
     visitor.rest()
     assert (visitor.session(), visitor.position) == (session, position)
@@ -196,9 +199,9 @@ def test_files_that_are_no_sessions_are_refused_in_words(world, visit):
     files = visitor.page.locator("#open-file")
     visitor.button("Share").click()
     files.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nonsense"})
-    visitor.page.get_by_text("notes.txt is no session file").wait_for()
+    visitor.hear("notes.txt is no session file")
     files.set_input_files({"name": "other.json", "mimeType": "application/json", "buffer": b'{"seed": 1}'})
-    visitor.page.get_by_text("this is no session file of this version").wait_for()
+    visitor.hear("this is no session file of this version")
     visitor.wait_to_play()
     visitor.rest()
     assert (visitor.session(), visitor.position, visitor.pixels()) == (session, position, shown)  # the world before

@@ -6,7 +6,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 90_000  # milliseconds; machines that run tests may be busy
+PATIENCE = 300_000  # milliseconds; machines that run tests may be busy, and what is waited for comes
+# Some sentences stand for a moment only: they are noted as they come.
+NOTE_WHAT_IS_SAID = """
+    window.said = [];
+    new MutationObserver(() => {
+        for (const id of ["notice", "caption", "problem", "share-problem"]) {
+            const sentence = document.getElementById(id)?.textContent.trim();
+            if (sentence && window.said.at(-1) !== sentence) window.said.push(sentence);
+        }
+    }).observe(document, { childList: true, subtree: true, characterData: true });
+"""
 
 
 class Visitor:
@@ -20,6 +30,7 @@ class Visitor:
         page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
+        page.add_init_script(NOTE_WHAT_IS_SAID)
         page.goto(address)
         self.wait_to_play()
 
@@ -39,6 +50,10 @@ class Visitor:
             assert time.monotonic() < end, f"still not: {expression}"
             self.page.wait_for_timeout(50)
 
+    def hear(self, sentence: str) -> None:
+        """Wait until the page has said this, since it was loaded."""
+        self.until(f"window.said.some((one) => one.includes({json.dumps(sentence)}))")
+
     @property
     def position(self) -> int:
         """Chunks made, as the time line says."""
@@ -56,10 +71,8 @@ class Visitor:
         self.rest()
 
     def rest(self) -> None:
-        """Wait until no chunk comes any more."""
-        before = -1
-        while before != (before := self.position):
-            self.page.wait_for_timeout(900)
+        """Wait until the server has done all that it was told, and the page shows all of it."""
+        self.until("document.querySelector('#pace dd')?.textContent === 'at rest'")
 
     def button(self, name: str):
         """Return the button of this name."""

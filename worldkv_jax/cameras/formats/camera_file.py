@@ -10,6 +10,7 @@ from worldkv_jax.cameras.intrinsics import check_lens, rescale_intrinsics, valid
 
 SHARES = (1, 1)
 """Stands for the size of the picture where intrinsics are shares of its sides."""
+_RATE = 30.0  # frames a second, where a path has no times
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,3 +80,18 @@ class CameraFile:
                 "the lens is in pixels, but the file does not say of which size of picture; give that size"
             )
         return rescale_intrinsics(self.intrinsics, size, original=self.size)
+
+    def own_lens(self, what: str) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return intrinsics ``[n, 4]`` and the height and width of the pictures, for a format that states both.
+
+        Raises:
+            ValueError: the file has no lens, or does not say of which size; the text names ``what`` needs it.
+        """
+        lens = self.lens()
+        if self.size is None:
+            raise ValueError(f"{what} needs the size of the pictures; give it")
+        return lens, self.size
+
+    def seconds(self) -> np.ndarray:
+        """Return the time of each frame ``[n]``: those of the file, or of 30 frames a second."""
+        return np.arange(len(self)) / _RATE if self.times is None else self.times

@@ -131,9 +131,7 @@ def write(path: Path, cameras: CameraFile) -> Path:
     Raises:
         ValueError: there is no lens, or its picture's size is not known.
     """
-    lens, size = cameras.lens(), cameras.size
-    if size is None:
-        raise ValueError("a COLMAP model needs the size of the pictures; give it")
+    lens, size = cameras.own_lens("a COLMAP model")
     kinds, used = np.unique(lens, axis=0, return_inverse=True)
     lenses = [
         f"{i} PINHOLE {size[1]} {size[0]} {' '.join(map(repr, kind.tolist()))}" for i, kind in enumerate(kinds, 1)

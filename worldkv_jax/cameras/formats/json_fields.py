@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from worldkv_jax.cameras.formats.matrices import as_matrices
+
 
 def optional(data: Any, key: str, default: Any) -> Any:
     """Return a field, or what stands for it where it is missing."""
@@ -44,18 +46,6 @@ def array(value: Any, what: str) -> np.ndarray:
 def matrix(data: Any, key: str) -> np.ndarray:
     """Return a field that is a 4 x 4 matrix, or a 3 x 4 one without its last row."""
     return as_matrices(array(optional(data, key, None), key)[None], key)[0]
-
-
-def as_matrices(values: np.ndarray, what: str) -> np.ndarray:
-    """Bring ``[n, 4, 4]``, ``[n, 3, 4]``, ``[n, 16]`` or ``[n, 12]`` to ``[n, 4, 4]``."""
-    if values.ndim == 2 and values.shape[1] in (12, 16):
-        values = values.reshape(len(values), -1, 4)
-    if values.ndim == 3 and values.shape[1:] == (3, 4):
-        last = np.tile([[[0.0, 0.0, 0.0, 1.0]]], (len(values), 1, 1))
-        values = np.concatenate([values, last], axis=1)
-    if values.ndim != 3 or values.shape[1:] != (4, 4):
-        raise ValueError(f"{what} has shape {values.shape[1:]}, expected a matrix of 4 x 4 or 3 x 4")
-    return values
 
 
 def _short(value: Any) -> str:

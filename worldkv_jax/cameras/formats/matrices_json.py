@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from worldkv_jax.cameras.checks import validate_poses
 from worldkv_jax.cameras.formats.camera_file import CameraFile
-from worldkv_jax.cameras.formats.json_fields import a_list, array, as_matrices, number, optional
+from worldkv_jax.cameras.formats.json_fields import a_list, array, number, optional
+from worldkv_jax.cameras.formats.matrices import as_matrices
 from worldkv_jax.cameras.formats.tables import write_text
 from worldkv_jax.cameras.poses import inverse
 from worldkv_jax.readers import read_json
@@ -59,8 +61,7 @@ def _poses(shared: dict[str, Any], frames: Any) -> np.ndarray:
         values = array([optional(item, key, None) for item in items], key)
     matrices = as_matrices(values, key)
     if key in _TO_CAMERA:
-        CameraFile(poses=matrices)  # checked before it is turned round: the inverse of another matrix means nothing
-        return inverse(matrices)
+        return inverse(validate_poses(matrices))  # what is not rigid has an inverse that means nothing
     return matrices
 
 
@@ -118,9 +119,7 @@ def write(path: Path, cameras: CameraFile) -> Path:
     Raises:
         ValueError: there is no lens, or its picture's size is not known.
     """
-    lens, size = cameras.lens(), cameras.size
-    if size is None:
-        raise ValueError("this JSON needs the size of the pictures; give it")
+    lens, size = cameras.own_lens("this JSON")
     matrices = np.zeros((len(lens), 3, 3))
     for column, (i, j) in enumerate(((0, 0), (1, 1), (0, 2), (1, 2))):
         matrices[:, i, j] = lens[:, column]

@@ -96,9 +96,7 @@ def write(path: Path, cameras: CameraFile) -> Path:
     Raises:
         ValueError: there is no lens, or its picture's size is not known.
     """
-    lens, size = cameras.lens(), cameras.size
-    if size is None:
-        raise ValueError("transforms.json needs the size of the pictures; give it")
+    lens, size = cameras.own_lens("transforms.json")
     names = cameras.names or [f"images/{i:06d}.png" for i in range(len(cameras))]
     fields = ("fl_x", "fl_y", "cx", "cy")
     frames = [

@@ -6,6 +6,7 @@ import numpy as np
 
 from worldkv_jax.cameras.checks import MAX_FRAMES
 from worldkv_jax.cameras.formats.camera_file import CameraFile
+from worldkv_jax.cameras.formats.matrices import completed
 from worldkv_jax.files import replacing
 from worldkv_jax.readers import read_array
 
@@ -24,12 +25,8 @@ def read(path: Path) -> CameraFile:
         ValueError: another file or shape, or matrices that are not rigid.
     """
     array = read_array(path, what="poses", most=(16 * MAX_FRAMES, f"{MAX_FRAMES:,} frames have")).astype(np.float64)
-    if array.ndim == 2 and array.shape[1] in (12, 16):
-        array = array.reshape(len(array), -1, 4)
-    if array.ndim == 3 and array.shape[1:] == (3, 4):
-        array = np.concatenate([array, np.tile([[[0.0, 0, 0, 1]]], (len(array), 1, 1))], axis=1)
     try:
-        return CameraFile(poses=array)
+        return CameraFile(poses=completed(array))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from worldkv_jax.cameras.checks import validate_poses
 from worldkv_jax.cameras.formats.camera_file import SHARES, CameraFile
 from worldkv_jax.cameras.formats.tables import count_columns, read_rows, write_text
 from worldkv_jax.cameras.poses import inverse
 
 KIND = "RealEstate10K text: time in microseconds, fx fy cx cy as shares, two zeros, 3x4 world-to-camera"
 _COLUMNS = 19
-_RATE = 30.0  # frames a second, where a path has no times
 
 
 def recognise(path: Path) -> bool:
@@ -33,8 +33,8 @@ def read(path: Path) -> CameraFile:
     notes = ("the lens has distortion, which is left out",) if rows[:, 5:7].any() else ()
     try:
         # Checked before it is turned round: the inverse of what is not rigid means nothing.
-        CameraFile(poses=matrices)
-        return CameraFile(poses=inverse(matrices), intrinsics=rows[:, 1:5], size=SHARES, times=times, notes=notes)
+        poses = inverse(validate_poses(matrices))
+        return CameraFile(poses=poses, intrinsics=rows[:, 1:5], size=SHARES, times=times, notes=notes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -46,9 +46,8 @@ def write(path: Path, cameras: CameraFile) -> Path:
         ValueError: there is no lens, or its picture's size is not known.
     """
     lens = cameras.lens(SHARES)
-    times = np.arange(len(cameras)) / _RATE if cameras.times is None else cameras.times
     rows = [
         f"{round(time * 1e6)} {' '.join(map(repr, (*shares.tolist(), 0, 0, *matrix[:3].ravel().tolist())))}"
-        for time, shares, matrix in zip(times, lens, inverse(cameras.poses))
+        for time, shares, matrix in zip(cameras.seconds(), lens, inverse(cameras.poses))
     ]
     return write_text(path, "\n".join(["converted", *rows, ""]))

@@ -9,7 +9,6 @@ from worldkv_jax.cameras.formats.tables import count_columns, from_quaternions, 
 
 KIND = "TUM trajectory: time in seconds, tx ty tz, qx qy qz qw, camera-to-world"
 _COLUMNS = 8
-_RATE = 30.0  # frames a second, where a path has no times
 
 
 def recognise(path: Path) -> bool:
@@ -33,7 +32,6 @@ def read(path: Path) -> CameraFile:
 
 def write(path: Path, cameras: CameraFile) -> Path:
     """Write a file; a lens has no place in it."""
-    times = np.arange(len(cameras)) / _RATE if cameras.times is None else cameras.times
-    rows = np.column_stack([times, cameras.poses[:, :3, 3], to_quaternions(cameras.poses)])
+    rows = np.column_stack([cameras.seconds(), cameras.poses[:, :3, 3], to_quaternions(cameras.poses)])
     lines = [" ".join(map(repr, row)) for row in rows.tolist()]
     return write_text(path, "\n".join(["# timestamp tx ty tz qx qy qz qw", *lines, ""]))

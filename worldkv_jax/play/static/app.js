@@ -47,6 +47,7 @@ const RECEIVERS = {
   frame_batch: (batch) => screen.push(batch),
   chunk_stats: showChunk,
   timeline: moveTo,
+  rest,
   session_file: ({ data }) => sharing.receive(data),
   recording: showRecording,
   error: showError,
@@ -74,6 +75,7 @@ async function start() {
 
 /** Begin the world that a changed address asks for. */
 function beginFromAddress() {
+  connection.leave(); // what it still sends is of the other world
   visit.leave();
   session = null;
   start();
@@ -137,6 +139,14 @@ function showChunk(stats) {
   refresh();
 }
 
+/** Nothing comes any more: what was done before `event_id` is over. */
+function rest({ event_id: eventId }) {
+  if (!connection.isLatest(eventId)) return; // the server does not know yet what was done since
+  showWorld();
+  timeline.draw();
+  hud.rests();
+}
+
 function showWorld() {
   if (!session) return;
   const path = world.path();
@@ -154,10 +164,12 @@ function showFrame({ event_id: eventId }) {
   if (milliseconds !== null) hud.answered(milliseconds);
 }
 
-/** Send an event; a refusal is shown at `place`. */
+/** Send an event; a refusal is shown at `place`. Returns whether it was sent. */
 function send(kind, payload, place = byId("problem")) {
   const id = connection.send(kind, payload, { place });
+  hud.moves();
   if (id === null) showProblem("There is no connection: this was not done.", place);
+  return id !== null;
 }
 
 function showAndSendKeys(held) {
@@ -174,6 +186,7 @@ function control(kind, payload, timed) {
   if (timed) endWalk();
   if (timed && !connection.isOpen) connection.wake(); // the next snapshot comes after the world is back
   else connection.send(kind, payload, { timed });
+  hud.moves();
 }
 
 function endWalk() {
@@ -201,6 +214,8 @@ function showError({ content }) {
 }
 
 function showState(state, sentence) {
+  hud.moves();
+  if (state === "open") sharing.forget();
   if (state === "open") notice(session ? "" : "Waiting for the first picture …");
   else notice(sentence, state === "refused" || state === "full");
 }

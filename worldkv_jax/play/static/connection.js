@@ -14,6 +14,7 @@ export class Connection {
   #timer = 0;
   #tries = 0;
   #lastId = 0;
+  #sent = 0; // id of the latest event of this connection
   #places = new Map(); // event id → what its sender wants to remember
   #waiting = new Map(); // event id → milliseconds when a control was sent whose picture is not shown yet
 
@@ -38,6 +39,7 @@ export class Connection {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#waiting.clear();
+      this.#sent = 0;
       this.greet();
       this.onState("open", "");
     };
@@ -53,6 +55,16 @@ export class Connection {
     if (!this.#socket) this.open();
   }
 
+  /** Let go of the connection. */
+  leave() {
+    this.#drop();
+  }
+
+  /** Whether no event was sent after this one. */
+  isLatest(eventId) {
+    return eventId >= this.#sent;
+  }
+
   /** Send the `init` message; again, if the first was refused. */
   greet() {
     this.#socket.send(encode({ type: "init", ...this.hello() }));
@@ -65,7 +77,7 @@ export class Connection {
    */
   send(kind, payload, { place = null, timed = false } = {}) {
     if (!this.isOpen) return null;
-    const event_id = ++this.#lastId;
+    const event_id = (this.#sent = ++this.#lastId);
     if (place) this.#places.set(event_id, place);
     if (timed) this.#waiting.set(event_id, performance.now());
     this.#socket.send(encode({ type: "event", kind, payload, event_id }));

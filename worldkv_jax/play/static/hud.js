@@ -25,6 +25,7 @@ export const titleOf = (memory) => TITLES[memory] ?? memory;
 export class Hud {
   #latency = null;
   #stats = null;
+  #isMoving = true; // until the server says that nothing comes any more
 
   constructor(box, screen) {
     Object.assign(this, { box, screen });
@@ -36,18 +37,32 @@ export class Hud {
     this.#latency = milliseconds;
   }
 
+  /** The world moves: something was done, or a chunk came. */
+  moves() {
+    this.#isMoving = true;
+    this.#showPace();
+  }
+
+  /** Nothing comes until somebody does something. */
+  rests() {
+    this.#isMoving = false;
+    this.#showPace();
+  }
+
   /** Show the statistics of a chunk. */
   show(stats) {
     this.#stats = stats;
+    this.moves();
     stats.lanes?.forEach((lane, index) => this.#showLane(lane, this.screen.lanes[index]));
   }
 
   #showPace() {
     const { rate, waiting } = this.screen;
+    const pace = rate ? rate.toFixed(0) : "–";
     const chunk = this.#stats?.chunk_total_ms;
     const others = this.#stats?.queue_ms;
     fill(this.box, [
-      ["frames a second", rate ? rate.toFixed(0) : "at rest"],
+      ["frames a second", this.#isMoving || waiting ? pace : "at rest"],
       ["key to picture", this.#latency === null ? "–" : `${Math.round(this.#latency)} ms`],
       ["chunk", chunk === undefined ? "–" : `${Math.round(chunk)} ms`],
       ["queue", `${waiting} frame${waiting === 1 ? "" : "s"}`],

@@ -52,7 +52,7 @@ export class Screen {
       const picture = format === "rgb24" ? fromRgb(data, width, height) : new Blob([data], { type: content_type });
       createImageBitmap(picture).then(
         (bitmap) => (frame.bitmap = bitmap),
-        () => queue.splice(queue.indexOf(frame), 1), // a frame that cannot be read is left out
+        () => queue.includes(frame) && queue.splice(queue.indexOf(frame), 1), // what cannot be read is left out
       );
       queue.push(frame);
     }

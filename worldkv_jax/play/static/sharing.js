@@ -6,12 +6,11 @@ import { download, readSessionFile, writeAddress } from "./share.js";
 /** Wire the panel; `receive` of what it returns takes the server's session file. */
 export function wireSharing({ send, begin, session }) {
   const [status, problem, address] = ["share-status", "share-problem", "address"].map(byId);
-  let take = null; // what is done with the session file that was asked for
+  const waiting = []; // what is done with the session file that was asked for
 
   function ask(then) {
     status.textContent = problem.textContent = "";
-    take = then;
-    send("session_file", {}, problem);
+    if (send("session_file", {}, problem)) waiting.push(then);
   }
 
   byId("copy").addEventListener("click", () =>
@@ -41,8 +40,12 @@ export function wireSharing({ send, begin, session }) {
 
   return {
     receive(file) {
-      take?.(file);
-      take = null;
+      // All of them: one that is asked for right after another is that of the same world.
+      for (const take of waiting.splice(0)) take(file);
+    },
+    /** What was asked for over another connection does not come any more. */
+    forget() {
+      waiting.length = 0;
     },
   };
 }

@@ -11,7 +11,7 @@ export class TimeLine {
   #chosen = null; // {branch, chunk}
 
   /** Show the world's branches, soon: many chunks and pictures may come at once. */
-  show = throttled(() => this.#draw(), REDRAW);
+  show = throttled(() => this.draw(), REDRAW);
 
   /** @param send is given the kind and payload of an event of the time line */
   constructor(box, world, send) {
@@ -26,7 +26,8 @@ export class TimeLine {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
   }
 
-  #draw() {
+  /** Show them now. */
+  draw() {
     const { branches, position } = this.world;
     for (const [branch, { row }] of this.#rows) {
       if (branches.has(branch)) continue;

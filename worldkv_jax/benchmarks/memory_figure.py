@@ -6,9 +6,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from worldkv_jax.media.style import styled
+
 Rows = Sequence[Mapping[str, Any]]
 
 
+@styled
 def cost_figure(selection: Rows, storage: Rows, title: str) -> Figure:
     """Draw the medians over the sizes, all axes logarithmic: one panel for the choice, one for each tier.
 
@@ -46,7 +49,7 @@ def _draw(axes: Axes, rows: Rows, size: str, label: str) -> None:
 def _finish(axes: Axes, title: str, size: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel=size, ylabel="milliseconds")
     axes.set_title(title, fontsize=10)
-    axes.grid(which="major", color="#e3e6ea", linewidth=0.6)
+    axes.grid(which="major")
 
 
 def _names(rows: Rows, key: str) -> list[str]:

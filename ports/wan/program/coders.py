@@ -1,8 +1,9 @@
-"""What makes frames of latents: the VAE's own decoder, or a tiny fast one that lies in the same folder."""
+"""What makes latents of pictures: the VAE. And frames of latents: its decoder, or a tiny fast one beside it."""
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
 from checkpoints.components import Component
 from checkpoints.weights import open_weights
@@ -13,6 +14,28 @@ from worldkv_jax.sessions import Placement
 DecoderConfig = wan_vae.VAEConfig | taehv.TAEHVConfig
 TINY = taehv.TAEHVConfig(encoder_width=4, decoder_widths=(8, 8, 4, 4))
 """A tiny fast decoder that is tinier still, for trials on any machine."""
+
+
+def coder_params(
+    config: wan_vae.VAEConfig,
+    where: Placement,
+    *,
+    ckpt: str | None,
+    component: Component = wan_vae.COMPONENT,
+    dtype: str = "float32",
+) -> dict:
+    """Load or draw the parameters of the VAE that encodes.
+
+    Args:
+        config: of the VAE.
+        where: where weights lie.
+        ckpt: the model folder; ``None`` for random weights.
+        component: where the VAE lies in the folder.
+        dtype: of the parameters.
+    """
+    if ckpt is not None:
+        return load_whole(ckpt, component, dtype, where)[1]
+    return jax.device_put(wan_vae.init_params(config, 0, dtype=jnp.dtype(dtype)), whole_sharding(where))
 
 
 def decoder_config(

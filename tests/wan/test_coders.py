@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from ports.inspatio_world.checkpoint import TAEHV, WAN_FOLDER
 from ports.wan.autoencoders import taehv, wan_vae
 from ports.wan.backbone import WanParams
-from ports.wan.program import decoding
+from ports.wan.program import coders
 from tests.inspatio_world.released_folder import write_folder as write_inspatio
 from tests.lingbot_world.released_folder import write_folder as write_lingbot
 from tests.wan.released import random_tensors
@@ -28,7 +28,7 @@ def test_every_model_offers_the_fast_decoder(model):
     assert fast.summary["decoder"] == "taehv"
     assert fast.cost.decode_flops == pytest.approx(vae.cost.decode_flops / 25)
     assert fast.cost.encoder_bytes == vae.cost.encoder_bytes  # the VAE encodes all the same
-    drawn = decoding.decoder_params(fast.backbone.vae, Placement(), ckpt=None, coder=None)
+    drawn = coders.decoder_params(fast.backbone.vae, Placement(), ckpt=None, coder=None)
     latents = jax.random.normal(jax.random.key(0), (1, *fast.backbone.latent_shape))
     frames, _ = fast.backbone.decode(WanParams(None, drawn), latents, None)
     expected, _ = taehv.decode(fast.backbone.vae, drawn, latents)
@@ -66,11 +66,11 @@ def test_the_fast_decoder_is_read_from_the_model_folder(model, write, component,
     asked = open_model(model, ckpt=str(ckpt), dtype="float32", decoder="taehv", **options)
     with pytest.raises(FileNotFoundError, match=r"taehv: no (.*/)?taew2_1\.safetensors"):
         asked.check()
-    tensors = random_tensors(taehv.COMPONENT, decoding.TINY, 4)
+    tensors = random_tensors(taehv.COMPONENT, coders.TINY, 4)
     save_file(tensors, place / "taew2_1.safetensors")
     session = asked.check()
-    assert session.backbone.vae == decoding.TINY
-    found = decoding.decoder_params(session.backbone.vae, Placement(), ckpt=str(ckpt), coder=None, component=component)
+    assert session.backbone.vae == coders.TINY
+    found = coders.decoder_params(session.backbone.vae, Placement(), ckpt=str(ckpt), coder=None, component=component)
     kernel = found["decoder"]["conv_in"]["kernel"]
     np.testing.assert_array_equal(kernel, np.moveaxis(tensors["decoder.1.weight"], (0, 1), (-1, -2)))
     assert kernel.dtype == jnp.float32
