@@ -13,11 +13,15 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 
 import jax
 import pytest
+from hypothesis import settings
 
 from worldkv_jax.heap import give_back
 
 # What is imported and collected stays: the garbage collector need not look through it again and again.
 gc.disable()
+# A first call compiles and machines are busy: how long an example takes is no property of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # What a process may hold between two files; a file takes up to a gigabyte more.
