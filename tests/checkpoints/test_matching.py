@@ -223,7 +223,7 @@ def test_weights_of_another_library_are_named(tmp_path):
         locate(tmp_path / "a.safetensors", FORMAT)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), prefix=st.sampled_from(["", "module.", ".", "_orig_mod."]))
 def test_any_names_are_a_network_or_refused_in_words(tmp_path, seed, prefix):
     rng = np.random.default_rng(seed)

@@ -78,7 +78,7 @@ def test_every_model_has_a_base():
 def test_odd_values_of_any_flags(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(st.lists(words_of_a_flag(model), min_size=1, max_size=2))
     def check(drawn):
         code, text = said("plan", model, *BASES[model], *(word for words in drawn for word in words))
@@ -125,7 +125,7 @@ def test_damaged_files_are_refused_by_name(model, flag, name, tmp_path, monkeypa
         (tmp_path / name).write_bytes(bytes(1000))
     whole = (tmp_path / name).read_bytes()
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
     @given(SHARES, KINDS)
     def check(share, kind):
         data = damaged(whole, share, kind)

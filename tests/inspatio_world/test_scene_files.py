@@ -317,7 +317,7 @@ def test_a_damaged_depth_picture_is_named(tmp_path, parts):
             read_scene(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_named_or_harmless(tmp_path_factory, parts, data):
     folder = tmp_path_factory.mktemp("damaged")

@@ -143,7 +143,7 @@ def test_nothing_a_folder_or_a_dangling_link(tmp_path):
         read_picture(tmp_path / "c.png")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]), data=st.data())
 def test_damage_never_passes_as_a_defect_of_the_program(tmp_path, kind, data):
     file = io.BytesIO()

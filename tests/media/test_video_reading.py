@@ -69,7 +69,7 @@ def whole(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("whole") / "a.mp4", grey_levels(200), fps=8).read_bytes()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0.0, 0.999))
 def test_a_cut_video_is_never_read_as_a_shorter_one(tmp_path, whole, share):
     """The encoder's exit status says nothing of it: 90 % of a file gave 85 % of its frames."""
@@ -79,7 +79,7 @@ def test_a_cut_video_is_never_read_as_a_shorter_one(tmp_path, whole, share):
         read_video(path)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_is_named_or_harmless(tmp_path, whole, data):
     content = bytearray(whole)

@@ -57,7 +57,7 @@ def test_window_holds_the_first_and_the_last_frames(frames):
         check(sink, recent, frames, chunks=5)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(sink=st.integers(0, 7), recent=st.integers(0, 9), frames=st.integers(1, 4), chunks=st.integers(1, 7))
 def test_window_holds_the_first_and_the_last_frames_whatever_their_numbers(sink, recent, frames, chunks):
     check(sink, recent, frames, chunks)

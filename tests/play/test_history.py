@@ -1,7 +1,7 @@
 """Branches of what was done: forked, rewound, named, written down and read again."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worldkv_jax.play.history import MOST_BRANCHES, Tree
@@ -78,7 +78,6 @@ _CHANGES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_CHANGES, max_size=30))
 def test_what_was_written_down_makes_the_same_tree(changes):
     tree, written = Tree(1, ["a"]), []
@@ -94,7 +93,6 @@ def test_what_was_written_down_makes_the_same_tree(changes):
     assert again.marks() == tree.marks() and again.current == tree.current
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.lists(st.sampled_from(["here", "there"]), max_size=60))
 def test_points_are_few_and_keep_the_beginning_and_the_latest(most, moves):
     points, histories = Points(most), {"here": ["root"], "there": ["root"]}

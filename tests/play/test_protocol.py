@@ -122,13 +122,13 @@ _NAMES = st.sampled_from([*_FIELDS, *_INNER])
 _KINDS = st.sampled_from(["init", "event", "camera_actions", "fork", "look", "composite_input", "state", "record"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data):
     _only_reads_or_refuses(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(_NAMES, _TREES | _KINDS | st.dictionaries(_NAMES, _TREES | _KINDS), max_size=8), _KINDS, _KINDS)
 def test_any_map_is_read_or_refused(message, kind, inner):
     _only_reads_or_refuses(msgpack.packb(message | {"type": kind}))

@@ -106,7 +106,7 @@ def alone():
     return make
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, tier=st.sampled_from(["device", "device_slots", "host"]))
 def test_no_branch_changes_another(steps, tier, alone):
     """Random trees of steps, forks and rewinds: each branch is what its own inputs make."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ports.wan.encoders.resize import bicubic
 
 sides = st.integers(1, 40)
-several = settings(max_examples=20, deadline=None)
+several = settings(max_examples=20)
 
 
 def random_image(height, width, channels=2):

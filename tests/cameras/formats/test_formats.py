@@ -217,7 +217,7 @@ def test_missing_parts_and_other_folders_are_named(tmp_path):
             write_cameras(tmp_path / "new", CameraFile(poses=path(), intrinsics=LENS), format=format)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(WRITTEN)), data=st.data())
 def test_damage_is_named_or_harmless(tmp_path_factory, name, data):
     folder = tmp_path_factory.mktemp("damaged")
