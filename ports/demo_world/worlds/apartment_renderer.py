@@ -11,7 +11,8 @@ from ports.demo_world.worlds.pinhole import world_rays
 from ports.demo_world.worlds.rooms import HALF_HEIGHT, floor_colour, sample_walls, wall_coordinates
 from ports.demo_world.worlds.sizes import CELLS
 
-_SIZE = (8 * CELLS[0], 8 * CELLS[1])
+CELL = 8  # pixels along one side of a latent cell
+_SIZE = (CELL * CELLS[0], CELL * CELLS[1])
 _CROSSED = 3  # a straight line crosses at most three of four rooms
 
 

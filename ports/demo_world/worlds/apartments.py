@@ -13,7 +13,7 @@ import numpy as np
 
 from ports.demo_world.worlds.rooms import HALF_HEIGHT
 from ports.demo_world.worlds.sizes import AnyArray
-from ports.demo_world.worlds.textures import hsv, paint_wall
+from ports.demo_world.worlds.textures import draw_hues, draw_surfaces, hsv, paint_wall
 
 SIDE = 2.0
 DOOR = 0.8  # width of a doorway
@@ -97,11 +97,8 @@ def _make_apartment(rng: np.random.Generator) -> Apartment:
 
 
 def _paint_room(rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
-    hues = (rng.random() + np.arange(4) / 4 + rng.uniform(-0.1, 0.1, 4)) % 1  # walls that differ
-    walls = np.concatenate([paint_wall(rng, hue, _ROWS, _WALL) for hue in hues], axis=1)
-    ranges = [(0.45, 0.25, 0.6), (0.3, 0.5, 0.85), (0.2, 0.6, 1.0)]
-    surfaces = [hsv(rng.random(), saturation, rng.uniform(low, high)) for saturation, low, high in ranges]
-    return np.round(255 * walls).astype(np.uint8), surfaces
+    walls = np.concatenate([paint_wall(rng, hue, _ROWS, _WALL) for hue in draw_hues(rng)], axis=1)
+    return np.round(255 * walls).astype(np.uint8), draw_surfaces(rng)
 
 
 def _furnish(rng: np.random.Generator) -> tuple[list, list]:

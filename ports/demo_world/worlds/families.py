@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ports.demo_world.worlds import apartments, rooms
-from ports.demo_world.worlds.apartment_renderer import moving_pixels, rooms_seen
-from ports.demo_world.worlds.apartment_renderer import render as render_apartment
+from ports.demo_world.worlds import apartment_renderer, apartments, rooms
 from ports.demo_world.worlds.apartment_walks import apartment_laps, apartment_walk
 from ports.demo_world.worlds.room_walks import room_laps, room_walk
 from ports.demo_world.worlds.sizes import CELLS
@@ -55,7 +53,7 @@ class Family:
 
 ROOMS = Family(
     name="rooms",
-    cell=4,
+    cell=rooms.CELL,
     channels=20,
     tour_laps=1,
     make=rooms.make_rooms,
@@ -67,17 +65,17 @@ ROOMS = Family(
 )
 APARTMENTS = Family(
     name="apartments",
-    cell=8,
+    cell=apartment_renderer.CELL,
     channels=36,
     tour_laps=2,
     make=apartments.make_apartments,
     repaint=apartments.repaint,
-    render=render_apartment,
+    render=apartment_renderer.render,
     move=lambda home, place, wanted: apartments.slide(home, place, wanted - place),
     walk=apartment_walk,
     laps=apartment_laps,
-    rooms_seen=rooms_seen,
-    moving_pixels=moving_pixels,
+    rooms_seen=apartment_renderer.rooms_seen,
+    moving_pixels=apartment_renderer.moving_pixels,
 )
 FAMILIES = {family.name: family for family in (ROOMS, APARTMENTS)}
 

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ports.demo_world.worlds.pinhole import world_rays
-from ports.demo_world.worlds.sizes import AnyArray
-from ports.demo_world.worlds.textures import blur, hsv
+from ports.demo_world.worlds.sizes import CELLS, AnyArray
+from ports.demo_world.worlds.textures import blur, draw_hues, draw_surfaces, hsv
 from ports.wan.nn.layers import along_last
 
-HEIGHT, WIDTH = 32, 48  # pixels
+CELL = 4  # pixels along one side of a latent cell
+HEIGHT, WIDTH = (CELL * cells for cells in CELLS)
 HALF_SIDE = 1.0
 HALF_HEIGHT = 0.62
 REACH = 0.4  # farthest that a visitor walks from the middle along x and z; models were trained to 0.45
@@ -130,16 +131,13 @@ def sample_walls(texture: AnyArray, along: jax.Array, down: jax.Array, *which: j
 def _make_room(rng) -> tuple[np.ndarray, np.ndarray]:
     rows, cols = np.mgrid[0:_ROWS, 0:_COLS]
     texture = np.zeros((_ROWS, _COLS, 3))
-    hues = (rng.random() + np.arange(4) / 4 + rng.uniform(-0.1, 0.1, 4)) % 1  # walls that differ
-    for wall in range(4):
-        colour = hsv(hues[wall], rng.uniform(0.25, 0.7), rng.uniform(0.4, 0.95))
+    for wall, hue in enumerate(draw_hues(rng)):
+        colour = hsv(hue, rng.uniform(0.25, 0.7), rng.uniform(0.4, 0.95))
         texture[:, wall * _WALL : (wall + 1) * _WALL] = colour
     texture *= 1 - 0.25 * rows[..., None] / _ROWS
     for _ in range(rng.integers(9, 14)):
         _draw_shape(rng, texture, rows, cols)
-    surfaces = [(0.45, 0.25, 0.6), (0.3, 0.5, 0.85), (0.2, 0.6, 1.0)]
-    colours = [hsv(rng.random(), saturation, rng.uniform(low, high)) for saturation, low, high in surfaces]
-    return blur(texture, 2).astype(np.float32), np.stack(colours).astype(np.float32)
+    return blur(texture, 2).astype(np.float32), np.stack(draw_surfaces(rng)).astype(np.float32)
 
 
 def _draw_shape(rng, texture, rows, cols):

@@ -1,4 +1,4 @@
-"""What walls are painted with: colours, blur and pictures, on the host."""
+"""What rooms are painted with: colours, blur and pictures, on the host."""
 
 import numpy as np
 
@@ -7,6 +7,17 @@ def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     """Convert one colour from HSV to RGB, all in [0, 1]."""
     k = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
     return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
+
+
+def draw_hues(rng: np.random.Generator) -> np.ndarray:
+    """Draw the hues of a room's four walls, which differ."""
+    return (rng.random() + np.arange(4) / 4 + rng.uniform(-0.1, 0.1, 4)) % 1
+
+
+def draw_surfaces(rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw the two colours of a room's floor, and its ceiling's."""
+    ranges = [(0.45, 0.25, 0.6), (0.3, 0.5, 0.85), (0.2, 0.6, 1.0)]  # saturation, darkest and brightest
+    return [hsv(rng.random(), saturation, rng.uniform(low, high)) for saturation, low, high in ranges]
 
 
 def blur(image: np.ndarray, passes: int) -> np.ndarray:
