@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from worldkv_jax import heap
+from worldkv_jax.compile_events import COMPILED
 
 
 def resident_mib():
@@ -32,7 +33,7 @@ def test_a_long_compilation_gives_back_once(monkeypatch):
     heap.give_back_after_compiling()
     heap.give_back_after_compiling()
     jax.monitoring.record_event_duration_secs("/jax/core/compile/jaxpr_trace_duration", 9.0)
-    jax.monitoring.record_event_duration_secs(heap._COMPILED, heap._LONG / 2)
+    jax.monitoring.record_event_duration_secs(COMPILED, heap._LONG / 2)
     assert not given
     monkeypatch.setattr(heap, "_LONG", 0.0)
     jax.jit(lambda x: x * 3 + 7)(np.arange(5.0)).block_until_ready()

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-_COMPILED = "/jax/core/compile/backend_compile_duration"
+from worldkv_jax.compile_events import COMPILED
+
 _LONG = 0.1  # seconds; what compiles faster leaves little
 
 
@@ -30,7 +31,7 @@ def give_back_after_compiling() -> None:
     """
 
     def listen(event: str, duration_secs: float, **_: Any) -> None:
-        if event == _COMPILED and duration_secs > _LONG:
+        if event == COMPILED and duration_secs > _LONG:
             give_back()
 
     jax.monitoring.register_event_duration_secs_listener(listen)

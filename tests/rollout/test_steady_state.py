@@ -10,6 +10,7 @@ from tests.rollout.tiny_backbone import TinyBackbone
 from tests.rollout.worlds import BACKBONE, PARAMS, noise, views
 from worldkv_jax import memory as wm
 from worldkv_jax import rollout as ro
+from worldkv_jax.compile_events import COMPILED
 
 PRUNED = {"compression": wm.CompressionConfig(keep_ratio=0.5)}
 CONFIGS = {
@@ -24,7 +25,7 @@ compiled: list[str] = []
 
 
 def note_compilation(event: str, duration: float, **details) -> None:
-    if event.endswith("backend_compile_duration"):
+    if event == COMPILED:
         compiled.append(str(details.get("fun_name")))
 
 

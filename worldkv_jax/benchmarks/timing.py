@@ -12,8 +12,7 @@ from typing import Any
 import jax
 from jax.extend.backend import backends
 
-_COMPILED = "/jax/core/compile/backend_compile_duration"
-_LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+from worldkv_jax.compile_events import COMPILED, LOWERED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ def count_compilations() -> Generator[Counter]:
     compiled: Counter = Counter()
 
     def listen(event: str, duration: float, **details) -> None:
-        if event == _COMPILED:
+        if event == COMPILED:
             compiled[details.get("fun_name", "?")] += 1
 
     with _listening(listen):
@@ -104,7 +103,7 @@ def time_compilations() -> Generator[list[float]]:
     seconds: list[float] = []
 
     def listen(event: str, duration: float, **details) -> None:
-        if event in (_COMPILED, _LOWERED):
+        if event in (COMPILED, LOWERED):
             seconds.append(duration)
 
     with _listening(listen):
