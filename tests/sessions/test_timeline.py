@@ -66,6 +66,8 @@ def test_what_cannot_be_is_said():
     _, world = roll(session, session.start(), session.inputs()[:4], keeper=timeline)
     with pytest.raises(ValueError, match="it knows chunks 0 to 4"):
         session.rewind(timeline, 5)
+    with pytest.raises(ValueError, match=r"chunk=1\.5 is no whole number"):
+        session.rewind(timeline, 1.5)
     _, world = roll(session, world, session.inputs()[4:6])
     with pytest.raises(ValueError, match="the time line ends at chunk 4, and the world is at chunk 6"):
         next(session.stream(world, keeper=timeline))

@@ -87,8 +87,9 @@ class TimeLine:
         """Return the latest point at or before a chunk, as a fork.
 
         Raises:
-            ValueError: there is none, or the chunk is not made yet.
+            ValueError: there is none, the chunk is not made yet, or it is no whole number.
         """
+        chunk = whole("chunk", chunk)
         at = max((at for at in self._points if at <= chunk), default=None)
         if at is None or chunk > self.end:
             known = f"it knows chunks {min(self._points)} to {self.end}" if self._points else "nothing was recorded"
