@@ -62,6 +62,17 @@ def test_help_names_it_without_importing_it(plugin, capsys):
     assert "their_world" not in sys.modules
 
 
+@pytest.mark.parametrize("method", ["load", "start", "stream"])
+def test_options_that_are_taken_for_a_session_say_what_is_missing(method):
+    with pytest.raises(AttributeError, match=rf"have no {method}: check\(\) makes a session .* open_model"):
+        getattr(open_model("demo-world"), method)
+
+
+def test_what_neither_options_nor_sessions_have_is_missing_as_anywhere():
+    with pytest.raises(AttributeError, match="'DemoOptions' object has no attribute 'chekc'"):
+        _ = open_model("demo-world").chekc
+
+
 @pytest.mark.parametrize(("name", "says"), [("no-options", "is no options dataclass"), ("gone", "cannot be loaded")])
 def test_broken_models_are_named(plugin, name, says):
     with pytest.raises(ValueError, match=says):

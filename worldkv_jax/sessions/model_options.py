@@ -56,3 +56,19 @@ class ModelOptions:
         A model whose inputs are otherwise known ahead says here what takes their place.
         """
         return self
+
+    if not typing.TYPE_CHECKING:  # type checkers name what is missing themselves
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is between options and a session, where something of a session is asked for."""
+            if not name.startswith("_"):
+                from worldkv_jax.sessions.session import Session
+
+                if hasattr(Session, name):
+                    raise AttributeError(
+                        f"these are a model's options, which have no {name}: check() makes a session of them, whose "
+                        "load() is the model with its weights, as in open_model(...).check().load()",
+                        name=name,
+                        obj=self,
+                    )
+            return object.__getattribute__(self, name)  # raises what it always does
