@@ -22,6 +22,7 @@ from ports.matrix_game2.actions import (
 )
 from ports.matrix_game2.benchmark_actions import benchmark_rows
 from ports.matrix_game2.variants import Variant
+from worldkv_jax.counts import counted
 from worldkv_jax.readers import check_file, read_arrays, text_or_file, what_it_is
 
 BENCHMARK = "random:"
@@ -120,7 +121,8 @@ def _fit(variant: Variant, rows: Rows, chunks: int, tell: Callable[[str], object
     missing = count - len(rows.keyboard)
     if missing:
         what = "nothing is pressed in the others" if missing > 0 else "the others are left out"
-        tell(f"actions for {chunks_of_rows(len(rows.keyboard))} chunks, but {chunks} are asked for: {what}")
+        given = counted(chunks_of_rows(len(rows.keyboard)), "chunk")
+        tell(f"actions for {given}, but {chunks} are asked for: {what}")
     if missing > 0:
         return join([rows, hold(variant, variant.rest, missing)])
     return jax.tree.map(lambda part: part[:count], rows)

@@ -125,7 +125,7 @@ def test_a_camera_folder_and_stretched_poses(files, tmp_path):
     ("arguments", "message"),
     [
         (["{video0}"], "every VIDEO needs its POSES"),
-        (["{video0}", "{poses0}", "--truth", "{truth0}", "{truth1}"], "--truth names 2 videos for 1 worlds"),
+        (["{video0}", "{poses0}", "--truth", "{truth0}", "{truth1}"], "--truth names 2 videos for 1 world;"),
         (["{video0}", "{poses0}", "--pairs", "0-40"], "--pairs 0-40: expected"),
         (["{video0}", "{poses0}", "--pairs", "0:999"], "video0.mp4: pair 0:999 does not fit a video of 81 frames"),
         (["{video0}", "{poses0}", "--min-away", "80"], "no revisit in the trajectory"),

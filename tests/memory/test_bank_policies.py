@@ -117,6 +117,6 @@ def test_equal_pairs_drop_the_lowest_younger_chunk():
 
 def test_a_bank_that_cannot_offer_what_is_retrieved_is_refused():
     config = worldkv(chunks=2, capacity=2, when_full="drop_oldest")
-    with pytest.raises(ValueError, match=r"retrieval\.chunks=2 .* 1 chunks .* bank\.capacity to at least 3"):
+    with pytest.raises(ValueError, match=r"retrieval\.chunks=2 .* 1 chunk that .* bank\.capacity to at least 3"):
         wm.WorldMemory.create(config, SPEC)
     wm.WorldMemory.create(dataclasses.replace(config, bank=wm.BankConfig(capacity=3, when_full="drop_oldest")), SPEC)

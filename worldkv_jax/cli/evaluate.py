@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from worldkv_jax.cli.evaluate_tables import print_growth, print_replays, print_scores
 from worldkv_jax.cli.flags import seed_number
+from worldkv_jax.counts import counted
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -103,7 +104,8 @@ def _worlds(args: argparse.Namespace) -> list[_World]:
     videos, poses = args.inputs[::2], args.inputs[1::2]
     truths = args.truth or [None] * len(videos)
     if len(truths) != len(videos):
-        raise ValueError(f"--truth names {len(truths)} videos for {len(videos)} worlds; give one each, in their order")
+        named, worlds = counted(len(truths), "video"), counted(len(videos), "world")
+        raise ValueError(f"--truth names {named} for {worlds}; give one each, in their order")
     return [_World(*files) for files in zip(videos, poses, truths)]
 
 

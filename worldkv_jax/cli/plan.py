@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, open_session
 from worldkv_jax.cli.world_flags import SAVE_EVERY
+from worldkv_jax.counts import counted
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.memory import MemoryConfig
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     what = (session.backbone, session.memory, session.cost)
     sizes = {"chunks": session.chunks, "worlds": session.worlds, "chips": device.chips}
     plans = placements(*what, **sizes, save_every=args.save_every)
-    print(f"{args.model}: {session.chunks} chunks, {describe_memory(session.memory)}, on {device.name}")
+    print(f"{args.model}: {counted(session.chunks, 'chunk')}, {describe_memory(session.memory)}, on {device.name}")
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.device_bytes))
     columns = {"what": "on the device"} | {tier: f"bank in {tier}" if plans[tier].tier else "" for tier in plans}
     rows = [{"what": name, **_cells(plans, lambda p, n=name: p.device_bytes.get(n))} for name in names]
@@ -88,7 +89,8 @@ def describe_memory(memory: "MemoryConfig") -> str:
     if memory.mode != "worldkv":
         return f"{memory.mode} memory"
     parts = memory.parts
-    return f"worldkv memory ({parts.retrieval.chunks} chunks retrieved, keep ratio {parts.compression.keep_ratio:g})"
+    retrieved = counted(parts.retrieval.chunks, "chunk")
+    return f"worldkv memory ({retrieved} retrieved, keep ratio {parts.compression.keep_ratio:g})"
 
 
 def describe_saving(saving: "Saving") -> str:
@@ -97,9 +99,10 @@ def describe_saving(saving: "Saving") -> str:
 
     chunk = f"{format_bytes(saving.chunk_bytes)} a stored chunk and " if saving.chunk_bytes else ""
     return (
-        f"kept with --world, a moment every {saving.every} chunks: {chunk}{format_bytes(saving.point_bytes)} a moment, "
-        f"{format_bytes(saving.disk_bytes)} on disk at the end; {format_bytes(saving.device_bytes)} more on the device "
-        f"and {format_bytes(saving.host_bytes)} in host memory while it is written"
+        f"kept with --world, a moment every {counted(saving.every, 'chunk')}: {chunk}"
+        f"{format_bytes(saving.point_bytes)} a moment, {format_bytes(saving.disk_bytes)} on disk at the end; "
+        f"{format_bytes(saving.device_bytes)} more on the device and {format_bytes(saving.host_bytes)} in host memory "
+        "while it is written"
     )
 
 

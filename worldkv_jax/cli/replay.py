@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from worldkv_jax.cli.compile_cache import add_cache_flag, use_cache
+from worldkv_jax.counts import counted
 
 HELP = "make the world of a session file again, bit for bit"
 
@@ -52,4 +53,4 @@ def run(args: argparse.Namespace) -> None:
     if found is not None:
         why = "; ".join(other) or "the same versions on the same kind of device"
         raise ValueError(f"the world is another one from chunk {found} on (made with {why})")
-    print(f"{len(sums)} chunks: the same world, bit for bit")
+    print(f"{counted(len(sums), 'chunk')}: the same world, bit for bit")

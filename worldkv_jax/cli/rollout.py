@@ -18,6 +18,7 @@ from worldkv_jax.cli.world_flags import (
     kept_world,
     write_session_file,
 )
+from worldkv_jax.counts import counted
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
@@ -97,7 +98,9 @@ def _generate(
                     sums.append(describe_array(chunk.latents).sha256)
     except BaseException:
         if record is not None and record.files:
-            print(f"cut after {len(record.report['chunks'])} chunks; what was made is kept:", file=sys.stderr)
+            print(
+                f"cut after {counted(len(record.report['chunks']), 'chunk')}; what was made is kept:", file=sys.stderr
+            )
             print(*record.files, sep="\n", file=sys.stderr)
         raise
     if args.session is not None:
@@ -162,8 +165,7 @@ def _print_summary(report: dict[str, Any]) -> None:
 
     last = report["chunks"][-1]
     sizes = ", ".join(f"{format_bytes(size)} in {tier} memory" for tier, size in last["kv_bytes"].items())
-    print(
-        f"{len(report['chunks'])} chunks in {report['seconds']:.1f} s, compilation included; keys and values: {sizes}"
-    )
+    made = counted(len(report["chunks"]), "chunk")
+    print(f"{made} in {report['seconds']:.1f} s, compilation included; keys and values: {sizes}")
     if report["fps"]:
         print(f"{report['fps']:.2f} frames a second after the first two chunks, which compile")

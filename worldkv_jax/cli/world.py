@@ -51,13 +51,15 @@ def run(args: argparse.Namespace) -> None:
 def _show(folder: "WorldFolder") -> None:
     """Print what a world is, how long, and what it takes."""
     from worldkv_jax.byte_counts import format_bytes
+    from worldkv_jax.counts import counted
     from worldkv_jax.sessions.identity import key_from_json
     from worldkv_jax.sessions.seeds import seed_of
 
     manifest = folder.manifest
     identity, made = manifest.identity, manifest.made_with
     worlds = f", {identity['worlds']} worlds" if identity["worlds"] > 1 else ""
-    print(f"{folder.files}: {manifest.end} chunks of {identity['model']}{worlds}, {identity['memory']['mode']} memory")
+    chunks, memory = counted(manifest.end, "chunk"), identity["memory"]["mode"]
+    print(f"{folder.files}: {chunks} of {identity['model']}{worlds}, {memory} memory")
     seed = seed_of(key_from_json(manifest.key))
     noise = "given" if seed is None else f"of seed {seed}"
     print(f"noise {noise}; made with jax {made['jax']} on {made['platform']} ({made['device']})")

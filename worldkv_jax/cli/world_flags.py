@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from worldkv_jax.cli.flags import errors_in_flags, from_flags
+from worldkv_jax.counts import counted
 from worldkv_jax.files import make_writable_folder
 from worldkv_jax.sessions.memory_options import MemoryOptions
 
@@ -76,7 +77,9 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
     if at != end and _same(args.world, args.from_world):
         raise ValueError(f"--at {at} is a branch, and {args.world} goes on to {end}: name a new folder by --world")
     if at >= (args.until or session.chunks):
-        raise ValueError(f"the world has {at} chunks already, and the whole path {args.until or session.chunks}")
+        raise ValueError(
+            f"the world has {counted(at, 'chunk')} already, and the whole path {args.until or session.chunks}"
+        )
     return folder
 
 
@@ -101,7 +104,7 @@ def kept_world(
     with session.saving(args.world, every=every, answers=answers, stopped=tell) as saver:
         yield saver
     if saver.failed is None:
-        print(f"the world is kept in {args.world}: {saver.folder.manifest.end} chunks")
+        print(f"the world is kept in {args.world}: {counted(saver.folder.manifest.end, 'chunk')}")
 
 
 def write_session_file(

@@ -5,6 +5,7 @@ import functools
 import math
 from typing import Any
 
+from worldkv_jax.counts import counted
 from worldkv_jax.memory.config import BankConfig, CompressionConfig, MemoryConfig, RetrievalConfig
 from worldkv_jax.memory.quantization import stored_bytes, stored_shape
 from worldkv_jax.memory.retrieval import view_of
@@ -240,15 +241,16 @@ class Layout:
             most -= bank.candidate_lag
             if wanted > most:
                 raise ValueError(
-                    f"retrieval.chunks={wanted} is more than the {max(0, most)} chunks that a bank of {bank.capacity} "
-                    f"can offer when it drops the oldest, because its latest {bank.candidate_lag} are still in the "
-                    f"window; raise bank.capacity to at least {wanted + bank.candidate_lag} or retrieve fewer"
+                    f"retrieval.chunks={wanted} is more than the {counted(max(0, most), 'chunk')} that a bank of "
+                    f"{bank.capacity} can offer when it drops the oldest, because its latest {bank.candidate_lag} are "
+                    f"still in the window; raise bank.capacity to at least {wanted + bank.candidate_lag} or "
+                    "retrieve fewer"
                 )
         most = most if offered is None else min(most, max(1, offered))
         if wanted > most:
             raise ValueError(
-                f"retrieval.chunks={wanted} is more than the {most} chunks the bank can ever hold; use at most "
-                f"{most}, a longer rollout, or mode='full'"
+                f"retrieval.chunks={wanted} is more than the {counted(most, 'chunk')} the bank can ever hold; use at "
+                f"most {most}, a longer rollout, or mode='full'"
             )
         if bank.retrieval.positions == "rebased" and self.spec.rope is None:
             raise ValueError("positions='rebased' moves keys in time: the backbone's KVSpec must have its rope")

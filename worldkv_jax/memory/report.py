@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from worldkv_jax.byte_counts import format_bytes
+from worldkv_jax.counts import counted
 from worldkv_jax.memory.layout import BankLayout, Layout
 from worldkv_jax.memory.room import dropped_chunks, lost_chunks, stored_chunks
 
@@ -62,10 +63,12 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     chunk = None
     if seen is not None and seen.size and (seen == seen.flat[0]).all():
         chunk = int(seen.flat[0])
-    count = "no values" if seen is None else f"{seen.tolist() if chunk is None else chunk} chunks seen"
+    if seen is None:
+        count = "no values"
+    else:
+        count = f"{seen.tolist()} chunks seen" if chunk is None else f"{counted(chunk, 'chunk')} seen"
     stacked = "" if seen is None or not seen.ndim else f"{copies} memories x "
-    plural = "s" * (layout.worlds > 1)
-    lines = [f"WorldMemory({config.mode}, {count}, {stacked}{layout.worlds} world{plural})"]
+    lines = [f"WorldMemory({config.mode}, {count}, {stacked}{counted(layout.worlds, 'world')})"]
     window = layout.window
     where = " (moving)" if layout.moves_sink else ""
     waiting = f" + {window.draft_frames} that wait" if window.draft_frames else ""
@@ -89,7 +92,7 @@ def summarize(layout: Layout, chunk_counter: jax.Array) -> str:
     lost = 0 if seen is None else max((lost_chunks(layout, int(c)) for c in seen.flat), default=0)
     if lost:
         advice = "a larger chunks=..." if config.mode == "full" else "a larger bank.capacity"
-        lines.append(f"  LOST: {lost} chunks did not fit; make the memory with {advice}")
+        lines.append(f"  LOST: {counted(lost, 'chunk')} did not fit; make the memory with {advice}")
     sizes = capacity_by_tier(layout) if chunk is None else bytes_by_tier(layout, chunk)
     sizes = ", ".join(f"{format_bytes(copies * size)} in {tier}" for tier, size in sizes.items())
     lines.append(f"  bytes: {sizes}{' when full' if chunk is None else ''}")

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+from worldkv_jax.counts import counted
 from worldkv_jax.sessions.steering import Controls
 
 MOST_BRANCHES = 64
@@ -190,7 +191,8 @@ class Tree:
 
     def _check(self, chunk: int) -> None:
         if not 0 <= chunk <= len(self.history):
-            raise ValueError(f"the world has {len(self.history)} chunks since its beginning; {chunk} is not among them")
+            made = counted(len(self.history), "chunk")
+            raise ValueError(f"the world has {made} since its beginning; {chunk} is not among them")
 
     def _root(self) -> str:
         return hashlib.sha256(json.dumps([self.seed, self.memories, self.picture]).encode()).hexdigest()[:32]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldkv_jax.cameras.actions import Stance
+from worldkv_jax.counts import counted
 from worldkv_jax.evaluation.fidelity import psnr
 from worldkv_jax.memory import check_room
 from worldkv_jax.play.game import Game
@@ -94,12 +95,13 @@ class Player:
         """Say why the world cannot go on; ``None`` if it can."""
         most = self.game.steering.most_chunks
         if most is not None and self.position >= most:
-            return f"a world of this model has at most {most} chunks: go back in time, or reset it"
+            return f"a world of this model has at most {counted(most, 'chunk')}: go back in time, or reset it"
         for lane in self._lanes:
             try:
                 check_room(lane.world.memory.layout, self.position)
             except ValueError:
-                return f"the {lane.name} memory is full after {self.position} chunks: go back in time, or reset it"
+                made = counted(self.position, "chunk")
+                return f"the {lane.name} memory is full after {made}: go back in time, or reset it"
         return None
 
     def frames_of_next(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import jax
 from jax.sharding import Mesh
 
+from worldkv_jax.counts import counted
 from worldkv_jax.memory.layout import Layout
 from worldkv_jax.rollout import Chunk, ChunkInput, Noise, World, split
 from worldkv_jax.rollout.stream import exhaust
@@ -121,7 +122,7 @@ def restore(session: "Session", path: str | os.PathLike[str], *, at: int | None,
     manifest = folder.manifest
     at = manifest.end if at is None else whole("at", at)
     if not 0 <= at <= manifest.end:
-        raise ValueError(f"{path} holds a world of {manifest.end} chunks; chunk {at} is not there")
+        raise ValueError(f"{path} holds a world of {counted(manifest.end, 'chunk')}; chunk {at} is not there")
     worlds = manifest.identity["worlds"]
     world = session.start(worlds=worlds, chunks=max(session.chunks if chunks is None else chunks, manifest.room or 0))
     check_identity(manifest.identity, identify(session, world), what=str(path))
@@ -182,8 +183,8 @@ def remaining(inputs: Iterable[ChunkInput], world: World) -> Iterable[ChunkInput
         raise ValueError(f"the world is at chunk {position}, and what comes live begins anew: give what comes next")
     if position >= len(inputs):
         raise ValueError(
-            f"the world has {position} chunks and the whole path {len(inputs)}: nothing is left to make; give a longer "
-            "one, of which the world's own past is the beginning"
+            f"the world has {counted(position, 'chunk')} and the whole path {len(inputs)}: nothing is left to make; "
+            "give a longer one, of which the world's own past is the beginning"
         )
     return inputs[position:]
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, Sharding
 
 from worldkv_jax import rollout as ro
 from worldkv_jax.byte_counts import format_bytes
+from worldkv_jax.counts import counted
 from worldkv_jax.memory import MemoryConfig
 from worldkv_jax.rollout import Backbone, Chunk, ChunkInput, World
 from worldkv_jax.rollout.stream import collect
@@ -209,7 +210,7 @@ class Session:
         Streamed on with the same time line, the world forgets what came after.
 
         Raises:
-            ValueError: the time line does not reach there.
+            ValueError: the time line does not reach there, or no whole number of chunks.
         """
         return continuing.rewind(self, timeline, chunk)
 
@@ -274,7 +275,7 @@ class Session:
         worlds = f"{self.worlds} worlds of " if self.worlds > 1 else ""
         lines = [
             f"Session of {self.model}{weights}, {state}",
-            f"  {worlds}{self.chunks} chunks under {self.memory.mode} memory",
+            f"  {worlds}{counted(self.chunks, 'chunk')} under {self.memory.mode} memory",
             f"  {format_bytes(self.plan().total_bytes)} on the device",
             *(f"  note: {note}" for note in self.notes),
         ]
