@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from worldkv_jax.cli.main import main
+from worldkv_jax.counts import counted
 from worldkv_jax.media import read_video
 from worldkv_jax.sessions import WorldFolder
 from worldkv_jax.sessions.world_folder import writing
@@ -121,8 +122,11 @@ def test_a_disk_that_is_full_stops_the_saving_alone(made, tmp_path, capsys, monk
         return put(self, array)
 
     monkeypatch.setattr(ArrayStore, "put", full)
-    assert rollout(tmp_path / "out", "--world", tmp_path / "world", "--save-every", 1, "--seed", 2) == 0
-    assert capsys.readouterr().err.count("the rollout goes on, but the world in") == 1
+    assert rollout(tmp_path / "out", "--world", tmp_path / "world", "--save-every", 1, "--seed", 2) == 2
+    said = capsys.readouterr().err
+    assert said.count("the rollout goes on, but the world in") == 1
+    end = WorldFolder(tmp_path / "world").manifest.end
+    assert f"ends after {counted(end, 'chunk')}, and the rollout does not: No space left" in said.splitlines()[-1]
     np.testing.assert_array_equal(latents(tmp_path / "out"), latents(made / "whole"))
 
 

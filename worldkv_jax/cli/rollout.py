@@ -13,6 +13,7 @@ from worldkv_jax.cli.models import add_memory_flags, add_models, in_flags, load_
 from worldkv_jax.cli.tracing import add_trace_flag, traced
 from worldkv_jax.cli.world_flags import (
     add_world_flags,
+    check_kept,
     check_world_flags,
     inputs_to_come,
     kept_world,
@@ -22,6 +23,7 @@ from worldkv_jax.counts import counted
 
 if typing.TYPE_CHECKING:
     from worldkv_jax.sessions import Session, WorldFolder
+    from worldkv_jax.sessions.saving import WorldSaver
 
 HELP = "generate a video with one of the models, chunk by chunk"
 
@@ -61,19 +63,20 @@ def run(args: argparse.Namespace) -> None:
         print("RANDOM WEIGHTS: the pictures mean nothing; speed and memory are those of the real model")
     try:
         with traced(args):
-            report, files = _generate(session, folder, past, args)
+            report, files, saver = _generate(session, folder, past, args)
     except Exception as error:
         if not out_of_memory(error):
             raise
         raise ValueError(f"out of memory ({str(error).splitlines()[0]}): {_advice(session, args)}") from error
     _print_summary(report)
     print(*files, sep="\n")
+    check_kept(args, saver)
 
 
 def _generate(
     session: "Session", folder: Path, past: "WorldFolder | None", args: argparse.Namespace
-) -> tuple[dict[str, Any], list[Path]]:
-    """Load and roll out; return the report and the files. Of a rollout that is cut, say what is kept."""
+) -> tuple[dict[str, Any], list[Path], "WorldSaver | None"]:
+    """Load and roll out; return report, files and what kept the world. Of a rollout that is cut, say what is kept."""
     from worldkv_jax.sessions.array_store import describe_array
     from worldkv_jax.sessions.recording import recording
     from worldkv_jax.sessions.seeds import key_of, seed_of
@@ -105,7 +108,7 @@ def _generate(
         raise
     if args.session is not None:
         record.files.append(write_session_file(args, session, sums, answers))
-    return record.report, record.files
+    return record.report, record.files, saver
 
 
 def _check_fits(session: "Session", args: argparse.Namespace) -> None:

@@ -87,7 +87,10 @@ def check_world_flags(args: argparse.Namespace, session: "Session") -> "WorldFol
 def kept_world(
     args: argparse.Namespace, session: "Session", at: int, answers: "Answers | None"
 ) -> Generator["WorldSaver | None"]:
-    """Offer what keeps the world in the folder of ``--world``, and say how that ends; ``None`` without that flag."""
+    """Offer what keeps the world in the folder of ``--world``, and say how that ends; ``None`` without that flag.
+
+    Where the disk fills up the rollout goes on, see `check_kept`.
+    """
     from worldkv_jax.sessions.world_folder import branch
 
     if args.world is None:
@@ -105,6 +108,16 @@ def kept_world(
         yield saver
     if saver.failed is None:
         print(f"the world is kept in {args.world}: {counted(saver.folder.manifest.end, 'chunk')}")
+
+
+def check_kept(args: argparse.Namespace, saver: "WorldSaver | None") -> None:
+    """Raise OSError, when all else is written and said, where a world could not be kept to its end."""
+    if saver is not None and saver.failed is not None:
+        kept, reason = saver.folder.manifest.end, saver.failed.strerror or str(saver.failed)
+        raise OSError(
+            f"the world in {args.world} ends after {counted(kept, 'chunk')}, and the rollout does not: {reason}; with "
+            f"room on the disk go on from there by --from-world {args.world}"
+        )
 
 
 def write_session_file(
