@@ -31,7 +31,7 @@ from ports.wan.sharding import param_shardings
 from worldkv_jax import open_model
 from worldkv_jax.memory import MemoryConfig, WorldMemory, recall, select
 from worldkv_jax.memory.bank import Fetched
-from worldkv_jax.rollout import ChunkInput, World, chunk_step
+from worldkv_jax.rollout import Backbone, ChunkInput, World, chunk_step
 from worldkv_jax.rollout.placement import split, world_shardings
 from worldkv_jax.rollout.stream import _decode
 from worldkv_jax.sessions.devices import DEVICES
@@ -105,6 +105,16 @@ def inputs(backbone: WanBackbone) -> tuple[ChunkInput, jax.ShapeDtypeStruct]:
     return ChunkInput(array(1, 3, 4, 4), given), array(backbone.schedule.steps, 1, *backbone.latent_shape)
 
 
+def begun(backbone: Backbone, params: Any, memory: MemoryConfig) -> World:
+    """Describe a world that begins."""
+
+    def begin(params):
+        empty = WorldMemory.create(memory, backbone.spec, chunks=CHUNKS)
+        return World(empty, backbone.init_carry(params, 1), jnp.int32(0))
+
+    return jax.eval_shape(begin, params)
+
+
 def placed(shapes: Any, sharding: Any) -> Any:
     """Say where arrays lie: all of them alike, or each by a sharding of its own."""
     tree = jax.tree.broadcast(sharding, shapes)
@@ -129,12 +139,7 @@ def test_a_chunk_fits(model, device, options):
     backbone, params, memory = opened(model, options)
     chunk, noise = inputs(backbone)
     step = chunk_step._step
-
-    def begin(params):
-        empty = WorldMemory.create(memory, backbone.spec, chunks=CHUNKS)
-        return World(empty, backbone.init_carry(params, 1), jnp.int32(0))
-
-    world, chips = jax.eval_shape(begin, params), DEVICES[device].chips
+    world, chips = begun(backbone, params, memory), DEVICES[device].chips
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[device]).devices[:chips]
     if chips == 1:
         # The carry of later chunks may be another.
@@ -149,6 +154,18 @@ def test_a_chunk_fits(model, device, options):
         params, world = placed(params, of_params), placed(world, of_world)
         chunk, noise = placed((chunk, noise), of_chunk)
         check_fits(step.lower(params, world, chunk, noise, None, backbone=backbone), device)
+
+
+@pytest.mark.parametrize("family", ["rooms", "apartments"])
+def test_a_chunk_of_the_demo_world_fits(family):
+    session = open_model("demo-world", family=family).check().load()
+    backbone, step = session.backbone, chunk_step._step
+    chunk, params = next(iter(session.inputs())), session.params
+    noise = array(backbone.schedule.steps, 1, *backbone.latent_shape)
+    world = begun(backbone, params, session.memory)
+    shapes = jax.eval_shape(lambda *given: given, params, world, chunk, noise, None)
+    (chip, *_) = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES["v5e"]).devices
+    check_fits(step.lower(*placed(shapes, SingleDeviceSharding(chip)), backbone=backbone), "v5e")
 
 
 @pytest.mark.parametrize("model, device, options", PASSES)
