@@ -21,8 +21,8 @@ class ArgSpec:
         return (*self.leading, self.tokens, self.heads, self.head_dim)
 
 
-# Between them: no and two leading axes, whole and ragged blocks of 16 and 64 rows, one and several columns
-# blocks.
+# Between them: no, one and two leading axes, whole and ragged blocks of 16 and 64 rows, one block of columns and
+# several.
 TINY = (
     ArgSpec(name="whole", leading=(), tokens=64, picks=32, heads=2, head_dim=64),
     ArgSpec(name="ragged", leading=(2,), tokens=75, picks=29, heads=3, head_dim=64),

@@ -21,7 +21,9 @@ FIRST_ROWS = 1 + (CHUNK_FRAMES - 1) * LATENT_ROWS
 CHUNK_ROWS = CHUNK_FRAMES * LATENT_ROWS
 """Pixel frames of every later chunk."""
 OPPOSITES = ("ws", "ad", "ik", "jl", "zc")
+"""Letters that cancel each other."""
 MAX_CHUNKS = 100_000
+"""Longest script."""
 
 _WORD = re.compile(r"([A-Za-z]+)([0-9]*)")
 

@@ -147,7 +147,8 @@ def ask(source: Source, variant: Variant, *, worlds: int = 1, first: int = 0) ->
     """
     chunk = first
     while (given := source(chunk)) is not None:
-        alone = isinstance(given, str | Rows)
+        answer: Any = given  # anybody's
+        alone = isinstance(answer, str | Rows) or not isinstance(answer, Iterable)
         actions = [given] * worlds if alone else list(given)
         if len(actions) != worlds:
             raise ValueError(

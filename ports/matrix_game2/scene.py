@@ -68,7 +68,7 @@ class Scene(NamedTuple):
         return cells_of_chunk(self.cells, chunk)
 
     def of_worlds(self, worlds: int) -> "Scene":
-        """Let so many worlds begin here, in turn.
+        """Let so many worlds begin here, as many with each picture; those with the same one are neighbours.
 
         Raises:
             ValueError: they cannot be shared out evenly.

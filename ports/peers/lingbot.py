@@ -18,7 +18,7 @@ from ports.lingbot_world.camera import make_lens, motion_scale
 from ports.lingbot_world.checkpoint import DIT
 from ports.lingbot_world.released_flags import released_memory
 from ports.lingbot_world.schedule import SHIFT, lingbot_schedule
-from ports.peers.upstream import Turns, import_clone
+from ports.peers.upstream import Turns, after, import_clone
 from ports.wan.backbone import WanParams
 from ports.wan.latents import CELL, CHUNK_FRAMES, LATENT_CHANNELS, frames_of
 from ports.wan.program.first_frame import mask_first
@@ -57,17 +57,13 @@ def compare(place: Place, flags: Mapping[str, Any], first: int, size: Size = Siz
     if not (place.scratch / "noise.npy").exists():
         _write(place, chunks, size, clone)
 
-    def ours() -> Work:
-        advance = _open_ours(place, chunks, size, flags)
-        return _after(first, advance)
-
-    def theirs() -> Work:
-        advance = _open_theirs(place, chunks, size, flags, clone)
-        return _after(first, advance)
-
     tokens = CHUNK_FRAMES * size.rows * size.columns // 4
-    what = f"chunk {first} and on, {tokens} tokens each, width {size.dim}, {size.layers} layers, float32"
-    return Pair(what=what, ours=ours, theirs=theirs, tolerance=1e-3)
+    return Pair(
+        what=f"chunk {first} and on, {tokens} tokens each, width {size.dim}, {size.layers} layers, float32",
+        ours=lambda: after(first, _open_ours(place, chunks, size, flags)),
+        theirs=lambda: after(first, _open_theirs(place, chunks, size, flags, clone)),
+        tolerance=1e-3,
+    )
 
 
 sliding = functools.partial(compare, flags={"sliding_window": 9}, first=4)
@@ -85,12 +81,6 @@ worldkv = functools.partial(
     },
     first=12,
 )
-
-
-def _after(first: int, advance: Work) -> Work:
-    for _ in range(first):
-        advance()
-    return advance
 
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:

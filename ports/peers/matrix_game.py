@@ -17,7 +17,7 @@ from ports.matrix_game2.checkpoint import dit_component
 from ports.matrix_game2.memories import native_memory
 from ports.matrix_game2.schedule import SHIFT
 from ports.matrix_game2.variants import UNIVERSAL
-from ports.peers.upstream import Turns, import_clone, on_cpu
+from ports.peers.upstream import Turns, after, import_clone, on_cpu
 from ports.wan.backbone import WanParams
 from ports.wan.latents import CHUNK_FRAMES, LATENT_CHANNELS, frames_of
 from worldkv_jax.benchmarks.pairs import Pair, Place, Work
@@ -48,16 +48,10 @@ def compare(place: Place, size: Size = Size()) -> Pair:
     tokens = CHUNK_FRAMES * ROWS * COLUMNS // 4
     return Pair(
         what=f"chunk {FIRST} and on, {tokens} tokens each, width {DIM}, {size.layers} layers, float32",
-        ours=lambda: _after_first(_open_ours(place, chunks)),
-        theirs=lambda: _after_first(_open_theirs(place, size, clone)),
+        ours=lambda: after(FIRST, _open_ours(place, chunks)),
+        theirs=lambda: after(FIRST, _open_theirs(place, size, clone)),
         tolerance=1e-3,
     )
-
-
-def _after_first(advance: Work) -> Work:
-    for _ in range(FIRST):
-        advance()
-    return advance
 
 
 def _write(place: Place, chunks: int, size: Size, clone: Path) -> None:

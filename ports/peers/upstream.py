@@ -16,7 +16,7 @@ from unittest import mock
 
 import torch
 
-from worldkv_jax.benchmarks.pairs import NotComparable
+from worldkv_jax.benchmarks.pairs import NotComparable, Work
 
 T = TypeVar("T")
 
@@ -64,7 +64,6 @@ def import_clone(
 
 def on_cpu() -> contextlib.AbstractContextManager:
     """Answer code that asks for the current CUDA device while it makes its model: it is the CPU."""
-
     return mock.patch.object(torch.cuda, "current_device", lambda: torch.device("cpu"))
 
 
@@ -73,7 +72,7 @@ def _is_missing(library: str, tops: Container[str]) -> bool:
 
 
 def _attend_in_float32(modules: Sequence[types.ModuleType]) -> None:
-
+    """Let them attend without flash attention, which rounds to bfloat16."""
     released = sys.modules["wan.modules.attention"]
     released.FLASH_ATTN_2_AVAILABLE = released.FLASH_ATTN_3_AVAILABLE = False
     attend = functools.partial(released.attention, dtype=torch.float32)
@@ -81,6 +80,13 @@ def _attend_in_float32(modules: Sequence[types.ModuleType]) -> None:
     for module in modules:
         for name in [name for name, value in vars(module).items() if id(value) in rounding]:
             setattr(module, name, attend)
+
+
+def after(first: int, advance: Work) -> Work:
+    """Make so many chunks, and return what makes the next."""
+    for _ in range(first):
+        advance()
+    return advance
 
 
 class Turns:

@@ -57,7 +57,8 @@ def test_matrices_are_read_as_camera_to_world(tmp_path):
     [
         ("0 1\n0 1\n0 1", "format of v1"),
         (" ".join(["1"] * 16), "last row"),
-        ("1 0 0 0 0 1 0 0 0 0 1 0", "has 12 numbers"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0", "line 1 has 12 numbers"),
+        ("\n\n1 0 0 0 0 1 0 0 0 0 1 0\n", "line 3 has 12 numbers"),
     ],
 )
 def test_what_is_no_path_of_v15_is_refused(tmp_path, text, message):

@@ -287,9 +287,10 @@ def test_texts_of_windows(tmp_path, parts):
     for name in ("intrinsic.txt", "extrinsic.txt"):
         (tmp_path / name).write_text((tmp_path / name).read_text(), encoding="utf-16")
     (tmp_path / "prompt.txt").write_bytes("Straße\r\n".encode("utf-8-sig"))
-    (tmp_path / "scene.json").write_bytes(b'\xef\xbb\xbf{"fps": 24}')
+    (tmp_path / "scene.json").write_bytes(b'\xef\xbb\xbf{"fps": 24, "valid_frames": 4.0}')
     scene = read_scene(tmp_path)
-    assert (scene.prompt, scene.fps) == ("Straße", 24)
+    assert (scene.prompt, scene.fps, scene.valid_frames) == ("Straße", 24, 4)
+    assert isinstance(scene.valid_frames, int)
 
 
 @pytest.mark.parametrize(

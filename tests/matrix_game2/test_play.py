@@ -114,6 +114,7 @@ def test_actions_may_be_rows():
         ("x", "unknown key 'x'"),
         (["w", "s", "a"], "got 3 actions for chunk 0; give one, or one for each of 2 worlds"),
         ([7, "w"], "the action for chunk 0 is 7"),
+        (7, "the action for chunk 0 is 7; give letters such as 'WL', or Rows"),
         (Rows(np.zeros((5, 4)), np.zeros((5, 2))), "chunk 0 has 9 pixel frames; got 5 rows"),
         (Rows(np.full((1, 4), np.nan), np.zeros((1, 2))), "row 0 of the keyboard has nan"),
     ],

@@ -38,7 +38,7 @@ def test_buckets_grow_with_the_logarithm_of_the_distance():
     np.testing.assert_array_equal(got[distance > 0], got[distance < 0][::-1] + 16)
 
 
-@pytest.mark.parametrize(("buckets", "max_distance"), [(32, 128), (16, 100), (8, 20)])
+@pytest.mark.parametrize(("buckets", "max_distance"), [(32, 128), (16, 100), (8, 20), (32, 9)])
 def test_buckets_of_other_sizes(buckets, max_distance):
     config = dataclasses.replace(TINY, buckets=buckets, max_distance=max_distance)
     got = umt5.distance_buckets(config, -jnp.arange(300, dtype=jnp.int32))

@@ -43,6 +43,15 @@ def test_a_frame_then_groups_of_four_and_the_rest_is_dropped(params, video, late
     np.testing.assert_allclose(encode(SMALL, params, video[:, :1]), latents[:, :1], atol=1e-6)
 
 
+def test_a_stream_goes_on_with_whole_groups(params, video, latents):
+    encode_next = jax.jit(wan_vae.encode_next, static_argnums=0)
+    first, state = encode_next(SMALL, params, video[:, :5])
+    second, state = encode_next(SMALL, params, video[:, 5:9], state)
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), latents, atol=1e-5)
+    with pytest.raises(ValueError, match="2 frames go on with a stream, expected a multiple of 4"):
+        wan_vae.encode_next(SMALL, params, video[:, 9:], state)
+
+
 def test_latents_know_no_later_frames(params, video, latents):
     changed = np.asarray(encode(SMALL, params, blacked_out(video, 5)))
     np.testing.assert_array_equal(changed[:, :2], latents[:, :2])

@@ -34,6 +34,9 @@ def render_intrinsics(intrinsics, size: tuple[int, int]) -> np.ndarray:
 
     Returns:
         fx, fy, cx, cy ``[4]`` with the principal point in the middle, float64.
+
+    Raises:
+        ValueError: intrinsics that are none, or a principal point that is not in the image.
     """
     fx, fy, cx, cy = validate_intrinsics(intrinsics)
     if cx <= 0 or cy <= 0:

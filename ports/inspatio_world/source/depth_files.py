@@ -1,6 +1,5 @@
 """Depth in files: arrays, float32 or uint16 pictures, and lossless video."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def _read_picture(path: Path) -> np.ndarray:
     )
 
 
-def read_depth_video(path: Path, *, limit: int | None = None, tell: Callable[[str], object] = warnings.warn):
+def read_depth_video(path: Path, *, limit: int, tell: Callable[[str], object]) -> np.ndarray:
     """Read a lossless RGB video, float32 ``[n, h, w]``: red is the high byte of 16 bits, green the low one."""
     frames, _ = read_video(path, limit=limit, tell=tell)
     return _dequantise(frames[..., 0].astype(np.int64) * 256 + frames[..., 1], path)

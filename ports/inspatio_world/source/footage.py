@@ -39,12 +39,11 @@ def film(scene: Scene, shot: Shot, *, released: bool = False) -> Footage:
     if released and shot.version == "v1":
         lens = np.tile(render_intrinsics(lens[0], scene.size), (len(scene), 1))
     source, target_lens = shot.source, jnp.asarray(lens[0], jnp.float32)
-    if scene.kind == "video" or shot.version == "v1":
-        if shot.version == "v1":
-            motion = relative(shot.targets, scene.poses[source])
-            render = render_video(_views(scene, lens, source), jnp.asarray(motion, jnp.float32), target_lens)
-        else:
-            render = render_frames(scene, lens, source, shot.targets)
+    if shot.version == "v1":
+        motion = relative(shot.targets, scene.poses[source])
+        render = render_video(_views(scene, lens, source), jnp.asarray(motion, jnp.float32), target_lens)
+    elif scene.kind == "video":
+        render = render_frames(scene, lens, source, shot.targets)
     else:
         motion = relative(shot.targets[:, None], scene.poses[None])
         views = _views(scene, lens, np.arange(len(scene)))

@@ -1,18 +1,18 @@
 """Scene folders: our own plain files, and what the released code of v1 and v1.5 leaves behind.
 
-=============  ======================================================================================
-what           the first of these that is there
-=============  ======================================================================================
-frames         ``frames.npy`` (uint8), ``frames/`` (pictures), ``video.mp4``; v1.5: ``input/video.mp4``,
-               ``input/view_*`` (pictures)
-depth          ``depth.npy``; v1: ``depth/*.png`` (RGBA); v1.5: ``depth/depth.mp4``, ``depth/depth*.png``
-intrinsics     ``intrinsics.npy``; v1: ``intrinsic.txt``; v1.5: ``depth/source_intrinsics.txt``
-poses          ``poses.npy`` (camera-to-world); v1: ``extrinsic.txt``; v1.5: ``depth/source_tcw.txt``
-               (both world-to-camera)
-path           v1.5: ``input/target_tcw.txt`` (optional; else give a trajectory)
-prompt         ``prompt.safetensors``, ``prompt.npy`` (embeddings), ``prompt.txt``, ``input/prompt.txt`` (optional)
+==============  =====================================================================================
+what            the first of these that is there
+==============  =====================================================================================
+frames          ``frames.npy`` (uint8), ``frames/`` (pictures), ``video.mp4``; v1.5: ``input/video.mp4``,
+                ``input/view_*`` (pictures)
+depth           ``depth.npy``; v1: ``depth/*.png`` (RGBA); v1.5: ``depth/depth.mp4``, ``depth/depth*.png``
+intrinsics      ``intrinsics.npy``; v1: ``intrinsic.txt``; v1.5: ``depth/source_intrinsics.txt``
+poses           ``poses.npy`` (camera-to-world); v1: ``extrinsic.txt``; v1.5: ``depth/source_tcw.txt``
+                (both world-to-camera)
+path            v1.5: ``input/target_tcw.txt`` (optional; else give a trajectory)
+prompt          ``prompt.safetensors``, ``prompt.npy`` (embeddings), ``prompt.txt``, ``input/prompt.txt`` (optional)
 ``scene.json``  v1.5: kind, fps and valid_frames (optional)
-=============  ======================================================================================
+==============  =====================================================================================
 
 Pictures are ordered by the numbers in their names. Depth pictures of 16 bits and depth videos need a ``metadata.txt``
 with their range beside them.
@@ -227,4 +227,4 @@ def _read_settings(path: Path) -> dict:
         raise ValueError(f"{path}: fps is {fps!r}, expected a number of frames a second")
     if valid is not None and not (is_number(valid) and valid >= 1 and valid == int(valid)):
         raise ValueError(f"{path}: valid_frames is {valid!r}, expected a whole number of frames")
-    return settings
+    return settings if valid is None else {**settings, "valid_frames": int(valid)}

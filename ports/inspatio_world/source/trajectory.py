@@ -113,7 +113,7 @@ def read_trajectory(path: str | os.PathLike) -> Trajectory:
         FileNotFoundError: no such file.
         ValueError: another number of lines, something that is no number, or a path of v1.5.
     """
-    rows = _rows(path)
+    rows = list(_rows(path).values())
     if len(rows) != len(_LINES):
         hint = "; a matrix a line is the format of v1.5" if {len(row) for row in rows} == {_MATRIX} else ""
         raise ValueError(
@@ -133,28 +133,29 @@ def read_target_poses(path: str | os.PathLike) -> np.ndarray:
         ValueError: lines of another length, matrices that are not rigid, or a path of v1.
     """
     rows = _rows(path)
-    wrong = [index for index, row in enumerate(rows) if len(row) != _MATRIX]
+    wrong = [line for line, row in rows.items() if len(row) != _MATRIX]
     if wrong:
         hint = "; three lines of keys are the format of v1" if len(rows) == len(_LINES) else ""
         raise ValueError(
-            f"{path}: line {wrong[0] + 1} has {len(rows[wrong[0]])} numbers; a path of v1.5 has {_MATRIX} a line, "
+            f"{path}: line {wrong[0]} has {len(rows[wrong[0]])} numbers; a path of v1.5 has {_MATRIX} a line, "
             f"the world-to-camera matrix of a frame row by row{hint}"
         )
-    matrices = np.array(rows, np.float64).reshape(-1, 4, 4)
+    matrices = np.array(list(rows.values()), np.float64).reshape(-1, 4, 4)
     return inverse(validate_poses(matrices, name=f"world-to-camera matrices of {path}"))
 
 
-def _rows(path: str | os.PathLike) -> list[list[float]]:
+def _rows(path: str | os.PathLike) -> dict[int, list[float]]:
+    """Read the lines of a file that are not empty, by their numbers, which count from one."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"no camera path at {path}")
-    rows = []
+    rows = {}
     for number, line in enumerate(read_text(path, limit=MAX_DATA).splitlines(), 1):
         try:
             row = [float(word) for word in line.split()]
         except ValueError as error:
             raise ValueError(f"{path}: line {number} is not a row of numbers ({error})") from None
         if row:
-            rows.append(row)
+            rows[number] = row
         if len(rows) > MAX_FRAMES:
             raise ValueError(f"{path} has more than {MAX_FRAMES} lines; this is no camera path")
     if not rows:

@@ -110,7 +110,7 @@ def load_embedding(path: str | os.PathLike, *, dim: int | None = None, length: i
             raise ValueError("expected a .npy or .safetensors file")
     except ValueError as error:
         raise ValueError(f"cannot read a prompt embedding from {path}: {error}") from error
-    return np.asarray(_checked(embedding, str(path), dim, length))
+    return _checked(embedding, str(path), dim, length)
 
 
 def _choose(tensors: Mapping[str, LazyTensor]) -> LazyTensor:
@@ -122,20 +122,18 @@ def _choose(tensors: Mapping[str, LazyTensor]) -> LazyTensor:
     return found[0]
 
 
-def _checked(embedding, what: str, dim: int | None, length: int | None):
-    """Return ``[length, dim]`` of an embedding, of as many rows as it has for ``length=None``."""
+def _checked(embedding: np.ndarray | jax.Array, what: str, dim: int | None, length: int) -> np.ndarray:
+    """Return an embedding as ``[length, dim]``, zero past its end."""
     if embedding.ndim == 3 and embedding.shape[0] == 1:
         embedding = embedding[0]
-    rows = "n" if length is None else f"n <= {length}"
     if (
         embedding.ndim != 2
-        or not 1 <= embedding.shape[0] <= (length or embedding.shape[0])
+        or not 1 <= embedding.shape[0] <= length
         or embedding.shape[1] != (dim or embedding.shape[1])
     ):
-        raise ValueError(f"{what} has shape {embedding.shape}, expected [{rows}, {dim or 'dim'}]")
+        raise ValueError(f"{what} has shape {embedding.shape}, expected [n <= {length}, {dim or 'dim'}]")
     if not jnp.issubdtype(embedding.dtype, jnp.floating):
         raise ValueError(f"{what} has dtype {embedding.dtype}, expected floating-point numbers")
     if not np.isfinite(np.asarray(embedding, np.float32)).all():
         raise ValueError(f"{what} has numbers that are not finite")
-    pad = 0 if length is None else length - embedding.shape[0]
-    return np.pad(np.asarray(embedding), ((0, pad), (0, 0)))
+    return np.pad(np.asarray(embedding), ((0, length - embedding.shape[0]), (0, 0)))

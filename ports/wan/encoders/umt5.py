@@ -129,7 +129,7 @@ def distance_buckets(config: UMT5Config, distance: jax.Array) -> jax.Array:
     for k in range(1, wide):
         # First d with log(d / exact) / log(max / exact) >= k / wide, in integers: no rounding can move it.
         bound = exact ** (wide - k) * config.max_distance**k
-        edges.append(next(d for d in range(exact, config.max_distance) if d**wide >= bound))
+        edges.append(next(d for d in range(exact, config.max_distance + 1) if d**wide >= bound))
     bucket = jnp.searchsorted(jnp.asarray(edges, distance.dtype), jnp.abs(distance), side="right")
     return bucket.astype(jnp.int32) + jnp.where(distance > 0, jnp.int32(per_side), jnp.int32(0))
 

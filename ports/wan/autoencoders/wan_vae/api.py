@@ -63,10 +63,13 @@ def encode_next(
         Normalised means of the latents, float32 ``[B, n, H / 8, W / 8, 16]``, and the state.
 
     Raises:
-        ValueError: a video of another shape, or a state of another stream.
+        ValueError: a video of another shape, a group that is not whole where a stream goes on, or a state of another
+            stream.
     """
     check_pictures(video, name="video", axes="[B, T, H, W, 3]", multiple=config.spatial_factor)
     size, x = config.temporal_factor, video.astype(config.compute_dtype)
+    if state is not None and x.shape[1] % size:
+        raise ValueError(f"{x.shape[1]} frames go on with a stream, expected a multiple of {size}: groups of a latent")
     encoder = parameters.bind(Encoder, config, params["encoder"])
     parts = []
     if state is None:
