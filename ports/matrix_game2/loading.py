@@ -85,7 +85,8 @@ class Program:
 
         Args:
             scene: what the first images contribute.
-            actions: of all worlds, or of each; or who is asked for them. Those of the options by default.
+            actions: of all worlds, or of each; or who is asked for them. Those of the options by default. Where
+                there are fewer than worlds, those with the same ones are neighbours, as with pictures.
             worlds: worlds in the batch.
         """
         given = actions
@@ -98,7 +99,8 @@ class Program:
         rows = [read_actions(self.variant, one) if isinstance(one, str) else one for one in listed]
         if worlds % len(rows):
             raise ValueError(f"got {len(rows)} actions for {worlds} worlds; give as many, or one for all")
-        return list(follow(scene, self.variant, cut_rows(rows * (worlds // len(rows))), units=self.units))
+        rows = [one for one in rows for _ in range(worlds // len(rows))]
+        return list(follow(scene, self.variant, cut_rows(rows), units=self.units))
 
     def _encode_picture(self, where: Placement, picture: np.ndarray) -> Scene:
         """Encode another first image; with random weights by networks that are drawn anew."""

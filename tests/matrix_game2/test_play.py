@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from ports.matrix_game2.actions import Rows, action_windows, rows_of_keys
+from ports.matrix_game2.loading import Program
 from ports.matrix_game2.memories import default_memory
 from ports.matrix_game2.play import Track, ask, cut_rows, follow, play
 from ports.matrix_game2.poses import motion_of
+from ports.matrix_game2.scene import Scene
 from ports.matrix_game2.variants import GTA_DRIVE, TEMPLERUN, UNIVERSAL, VARIANTS
 from tests.matrix_game2.worlds import inputs, scene
 from worldkv_jax import memory as wm
@@ -210,3 +212,13 @@ def test_a_walk_there_and_back_retrieves_what_was_seen_from_there():
     for chunk in range(15, 19):
         distance = {c: np.linalg.norm(path[chunk][1, :3, 3] - path[c][1, :3, 3]) for c in range(1, chunk - 1)}
         assert min(distance, key=distance.get) == picked[chunk][0]
+
+
+def test_worlds_with_the_same_picture_have_the_same_actions():
+    begins = Scene(np.stack([np.full((1, 2, 2, 20), number, np.float32) for number in (1, 2)]), np.zeros((2, 5, 24)))
+    given = {field.name: None for field in dataclasses.fields(Program)} | {"variant": UNIVERSAL, "units": MotionUnits()}
+    (chunk,) = Program(**given).inputs(begins, ["W1", "D1"], worlds=4)
+    assert chunk.conditions.image[:, 0, 0, 0, 0].tolist() == [1, 1, 2, 2]
+    keys = np.asarray(chunk.conditions.keyboard)
+    np.testing.assert_array_equal(keys[[0, 2]], keys[[1, 3]])
+    assert np.any(keys[0] != keys[2])
