@@ -59,7 +59,7 @@ def check_room(layout: Layout, chunk: int) -> None:
         ValueError: the bank is full and may not drop, or ``full`` memory is, with what to change.
     """
     if layout.bank is not None:
-        check_bank_room(layout.bank, chunk)
+        _check_bank_room(layout.bank, chunk)
     elif lost_chunks(layout, chunk + 1):
         raise ValueError(
             f"mode='full' keeps every chunk and was made for {layout.chunks}; chunk {chunk} needs a place: make the "
@@ -67,8 +67,7 @@ def check_room(layout: Layout, chunk: int) -> None:
         )
 
 
-def check_bank_room(layout: BankLayout, chunk: int) -> None:
-    """Raise ValueError before chunk number ``chunk`` is made if the bank is full and may not drop."""
+def _check_bank_room(layout: BankLayout, chunk: int) -> None:
     number, waits = divmod(chunk + 1, layout.spec.store_every)
     number -= 1  # of the stored chunk that ends with this one
     if layout.config.when_full == "error" and not waits and number - layout.first_stored >= layout.capacity:

@@ -15,7 +15,6 @@ from worldkv_jax.memory.bank import Fetched
 from worldkv_jax.memory.digest import Finished, advance, digest
 from worldkv_jax.memory.index import Index, Picks, empty_index, place, write_index
 from worldkv_jax.memory.layout import BankLayout, WindowLayout
-from worldkv_jax.memory.room import check_bank_room
 from worldkv_jax.memory.spans import KVSpan
 from worldkv_jax.memory.window import Window
 
@@ -72,7 +71,6 @@ class SlotBank(flax.struct.PyTreeNode):
         """Roll the window and begin to move the chunk to its tier; the copy runs on while the caller goes on."""
         _check_not_traced((finished.own, finished.chunk), self.layout)
         self._check_count(finished.chunk)
-        check_bank_room(self.layout, self.offered)
         offered = self.offered + 1
         if offered % self.layout.spec.store_every:  # waits for more frames
             return _advance(window, finished, window_layout=layout), self.replace(offered=offered)
